@@ -64,8 +64,7 @@ from guardproxy.audit.shipping.intents import abandoned_intents, closing, open_i
 from guardproxy.audit.shipping.shipping import Arrears, Batch, Sent, Shipper, Target, position_of, sent_of, ship_on
 from guardproxy.audit.shipping.targets import Sink, open_sink, sink_opener, target_of
 from guardproxy.audit.storage.disk import Disk, folder_lock, reason, replace_file
-from guardproxy.audit.writing.log_file import Entry, FileSink
-from guardproxy.audit.writing.rotation import Rotation
+from guardproxy.audit.writing.log_file import Entry, FileSink, Rotation
 from guardproxy.audit.writing.segment import numbers, path_of
 
 __all__ = [

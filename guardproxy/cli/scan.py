@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import sys
 from collections import Counter
@@ -9,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from guardproxy.cli.engine_arguments import EngineName, Workers, engine_of
 from guardproxy.cli.policy.arguments import AllowCode
-from guardproxy.cli.printing import fail, say, say_encoded
+from guardproxy.cli.printing import aligned, fail, say, say_encoded
 from guardproxy.errors import ConfigError, GuardproxyError
 
 if TYPE_CHECKING:
@@ -24,7 +25,60 @@ if TYPE_CHECKING:
     from guardproxy.findings import Direction, Kind
 
 START_BYTES = 1 << 16
+COLUMNS = ("id", "decision", "rules", "check", "label", "start", "end", "score")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 PART_BYTES = 1 << 18  # scanning with models is slow, so parts are small
+
+
+class ScanSummary:
+    """Counts results. `table`: where a row of CSV for each finding goes, and one for each text without a finding."""
+
+    def __init__(self, table: TextIO | None = None) -> None:
+        self._writer = csv.writer(table, lineterminator="\n") if table else None
+        if self._writer:
+            self._writer.writerow(COLUMNS)
+        self._texts = 0
+        self._decisions: Counter[str] = Counter()
+        self._rules: Counter[str] = Counter()
+        self._findings: Counter[tuple[str, str]] = Counter()
+        self._found_in: Counter[tuple[str, str]] = Counter()
+
+    def add(self, out: str) -> None:
+        """Counts lines of results."""
+        for line in filter(None, out.split("\n")):  # a text may hold other ends of lines, such as U+2028
+            result = json.loads(line)
+            labels = [(finding["check"], finding["label"]) for finding in result["findings"]]
+            self._texts += 1
+            self._decisions[result["decision"]] += 1
+            self._rules.update(result["rules"])
+            self._findings.update(labels)
+            self._found_in.update(set(labels))
+            if self._writer:
+                self._writer.writerows(_rows(result))
+
+    def lines(self) -> Iterator[str]:
+        """Yields the summary."""
+        decisions = ", ".join(f"{count} {decision}" for decision, count in self._decisions.most_common())
+        yield f"{self._texts} {'text' if self._texts == 1 else 'texts'}: {decisions or 'nothing scanned'}"
+        if self._findings:
+            rows = [("check", "label", "findings", "texts")]
+            for key, count in self._findings.most_common():
+                rows.append((key[0], key[1], str(count), str(self._found_in[key])))
+            yield from aligned(rows)
+        if self._rules:
+            yield f"rules that held: {', '.join(f'{rule} ({count})' for rule, count in self._rules.most_common())}"
+
+
+def _rows(result: dict[str, Any]) -> Iterator[list[str]]:
+    """Yields the rows of a text. A cell that a spreadsheet would take for a formula begins with `'`."""
+    about = [result["id"], result["decision"], " ".join(result["rules"])]
+    for finding in result["findings"] or [{}]:
+        yield [_cell(value) for value in (*about, *(finding.get(column, "") for column in COLUMNS[3:]))]
+
+
+def _cell(value: Any) -> str:
+    text = value if isinstance(value, str) else "" if value is None else json.dumps(value)
+    return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else text
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +133,6 @@ def scan(
     Exit code 0: no findings; 1: findings; 2: wrong use.
     """
     from guardproxy.batch import ScanWork, SharedPolicies  # noqa: PLC0415
-    from guardproxy.cli.scan_output import ScanSummary  # noqa: PLC0415
 
     if on not in ("request", "response"):
         fail("--on is request or response")

@@ -40,13 +40,12 @@ from guardproxy.gateway.clients.credentials import (
 )
 from guardproxy.gateway.clients.guesses import Guesses
 from guardproxy.gateway.clients.tokens import ALGORITHMS, Tokens
-from guardproxy.gateway.duties.binding import about_of, conversation_of
 from guardproxy.gateway.duties.bodies import BodyHeaders
 from guardproxy.gateway.duties.capacity import Capacity, Slots
 from guardproxy.gateway.duties.client_keys import ClientKeys, KnownClients
 from guardproxy.gateway.duties.duty import Duty, Head, Refusal, Steps, StoreAnswered
 from guardproxy.gateway.duties.limit_file import LimitSet, limit_schema, read_limits
-from guardproxy.gateway.duties.limits import UsageLimits, limits_of
+from guardproxy.gateway.duties.limits import UsageLimits, about_of, conversation_of, limits_of
 from guardproxy.gateway.duties.order import Duties, Trail, load_duties, rerun
 from guardproxy.gateway.duties.owned_ids import OwnedIds, is_owned
 from guardproxy.gateway.duties.readiness import Readiness

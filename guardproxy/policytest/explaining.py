@@ -12,11 +12,14 @@ from statistics import median
 from typing import Literal
 from urllib.parse import urlsplit
 
+from guardproxy.errors import DownstreamError
 from guardproxy.exchange import Job
 from guardproxy.findings import Direction, Kind, Scan
+from guardproxy.gateway import Head, LimitSet, UsageLimits
 from guardproxy.policy import (
     CHECK_ERROR,
     LIMITS,
+    MICRO,
     VERDICTS,
     BoundRule,
     Name,
@@ -24,13 +27,15 @@ from guardproxy.policy import (
     RawExchange,
     RequestFacts,
     Rule,
+    Texts,
+    Unit,
     Verdict,
+    limit_words,
     verdict_of,
 )
-from guardproxy.policytest.limiting import CountedLimit, counted_limits
 from guardproxy.policytest.playing import SceneResult, TextFinding, play_scene
 from guardproxy.policytest.scan import scan_job
-from guardproxy.policytest.scenes import Cuts
+from guardproxy.policytest.scenes import Cuts, codec_of, request_of
 from guardproxy.wire import Author, Codec
 
 RUNS = 5
@@ -75,6 +80,48 @@ class Explanation:
     @property
     def decision(self) -> Verdict:
         return self.result.decision
+
+
+@dataclass(frozen=True, slots=True)
+class CountedLimit:
+    """A limit that counts a request. `takes`: what the request reserves, in `unit`; `None` for the cost of a model for which
+    the policies have no price. `words`: what the limit allows."""
+
+    policy: str
+    limit: str
+    unit: Unit
+    takes: int | float | None
+    mode: Literal["enforce", "shadow"]
+    words: str
+
+
+def counted_limits(policies: PolicySet, scene: Texts | RawExchange, facts: RequestFacts) -> tuple[CountedLimit, ...]:
+    """Returns the limits of policies that count the request of a scene."""
+    duty = UsageLimits(LimitSet, 0.0, lambda limit, mode: None, lambda: policies)
+    served = facts.formats.served(facts.route)
+    route = served.route.text if served else facts.route
+    body = request_of(scene, facts, streamed=False)
+    try:
+        request = codec_of(facts).read_request(facts.route.partition(" ")[2], "", body)
+    except DownstreamError:  # the exchange refuses it
+        return ()
+    head = Head("explain", route=route, tenant=facts.tenant, tenant_name=facts.tenant, headers=facts.headers)
+    return tuple(
+        CountedLimit(
+            rule.policy,
+            rule.name,
+            rule.unit,
+            _in_unit(units, rule.unit),
+            "shadow" if rule.is_shadow else "enforce",
+            limit_words(rule),
+        )
+        for rule, units in duty.counted(head, request)
+    )
+
+
+def _in_unit(units: int | None, unit: Unit) -> int | float | None:
+    """Returns an amount in its unit. Limits count money in millionths."""
+    return units / MICRO if units is not None and unit == "cost" else units
 
 
 def kinds_of(codec: Codec, direction: Direction) -> tuple[Kind, ...]:

@@ -10,7 +10,9 @@ as the value.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -47,13 +49,14 @@ from guardproxy.redaction import PLACEHOLDER
 from guardproxy.replay.comparison import UNTOUCHED, MaskedValue, ShownPath, differences, is_seen, moved_decisions
 from guardproxy.replay.findings import replay_findings
 from guardproxy.replay.memory import Memory, RecordedHistory
-from guardproxy.replay.ordering import in_order
 from guardproxy.replay.recorded import RecordedUpstream
 from guardproxy.replay.results import ReplayResult, ReplayVerdict
 from guardproxy.wire import UNBOUNDED
+from guardproxy.wire.json import dotted
 
 _NO_TEXT = "the record keeps no text"
 _KEY = hashlib.sha256(b"guardproxy replay: what a new rule redacts gets a placeholder of its own").digest()
+_NAME = "#key"  # ends the path of a text that is the name of a member
 _WHY = "the value is masked in the record, and the check that found it has changed"
 _KNOWN = frozenset(("retry", "repair", "fallback", "failed", "blocked"))
 
@@ -155,6 +158,30 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
         return f"{_NO_TEXT} of a call that `{memory.unreadable}` would read"
     new = done[-1].record if done and isinstance(done[-1], Finish) else exchange.record("sent upstream")
     return Rerun(exchange, new, tuple(done), tuple(sorted(memory.rescanned)), frozenset(memory.blind))
+
+
+def in_order(tree: Any, paths: Iterable[str]) -> Any:
+    """Restores the order in which the members of a recorded request were sent: the log sorts the keys of every object, but a
+    rule with `and` decides at the last of its texts. Returns a copy of `tree` whose objects list their members in the order of
+    the texts in them. `paths`: the paths of all texts, in order. A member without a text comes after those with texts."""
+    ranks: dict[str, int] = {}
+    for rank, path in enumerate(paths):
+        ranks.setdefault(path, rank)
+    return _order(tree, (), ranks, len(ranks))[0]
+
+
+def _order(node: Any, path: tuple[str | int, ...], ranks: dict[str, int], last: int) -> tuple[Any, int]:
+    """Returns the node in order, and the rank of its first text."""
+    name = dotted(path)
+    first = min(ranks.get(name, last), ranks.get(name + _NAME, last))
+    if isinstance(node, dict):
+        members = {key: _order(child, (*path, key), ranks, last) for key, child in node.items()}
+        ranked = sorted(members.items(), key=lambda member: member[1][1])
+        return {key: child for key, (child, _) in ranked}, min([first, *(rank for _, (_, rank) in ranked)])
+    if isinstance(node, list):
+        items = [_order(child, (*path, index), ranks, last) for index, child in enumerate(node)]
+        return [child for child, _ in items], min([first, *(rank for _, rank in items)])
+    return node, first
 
 
 def _mint(label: str, value: str) -> str:

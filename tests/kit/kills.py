@@ -30,8 +30,7 @@ from guardproxy.audit.record.versions import read_record
 from guardproxy.audit.sealing.operator_key import StaticKey
 from guardproxy.audit.sealing.sealer import Sealer
 from guardproxy.audit.sealing.store import KeyStore
-from guardproxy.audit.writing.log_file import FileSink
-from guardproxy.audit.writing.rotation import Rotation
+from guardproxy.audit.writing.log_file import FileSink, Rotation
 from guardproxy.errors import AuditError
 from tests.kit.disk import Faulty, kept, wait_healthy
 from tests.kit.sealing import private

@@ -10,8 +10,7 @@ from guardproxy.audit.proof.folder import verify_folder
 from guardproxy.audit.proof.note import PrivateKey, PublicKey, SignedNote
 from guardproxy.audit.proof.store import CheckpointStore
 from guardproxy.audit.proof.verification import verify_checkpoints
-from guardproxy.audit.writing.log_file import FileSink
-from guardproxy.audit.writing.rotation import Rotation
+from guardproxy.audit.writing.log_file import FileSink, Rotation
 
 KEY = PrivateKey.new("guard.example")
 OTHER = PrivateKey.new("other.example")

@@ -24,10 +24,11 @@ from guardproxy.audit.record.canonical import canonical, pieces
 from guardproxy.audit.record.document import ENTRY_VERSION, Record
 from guardproxy.audit.record.private import PrivateRecord, WrittenRecord
 from guardproxy.audit.sealing.cipher import SALT_BYTES, open_members, seal_members
-from guardproxy.audit.sealing.hiding import without_texts
 from guardproxy.audit.sealing.store import DataKey, KeyStore
 from guardproxy.errors import AuditError, SealError
 
+_TEXT = ("text", "shape")  # the shape quotes the request's schema
+_PLACES = ("uninspected", "unmapped")
 VALUES = "values"  # not a member of a record: placeholder -> value
 
 
@@ -120,6 +121,38 @@ def opened(record: Record, key: DataKey) -> OpenedRecord:
         raise SealError(f"the sealed texts of the record {record.id} are of another version: {error}") from None
     # If somebody changed the visible part, the numbers may differ: a path without a partner is not shown.
     return OpenedRecord(whole, values, dict(zip(_paths(whole), _paths(record), strict=False)))
+
+
+def without_texts(document: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, Any]:
+    """Returns the document without texts and bodies. `paths`: paths that show a key which is text -> the same without it."""
+    shown = dict(document)
+    request = _side(document["request"], paths)
+    shown["request"] = request if request["body"] is None else {**request, "body": None}
+    shown["response"] = _side(document["response"], paths)
+    if "attempts" in document:
+        shown["attempts"] = [_attempt(attempt, paths) for attempt in document["attempts"]]
+    if paths:
+        for name, key in (("decisions", "path"), ("fields", "field")):
+            if name in document:
+                shown[name] = [{**part, key: paths.get(part[key], part[key])} for part in document[name]]
+    return shown
+
+
+def _attempt(attempt: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, Any]:
+    if attempt.get("response") is None:
+        return dict(attempt)
+    return {**attempt, "response": _side(attempt["response"], paths)}
+
+
+def _side(side: dict[str, Any], paths: Mapping[str, str]) -> dict[str, Any]:
+    if not side["texts"] and not paths:
+        return side
+    texts = [{name: value for name, value in text.items() if name not in _TEXT} for text in side["texts"]]
+    for text in texts:
+        text["text"] = None
+        text["path"] = paths.get(text["path"], text["path"])
+    rest = {name: [paths.get(path, path) for path in side[name]] for name in _PLACES} if paths else {}
+    return {**side, **rest, "texts": texts}
 
 
 def _paths(record: Record) -> Iterator[str]:

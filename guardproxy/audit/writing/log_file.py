@@ -18,7 +18,7 @@ The thread also checks that the path still leads to the open file: before and af
 seconds while it is idle. For a batch that waits already, the check after the batch before it is enough. If another
 program removed, renamed, replaced or changed the file, the thread continues in a new file and writes the records of
 the current batch there too. It also continues in a new file if the file has become large or old when the next record
-comes (`rotation.py`).
+comes (`Rotation`).
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -42,7 +43,6 @@ from guardproxy.audit.record.chain import ChainHead, seal, seal_small
 from guardproxy.audit.record.document import ENTRY_VERSION, Gap, LogEntry
 from guardproxy.audit.record.private import NO_SEALING, Sealing, WrittenRecord, seal_all
 from guardproxy.audit.storage.disk import Disk, reason
-from guardproxy.audit.writing.rotation import Rotation
 from guardproxy.audit.writing.segment import Stated, open_last, open_next
 from guardproxy.errors import AuditError
 
@@ -77,6 +77,24 @@ Receiver = Callable[[Sequence[Any]], None]
 """Called once with entries that were queued together, when each has its result."""
 Group = tuple[Sequence[Entry], Receiver]
 Kept = tuple[Entry, ChainHead, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """`limit_bytes`: the size, `limit_s`: the age at which a file ends. 0: no limit."""
+
+    limit_bytes: int = 0
+    limit_s: float = 0.0
+
+    def due(self, size_bytes: int, age_s: float) -> str:
+        """Returns why a file of this size and age ends now; empty if it does not."""
+        if self.limit_bytes and size_bytes >= self.limit_bytes:
+            return f"the file has {self.limit_bytes} bytes or more"
+        if self.limit_s and age_s >= self.limit_s:
+            return f"the file is {self.limit_s:g} s old or older"
+        return ""
+
+
 _NEVER = Rotation()
 
 

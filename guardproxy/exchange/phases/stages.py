@@ -19,9 +19,9 @@ from guardproxy.exchange.inputs.caching import query_of
 from guardproxy.exchange.inputs.prompts import prompts_of
 from guardproxy.exchange.inputs.setting import Setting
 from guardproxy.exchange.phases.chunks import ChunkStage, SourceStage
-from guardproxy.exchange.phases.directing import RouteStage
 from guardproxy.exchange.phases.stage import AnswerStage, RequestDraft, RequestStage, RunningAnswer, UnusableAnswer
 from guardproxy.exchange.routes.attempts import Answer
+from guardproxy.exchange.routes.routing import Asked, choose, measured
 from guardproxy.policy import (
     CACHE,
     PROMPT,
@@ -32,6 +32,7 @@ from guardproxy.policy import (
     BoundSection,
     CacheSection,
     PromptSection,
+    RouteSection,
 )
 from guardproxy.wire import UNINSPECTED, FieldPath, denied_field, uninspected, unmapped
 
@@ -73,6 +74,39 @@ def _collected(bound: BoundRules) -> Stages:
 
 
 # Stages of a request.
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """Chooses the destination of a request. `sections`: those that apply to it."""
+
+    sections: tuple[BoundSection[RouteSection], ...]
+
+    @classmethod
+    def of(cls, bound: BoundRules) -> _Route | None:
+        """Returns the stage of a set of rules; `None` if no policy has the section."""
+        sections = ROUTE.bound(bound.sections)
+        return cls(sections) if sections else None
+
+    def amend(self, draft: RequestDraft) -> None:
+        """Chooses where a request goes."""
+        setting, ledger, attempts, request = draft.setting, draft.ledger, draft.attempts, draft.request
+        walk: Callable[[], Sequence[Event]] = (lambda: draft.events) if ledger.request.read else request.events
+        asked = Asked(
+            exchange=setting.id,
+            conversation=ledger.notes.conversation,
+            client=f"{setting.tenant}\0{setting.client.name}",
+            model=request.model,
+            plan=ledger.notes.plan,
+            measures=lambda most: setting.history.measures(lambda: measured(walk(), draft.statement, most)),
+            about=lambda: draft.about,
+            unavailable=draft.happened.unavailable,
+        )
+        ledger.choices = choose(self.sections, asked)
+        if deciding := next((choice for choice in ledger.choices if choice.enforced), None):
+            attempts.plan, *further = deciding.plans
+            ledger.notes.plan = attempts.plan
+            attempts.failover = deciding.failover(further)
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +330,7 @@ def judged(forms: Forms, answer: Answer, events: Sequence[Event], judging: Seque
 
 _REQUEST: tuple[tuple[Callable[[BoundRules], RequestStage | None], ...], ...] = (
     (_PromptBegin.of, _FieldRefusal.of, _UnmappedRefusal.of, _OpaqueRefusal.of),  # read
-    (RouteStage.of,),  # taken
+    (_Route.of,),  # taken
     (ChunkStage.of,),  # decided
     (SourceStage.of, _PromptMarks.of),  # edited
     (_FieldChanges.of, _PromptText.of),  # built

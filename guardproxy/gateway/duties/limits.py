@@ -20,7 +20,6 @@ from typing import NamedTuple, cast
 from guardproxy.audit import Record
 from guardproxy.decisions import Plan
 from guardproxy.errors import DownstreamError, ErrorCode, StoreError
-from guardproxy.gateway.duties.binding import about_of, conversation_of
 from guardproxy.gateway.duties.duty import Duty, Head, Refusal, Steps
 from guardproxy.gateway.duties.limit_file import LimitSet
 from guardproxy.gateway.prices.prices import BYTES_A_TOKEN, prices_of, token_use
@@ -49,6 +48,7 @@ from guardproxy.wire import (
     LimitHeaders,
     Remaining,
     Request,
+    RequestStatement,
     answers_of,
     brief_statement_of,
     statement_of,
@@ -61,6 +61,43 @@ MOST_BOUND = 1000  # combinations of policies whose limits are kept
 
 _Reservation = tuple[LimitRule, Take]
 _NO_POLICIES = PolicySet((), {}, "")
+
+
+def about_of(
+    route: str, tenant: str | None, request: Request, statement: RequestStatement, headers: Mapping[str, str] | None
+) -> About:
+    """Returns the facts of a request. `tenant`: its name; `headers`: by lower-case name, `None` if they are not known."""
+    models, named = statement.models, _named_in_body(request)
+    if named and named not in (request.model, *models):
+        models = (*models, named)  # the path names another model than the body
+    return About(
+        route,
+        request.model,
+        tenant,
+        headers,
+        request.stream,
+        max_tokens=statement.max_tokens,
+        messages=statement.messages,
+        tools=statement.tools,
+        models=models,
+        limits=statement.limits,
+        counts=statement.counts,
+        offered=statement.offered,
+        unclear=statement.unclear,
+    )
+
+
+def _named_in_body(request: Request) -> str:
+    tree = request.frame.tree
+    named = tree.get("model") if isinstance(tree, (dict, Mapping)) else None
+    return named if isinstance(named, str) else ""
+
+
+def conversation_of(codec: Codec, request: Request, tenant: str, named: str, seal: Callable[[bytes], str]) -> str:
+    """Returns the pseudonym of the conversation, derived from the header that names it (`named`) or from the first words of
+    the request."""
+    words = ("named", named) if named else ("", codec.turns.first_words(request.frame.tree))
+    return seal("\0".join(("conversation", tenant, *words)).encode("utf-8", "surrogatepass"))
 
 
 @dataclass(slots=True)

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from guardproxy.audit.record.document import RecordedSealing
 from guardproxy.audit.shipping.intents import closing
@@ -25,8 +27,10 @@ from guardproxy.findings import Scan
 from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.policy.file.load import build_checks, parse
 from guardproxy.replay.recorded import RecordedUpstream
+from guardproxy.replay.replays import in_order
 from guardproxy.replay.replays import replay as replay_entry
 from guardproxy.wire import FieldPath
+from guardproxy.wire.json import dotted
 from guardproxy.wire.registry import codec_for
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, message_frames, mint, policy_set
 from tests.kit.records import members, record_of, replay
@@ -428,3 +432,35 @@ def test_parts_that_were_read_as_one_text_are_not_scanned_again() -> None:
     assert "clinic" not in json.dumps(play.upstream)
     again = replay(kept(play), policy_set(policy))
     assert (again.verdict, again.differences, again.rescanned) == ("identical", (), ())
+
+
+NAMES = st.text("abcdefgh", min_size=1, max_size=3)
+TREES = st.recursive(
+    st.text("xyz", max_size=2),
+    lambda inner: st.lists(inner, min_size=1, max_size=3) | st.dictionaries(NAMES, inner, min_size=1, max_size=4),
+)
+
+
+def paths_of(node: Any, path: tuple[str | int, ...] = ()) -> list[str]:
+    """The paths of all strings, in their order."""
+    if isinstance(node, dict):
+        return [text for key, child in node.items() for text in paths_of(child, (*path, key))]
+    if isinstance(node, list):
+        return [text for index, child in enumerate(node) for text in paths_of(child, (*path, index))]
+    return [dotted(path)]
+
+
+@given(TREES)
+def test_a_tree_that_was_sorted_has_its_order_again(tree: Any) -> None:
+    written = json.loads(json.dumps(tree, sort_keys=True))
+    assert json.dumps(in_order(written, paths_of(tree))) == json.dumps(tree)
+
+
+def test_the_name_of_a_member_counts_as_its_text() -> None:
+    tree = {"": "S", "[MAIL_x]": "K", "name": "send"}
+    paths = ["name", "[MAIL_x]#key", "[MAIL_x]", "#key"]
+    assert list(in_order(tree, paths)) == ["name", "[MAIL_x]", ""]
+
+
+def test_members_without_a_text_stay_behind() -> None:
+    assert list(in_order({"a": 1, "b": "text", "c": None}, ["b"])) == ["b", "a", "c"]

@@ -20,8 +20,7 @@ from guardproxy.audit.proof.note import SignedNote
 from guardproxy.audit.proof.store import LIST, CheckpointStore
 from guardproxy.audit.proof.verification import verify_checkpoints
 from guardproxy.audit.record.chain import ChainHead, begin, read_named_head, seal, write_head
-from guardproxy.audit.writing.log_file import FileSink
-from guardproxy.audit.writing.rotation import Rotation
+from guardproxy.audit.writing.log_file import FileSink, Rotation
 from guardproxy.errors import AuditError
 from tests.kit.proof import KEY, codes
 

@@ -20,7 +20,7 @@ from guardproxy.audit.proof.folder import verify_folder
 from guardproxy.audit.proof.store import LIST, NOTE
 from guardproxy.audit.proof.verification import CheckpointReport, verify_checkpoints
 from guardproxy.audit.record.chain import ChainHead, begin, open_line, read_head, seal, write_head
-from guardproxy.audit.writing.rotation import Rotation
+from guardproxy.audit.writing.log_file import Rotation
 from tests.kit.processes import ROOT
 from tests.kit.proof import KEY, SignedFolder
 

@@ -22,8 +22,7 @@ from guardproxy.audit.record.document import Record
 from guardproxy.audit.record.versions import entries_of
 from guardproxy.audit.sealing.custody import Custody
 from guardproxy.audit.sealing.sealer import Sealer
-from guardproxy.audit.writing.log_file import FileSink
-from guardproxy.audit.writing.rotation import Rotation
+from guardproxy.audit.writing.log_file import FileSink, Rotation
 from tests.kit.logs import write_log
 from tests.kit.proof import KEY, codes
 from tests.kit.sealing import OPERATOR, OTHER, private, store_at

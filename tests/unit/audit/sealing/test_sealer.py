@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from guardproxy.audit.record.document import Record
 from guardproxy.audit.record.private import Owner, Private, PrivateRecord
 from guardproxy.audit.sealing.cipher import seal_members
-from guardproxy.audit.sealing.sealer import Sealer, opened, split_record
+from guardproxy.audit.sealing.sealer import Sealer, opened, split_record, without_texts
 from guardproxy.audit.sealing.store import DataKey
 from guardproxy.errors import AuditError, SealError
 from tests.kit.play import Play, chat_frames, policy_set
@@ -203,3 +203,19 @@ def test_it_can_be_asked_whether_it_can_seal(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(SealError, match="gone"):
         made.check()
     made.close()
+
+
+def test_texts_and_keys_that_are_text_are_removed_and_the_rest_is_shared() -> None:
+    document = plain_record(plain_answer(plain_text("m.KEY", "SECRET")), plain_text("m.KEY", "SECRET")).document()
+    shown = without_texts(document, {"m.KEY": "m.*"})
+    assert [side["texts"][0]["path"] for side in (shown["request"], shown["response"])] == ["m.*", "m.*"]
+    assert [side["texts"][0]["text"] for side in (shown["request"], shown["response"])] == [None, None]
+    assert "SECRET" not in str(shown)
+    assert "SECRET" in str(document)
+    assert shown["usage"] is document["usage"]
+
+
+def test_a_document_without_texts_is_shared_whole() -> None:
+    document = plain_record().document()
+    shown = without_texts(document, {})
+    assert all(shown[name] is value for name, value in document.items())

@@ -20,7 +20,7 @@ from guardproxy.audit.proof.folder import verify_folder
 from guardproxy.audit.record.chain import ChainHead, read_head, verify
 from guardproxy.audit.storage.disk import Disk
 from guardproxy.audit.writing import segment
-from guardproxy.audit.writing.log_file import GONE, Entry, FileSink
+from guardproxy.audit.writing.log_file import GONE, Entry, FileSink, Rotation
 from guardproxy.errors import AuditError
 from tests.kit.disk import wait_healthy
 
@@ -606,3 +606,12 @@ def test_records_that_are_queued_together_are_reported_with_one_call(tmp_path: P
         lambda kept: reported.append([type(entry.result) for entry in kept]),
     )
     assert reported == [[ChainHead, AuditError, ChainHead], [AuditError, AuditError]]
+
+
+def test_a_file_ends_at_its_limits() -> None:
+    never = Rotation()
+    assert never.due(1 << 60, 1e12) == ""
+    both = Rotation(limit_bytes=100, limit_s=60)
+    assert both.due(99, 59.9) == ""
+    assert both.due(100, 0) == "the file has 100 bytes or more"
+    assert both.due(0, 60) == "the file is 60 s old or older"

@@ -9,8 +9,7 @@ import pytest
 
 from guardproxy.audit.record.chain import begin, seal
 from guardproxy.audit.storage.disk import Disk
-from guardproxy.audit.writing.log_file import FileSink
-from guardproxy.audit.writing.rotation import Rotation
+from guardproxy.audit.writing.log_file import FileSink, Rotation
 from guardproxy.errors import AuditError
 from tests.kit.disk import Faulty, kept, problems, wait_healthy
 

@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 
 from guardproxy.audit import Shipper
 from guardproxy.audit.record.document import Intent
-from guardproxy.audit.writing.log_file import FileSink
-from guardproxy.audit.writing.rotation import Rotation
+from guardproxy.audit.writing.log_file import FileSink, Rotation
 from guardproxy.cli import app
 from guardproxy.cli.audit import tail as audit_tail
 from guardproxy.cli.audit.tail import Rows, follow

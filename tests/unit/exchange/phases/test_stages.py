@@ -17,6 +17,7 @@ from guardproxy.exchange import (
     SendUpstream,
 )
 from guardproxy.exchange.phases.stages import Stages, stages_of
+from guardproxy.gateway import KnownClient
 from guardproxy.policy import BoundRules
 from tests.kit import media
 from tests.kit.play import policy_set, setting
@@ -60,7 +61,7 @@ SHAPE = (
         ("set: {store: false}\n", {"read": ALWAYS, "built": ["_FieldChanges"]}),
         ("refuse: [store]\n", {"read": ALWAYS}),
         ("cache: {mode: exact}\n", {"read": ALWAYS, "written": ["_CacheKey"]}),
-        ("route: {models: {a: b}}\n", {"answer": ["_Failover"], "read": ALWAYS, "taken": ["RouteStage"]}),
+        ("route: {models: {a: b}}\n", {"answer": ["_Failover"], "read": ALWAYS, "taken": ["_Route"]}),
         (
             "prompt: {prepend: Be brief.}\nset: {store: false}\n",
             {
@@ -125,3 +126,33 @@ def test_a_stage_refuses_what_a_policy_refuses(
     policy: str, asked: dict[str, Any], answer: dict[str, Any] | None, outcome: str
 ) -> None:
     assert ended(policy, asked, answer) == outcome
+
+
+UNREAD = "rules: [{id: watch, when: check_error, action: flag}]\n"
+READ = (
+    "checks: {word: {use: pattern, words: [falcon]}}\nrules: [{id: words, on: response, when: word, action: block}]\n"
+)
+WHEN = "route: {simple: {upstream: cheap, chars: 9, when: 'request.max_tokens == 7 && request.messages == 1'}}\n"
+
+
+def asked(policy: str, text: str = "hello", **more: Any) -> str:
+    """The upstream that a request goes to."""
+    body = {"model": "m", "max_tokens": 7, "messages": [{"role": "user", "content": text}]}
+    exchange = Exchange(setting(policy_set(f"policy: p\n{policy}"), **more))
+    (command,) = exchange.receive(RequestReceived(json.dumps(body).encode()))
+    assert isinstance(command, SendUpstream)
+    return command.target
+
+
+@pytest.mark.parametrize("rules", [UNREAD, READ])
+@pytest.mark.parametrize(("text", "upstream"), [("hello", "cheap"), ("hello, you there", "")])
+def test_measures_and_facts_are_those_of_the_request(rules: str, text: str, upstream: str) -> None:
+    assert asked(rules + WHEN, text) == upstream
+
+
+def test_the_clients_of_a_tenant_are_apart() -> None:
+    places = ", ".join(f"{{upstream: u{number}}}" for number in range(9))
+    route = f"{UNREAD}route: {{upstreams: [{places}], sticky: client}}\n"
+    found = {asked(route, client=KnownClient(f"c{number}")) for number in range(20)}
+    assert len(found) > 3
+    assert len({asked(route, id=f"x{number}", client=KnownClient("c")) for number in range(9)}) == 1

@@ -22,11 +22,13 @@ from guardproxy.gateway import (
     MemoryStore,
     StoreAnswered,
     Trail,
+    about_of,
+    conversation_of,
     rerun,
 )
 from guardproxy.gateway.duties.limits import LIMIT_OPEN
 from guardproxy.gateway.prices.prices import token_use
-from guardproxy.wire import Remaining, Request, codec_for
+from guardproxy.wire import Remaining, Request, RequestStatement, codec_for
 from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT as MESSAGES
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT
 from tests.kit.limits import MAX_TOKENS, NOW_S, ROUTE, Desk, done, limit
@@ -455,3 +457,43 @@ def test_what_a_format_that_is_gone_used_is_estimated() -> None:
     desk = Desk(limit("a", "tokens", 'budget = "1000/day"'))
     desk.settle(desk.ask(), route="POST /gone")
     assert desk.ask().answers == [StoreAnswered("limits", (100,))]
+
+
+MESSAGES_ROUTE = "POST /v1/messages"
+
+
+def request(model: str, tree: Any) -> Request:
+    return Request(model, True, Frame(b"{}", tree=tree), list)
+
+
+def test_every_model_that_a_request_names_is_a_fact() -> None:
+    about = about_of(
+        MESSAGES_ROUTE, "acme", request("path", {"model": "body"}), RequestStatement(models=("third",)), {"x": "y"}
+    )
+    assert about.named_models == ("path", "third", "body")
+    assert (about.route, about.tenant, about.stream, about.headers) == (MESSAGES_ROUTE, "acme", True, {"x": "y"})
+    same = about_of(MESSAGES_ROUTE, "", request("m", {"model": "m"}), RequestStatement(), None)
+    assert (same.named_models, same.headers) == (("m",), None)
+    trees: list[Any] = [[], {"model": 7}]
+    for tree in trees:
+        assert about_of(MESSAGES_ROUTE, "", request("m", tree), RequestStatement(), {}).named_models == ("m",)
+
+
+def test_a_conversation_has_the_name_that_it_is_given_or_that_of_its_first_words() -> None:
+    codec = codec_for(MESSAGES_ROUTE)
+    assert codec
+    first, other = (
+        request("m", {"messages": [{"role": "user", "content": text}]}) for text in ("hello", "something else")
+    )
+    names = {
+        conversation_of(codec, asked, tenant, named, lambda data: data.hex())
+        for asked, tenant, named in (
+            (first, "t", ""),
+            (first, "t", ""),
+            (other, "t", ""),
+            (first, "u", ""),
+            (first, "t", "n"),
+            (other, "t", "n"),
+        )
+    }
+    assert len(names) == 4

@@ -15,8 +15,7 @@ from guardproxy.audit.proof.note import PrivateKey
 from guardproxy.audit.proof.verification import verify_checkpoints
 from guardproxy.audit.record.chain import ChainHead
 from guardproxy.audit.record.document import Record
-from guardproxy.audit.writing.log_file import Entry, Receiver
-from guardproxy.audit.writing.rotation import Rotation
+from guardproxy.audit.writing.log_file import Entry, Receiver, Rotation
 from guardproxy.config import Config
 from guardproxy.errors import AuditError, ConfigError
 from guardproxy.server.driving.recorder import Recorder, signing_of
