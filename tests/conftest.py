@@ -18,6 +18,7 @@ from hypothesis.internal.conjecture import providers
 from typer.main import get_command
 
 from tests.kit.plugins import Install, forget, installer
+from tools.branch_coverage import FLOORS
 
 _QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 settings.register_profile("fixed", max_examples=40, deadline=None, suppress_health_check=_QUIET, derandomize=True)
@@ -31,30 +32,23 @@ if PROFILE != "long":
     providers._get_local_constants = providers.Constants  # type: ignore[attr-defined]
 
 
-# The folders and files of tests/unit that test no pure package.
-_NOT_PURE = frozenset(
-    (
-        "testing",
-        "server",
-        "engine",
-        "batch",
-        "inference",
-        "lab",
-        "demo",
-        "cli",
-        "test_structure.py",
-        "test_docs.py",
-        "test_drawing.py",
-    )
-)
-_UNIT = Path(__file__).parent / "unit"
+# Files of tests/unit that test no package. Packages are pure if they have a floor (tools/branch_coverage.py).
+_OF_NO_PACKAGE = ("test_structure.py", "test_docs.py", "test_drawing.py")
+_ROOT = Path(__file__).parent.parent
+_UNIT = _ROOT / "tests" / "unit"
+_ROOMS = {path.stem for path in (_ROOT / "guardproxy").iterdir()}
 
 
 _UNTRACED = ("heavy", "timing", "export")
 
 
 def _is_of_pure_package(path: Path) -> bool:
-    return path.is_relative_to(_UNIT) and path.relative_to(_UNIT).parts[0] not in _NOT_PURE
+    """Whether a file tests a package with a floor, or the work of several packages."""
+    if not path.is_relative_to(_UNIT):
+        return False
+    first = path.relative_to(_UNIT).parts[0]
+    room = first.removeprefix("test_").removesuffix(".py")
+    return room in FLOORS if room in _ROOMS else first not in _OF_NO_PACKAGE
 
 
 def _is_pure(item: pytest.Item) -> bool:

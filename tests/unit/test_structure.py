@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from guardproxy.wire import codecs
+from tools.branch_coverage import FLOORS
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "guardproxy"
@@ -210,6 +211,24 @@ def test_a_loop_names_what_it_goes_through() -> None:
         if isinstance(target, ast.Name) and target.id == "one"
     ]
     assert found == []
+
+
+def contract(title: str) -> dict[str, list[str]]:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    found: dict[str, list[str]] = next(part for part in contracts if part["name"] == title)
+    return found
+
+
+def test_each_package_with_a_floor_is_held_to_be_pure() -> None:
+    """One list of the pure packages. The contract names pure parts of other packages too."""
+    modules = contract("No I/O, loop, clock or randomness in the pure rooms")["source_modules"]
+    assert sorted(module.split(".")[1] for module in modules if module.count(".") == 1) == sorted(FLOORS)
+
+
+def test_no_check_knows_another() -> None:
+    modules = contract("Plug-ins do not know each other")["modules"]
+    listed = [module.removeprefix("guardproxy.checks.") for module in modules if ".checks." in module]
+    assert listed == sorted(path.stem for path in (PACKAGE / "checks").glob("[!_]*.py"))
 
 
 def test_the_top_of_the_package_is_short() -> None:
