@@ -90,9 +90,9 @@ class _GroundedCheck:
             sentence = window.text[start:stop]
             score = 1 - index.support(sentence)
             if score > 1 - self.support:
-                low, high = start + len(sentence) - len(sentence.lstrip()), start + len(sentence.rstrip())
-                place = window.start + low, window.start + high
-                findings.append(Finding(*place, self.name, LABEL, round(score, 4), (_DETAIL,)))
+                low = window.start + start + len(sentence) - len(sentence.lstrip())
+                high = window.start + start + len(sentence.rstrip())
+                findings.append(Finding(low, high, self.name, LABEL, round(score, 4), (_DETAIL,)))
         settled = window.start + at
         return Scan(tuple(findings), settled, settled)
 

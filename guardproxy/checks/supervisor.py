@@ -274,9 +274,9 @@ class Supervisor:
         self, spans: Sequence[tuple[tuple[int, int], ScoredPiece]], labels: Sequence[LabelThresholds]
     ) -> Iterator[Finding]:
         for label in labels:
-            for span, piece in spans:
+            for (start, end), piece in spans:
                 if (score := label.highest(piece.scores)) is not None:
-                    yield Finding(*span, self.name, label.label, score)
+                    yield Finding(start, end, self.name, label.label, score)
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:

@@ -113,10 +113,20 @@ class Declaration:
         name, dashed = data["name"], data["name"].replace("_", "-")
         kind = _KINDS[str(declared.type)]
         off_flag = (data["off_flag"] or f"--no-{dashed}") if kind is bool else ""
-        flag, rest = data["flag"] or f"--{dashed}", (part.metadata["title"], data["help"], data["allowed"])
-        path = _ANY_PATH if kind is Path else data["path"]
-        where = (name, part.name, declared.name)
-        return cls(*where, kind, declared.default, *rest, flag, off_flag, not declared.repr, path)
+        return cls(
+            name=name,
+            part=part.name,
+            attribute=declared.name,
+            kind=kind,
+            default=declared.default,
+            group=part.metadata["title"],
+            help=data["help"],
+            allowed=data["allowed"],
+            flag=data["flag"] or f"--{dashed}",
+            off_flag=off_flag,
+            is_secret=not declared.repr,
+            path=_ANY_PATH if kind is Path else data["path"],
+        )
 
     def value_in(self, config: Any) -> Any:
         """Returns the value of the setting in a `Config`."""

@@ -43,7 +43,8 @@ class RayEngine:
     def each(self, work: Work[Task, Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """See `WorkEngine.each`. Raises `EngineError` also if there is no cluster at `RAY_ADDRESS`."""
         with _connected():
-            crew = _Actors(work, *_sizes(self.workers, work.uses_models, _ray().cluster_resources()))
+            count, gpus = _sizes(self.workers, work.uses_models, _ray().cluster_resources())
+            crew = _Actors(work, count, gpus)
             yield from Schedule(crew, tasks).results()
 
 

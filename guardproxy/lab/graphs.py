@@ -125,7 +125,7 @@ def parity(network: Any, path: Path, batches: Batches, activation: str = "sigmoi
             wanted = network(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
         real = mask.astype(bool) if per_token else slice(None)  # a tag where there is no token says nothing
         pair = got[real], wanted[real]
-        gaps = np.abs(np.subtract(*pair)).max(-1)
+        gaps = np.abs(pair[0] - pair[1]).max(-1)
         logits.append(float(gaps.max()))
         means += gaps.tolist()
         scores += np.abs(np.subtract(*(_activated(activation, part) for part in pair))).max(-1).tolist()

@@ -147,7 +147,7 @@ def _policy(old: Policy, new: Policy) -> Iterator[Change]:
     yield from to_changes(_opaque(old, new))
     yield from to_changes(_field_rules(old, new))
     yield from to_changes(_sections(old, new))
-    yield from (Change(new.name, *difference) for difference in _formats(old, new))
+    yield from (Change(new.name, words, effect) for words, effect in _formats(old, new))
     if not new.tenant and old.stands_for != new.stands_for:
         was, now = (_join(sorted(policy.stands_for)) or "nothing" for policy in (old, new))
         yield from to_changes([Difference(f"extends {was} -> {now}", "neutral")])
@@ -320,11 +320,13 @@ def _opaque(old: Policy, new: Policy) -> Iterator[Difference]:
 def _field_rules(old: Policy, new: Policy) -> Iterator[Difference]:
     """Yields the differences of the rules about fields of requests. Rules of shadow mode only record."""
     before, after = old.fields, new.fields
-    shares = [WHOLE if policy.share is None else policy.share for policy in (old, new)]
+    before_share, after_share = (WHOLE if policy.share is None else policy.share for policy in (old, new))
     are_enforced = old.mode == new.mode == "enforce"
-    if are_enforced and shares[0] != shares[1] and any(before.paths()) and any(after.paths()):
-        percents = (f"{share * 100 / WHOLE:g} %" for share in shares)
-        yield Difference(f"rules about fields: enforce {' -> '.join(percents)}", EFFECTS[compare_shares(*shares)])
+    if are_enforced and before_share != after_share and any(before.paths()) and any(after.paths()):
+        percents = (f"{share * 100 / WHOLE:g} %" for share in (before_share, after_share))
+        yield Difference(
+            f"rules about fields: enforce {' -> '.join(percents)}", EFFECTS[compare_shares(before_share, after_share)]
+        )
     for path in sorted(before.allow ^ after.allow):
         fresh = path in after.allow
         yield Difference(

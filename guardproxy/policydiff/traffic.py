@@ -187,8 +187,20 @@ class Traffic:
         group.ids.append(after.id)
         if len(group.examples) < self.examples:
             where, pieces = _excerpt(run, decisions)
-            about = (after.id, after.at, after.route, after.model, before.outcome, _ending(before, after))
-            group.examples.append(Example(*about, where, changed, pieces))
+            ending = _ending(before, after)
+            group.examples.append(
+                Example(
+                    after.id,
+                    after.at,
+                    after.route,
+                    after.model,
+                    before.outcome,
+                    ending,
+                    where,
+                    changed,
+                    pieces,
+                )
+            )
 
 
 def _effects(before: Record, after: Record) -> Counter[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Literal
 from urllib.parse import urlsplit
@@ -191,18 +192,18 @@ def _scores(lowest: PolicySet, result: SceneResult) -> Scores:
 
 def _rule_outcome(bound: BoundRule, result: SceneResult, scores: Scores) -> RuleOutcome:
     hits = [hit for hit in result.hits if (hit.policy, hit.rule) == (bound.policy.name, bound.rule.id)]
-    about = (bound.policy.name, bound.rule.id, bound.rule.action)
+    told = partial(RuleOutcome, bound.policy.name, bound.rule.id, bound.rule.action)
     if not hits:
-        return RuleOutcome(*about, "no", _why_not(bound, result, scores))
+        return told("no", _why_not(bound, result, scores))
     why = ", ".join(dict.fromkeys(f"`{bound.names.get(hit.check, hit.check)}` found {hit.label}" for hit in hits))
     if not hits[0].enforced:
-        return RuleOutcome(*about, "shadow", f"{why}; in shadow mode")
+        return told("shadow", f"{why}; in shadow mode")
     stronger = max((hit for hit in result.hits if hit.enforced), key=lambda hit: VERDICTS.index(hit.verdict))
     if verdict_of(bound.decision) == stronger.verdict:
         back = f"; restores values in {bound.rule.restoration}" if bound.rule.restore else ""
         sent = "; the upstream may have the request by then (`parallel`)" if bound.rule.parallel != "off" else ""
-        return RuleOutcome(*about, "decided", why + back + sent + _told(bound.rule))
-    return RuleOutcome(*about, "held", f"{why}; `{stronger.rule}` ({stronger.action}) is stronger{_told(bound.rule)}")
+        return told("decided", why + back + sent + _told(bound.rule))
+    return told("held", f"{why}; `{stronger.rule}` ({stronger.action}) is stronger{_told(bound.rule)}")
 
 
 def _told(rule: Rule) -> str:

@@ -298,21 +298,17 @@ def _result(
 ) -> SceneResult:
     hits = tuple(
         RuleHit(
-            *(
-                outcome.policy,
-                outcome.rule,
-                outcome.action,
-                outcome.enforced,
-                outcome.channel.direction,
-                outcome.channel.path,
-            ),
-            *(
-                outcome.finding.check,
-                outcome.finding.label,
-                outcome.finding.start,
-                outcome.finding.end,
-                outcome.attempt,
-            ),
+            outcome.policy,
+            outcome.rule,
+            outcome.action,
+            outcome.enforced,
+            outcome.channel.direction,
+            outcome.channel.path,
+            outcome.finding.check,
+            outcome.finding.label,
+            outcome.finding.start,
+            outcome.finding.end,
+            outcome.attempt,
             verdict_of(outcome.decision),
         )
         for outcome in exchange.outcomes
@@ -374,6 +370,15 @@ def _findings(exchange: Exchange, numbers: Numbers, *, allowed: bool = False) ->
         whole, channel = _whole(lane), lane.channel
         for finding in lane.progress.allowed if allowed else lane.progress.findings:
             if finding.check != RESTORE:
-                place = (channel.direction, channel.path, finding.start, finding.end)
-                text = numbers.show(whole[finding.start : finding.end])
-                yield TextFinding(*place, finding.check, finding.label, text, channel.kind, finding.score, attempt)
+                yield TextFinding(
+                    channel.direction,
+                    channel.path,
+                    finding.start,
+                    finding.end,
+                    finding.check,
+                    finding.label,
+                    numbers.show(whole[finding.start : finding.end]),
+                    channel.kind,
+                    finding.score,
+                    attempt,
+                )

@@ -78,9 +78,10 @@ def psi(before: Sequence[int], after: Sequence[int]) -> float:
     return sum((new - old) * math.log(new / old) for old, new in shares)
 
 
-def chance(groups: int, before: int, after: int) -> float:
-    """Returns the PSI that two samples of one population exceed once in a thousand. `before`, `after`: their sizes.
+def chance(groups: int, sizes: tuple[int, int]) -> float:
+    """Returns the PSI that two samples of one population exceed once in a thousand. `sizes`: of both.
     The percentile of the chi-squared distribution is Wilson and Hilferty's approximation."""
+    before, after = sizes
     if groups < 2 or not before or not after:
         return math.inf
     free = groups - 1
@@ -94,7 +95,7 @@ def _marks(baseline: Sample, current: Sample) -> Iterator[Shift]:
         held = baseline.marks[name], current.marks[name]
         groups = [(mark, whole - mark) for mark, whole in zip(held, counts, strict=True)]
         old, new = (_share(mark, whole) for mark, whole in zip(held, counts, strict=True))
-        yield Shift(f"share {name}", psi(*groups), chance(2, *counts), None, old, new, counts)
+        yield Shift(f"share {name}", psi(*groups), chance(2, counts), None, old, new, counts)
 
 
 def _sizes(baseline: Sample, current: Sample) -> Iterator[Shift]:
@@ -104,7 +105,7 @@ def _sizes(baseline: Sample, current: Sample) -> Iterator[Shift]:
         groups = _tenths(before + after)
         old, new = ([sum(bins[number] for number in group) for group in groups] for bins in (before, after))
         was, now = (_median(measure, bins) for bins in (before, after))
-        yield Shift(measure, psi(old, new), chance(len(groups), *counts), _ks(before, after), was, now, counts)
+        yield Shift(measure, psi(old, new), chance(len(groups), counts), _ks(before, after), was, now, counts)
 
 
 def _names(baseline: Sample, current: Sample) -> Iterator[Shift]:
@@ -123,8 +124,15 @@ def _names(baseline: Sample, current: Sample) -> Iterator[Shift]:
         was, now = (
             f"{moved or '(none)'} {_share(kept[moved], whole)}" for kept, whole in ((old, counts[0]), (new, counts[1]))
         )
-        pair = [old[name] for name in names], [new[name] for name in names]
-        yield Shift(measure, psi(*pair), chance(len(names), *counts), None, was, now, counts)
+        yield Shift(
+            measure,
+            psi([old[name] for name in names], [new[name] for name in names]),
+            chance(len(names), counts),
+            None,
+            was,
+            now,
+            counts,
+        )
 
 
 def _common(names: Mapping[str, int], common: set[str]) -> Counter[str]:

@@ -153,8 +153,18 @@ class RecordedUpstream:
         if part:
             at[number] += len(part)
             key, shape = text.path.endswith("#key"), self.shapes.shape_at(*(text.shape or ("", ())))
-            flags = (text.encoded, key, text.number)
-            about = Text(channel, part, frame, (), *flags, shape=shape, fixed=text.fixed, unmapped=text.unmapped)
+            about = Text(
+                channel,
+                part,
+                frame,
+                (),
+                encoded=text.encoded,
+                key=key,
+                number=text.number,
+                shape=shape,
+                fixed=text.fixed,
+                unmapped=text.unmapped,
+            )
             yield structs.replace(about, run=text.run) if text.run else about
             if at[number] == len(shown) and not text.open:
                 yield End(channel)

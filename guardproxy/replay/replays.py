@@ -152,8 +152,8 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
         if exchange.is_over or exchange.attempt < number:
             break
         ending = _ending(record, attempt) if number == len(attempts) - 1 else _next(attempt)
-        first = (record.signs, record.cache) if number == 0 else (0, None)
-        done += _answer(exchange, memory, recorded, attempt, ending, *first)
+        signs, cache = (record.signs, record.cache) if number == 0 else (0, None)
+        done += _answer(exchange, memory, recorded, attempt, ending, signs, cache)
     if memory.unreadable:
         return f"{_NO_TEXT} of a call that `{memory.unreadable}` would read"
     new = done[-1].record if done and isinstance(done[-1], Finish) else exchange.record("sent upstream")

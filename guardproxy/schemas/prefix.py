@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from guardproxy.findings import Detail
 from guardproxy.schemas.compiled import Compiled
 from guardproxy.schemas.drafts import Budget, allowed_steps, spend, spending_from
 from guardproxy.schemas.node import Node, roots
@@ -68,7 +67,7 @@ class Prefix(Reader):
         return path.lstrip("."), shown.lstrip(".")
 
     def _refuse(self, at: int, label: str, expected: str, found: str, said: str = "") -> Wrong:
-        return Wrong(at, label, (Detail(*self.place(), expected, found, said),))
+        return Wrong(at, label, (self.detail(expected, found, said),))
 
     def begin(self, kind: Kind, at: int) -> None:
         inside = self.stack[-1] if self.stack else None

@@ -117,7 +117,12 @@ class Reader:
                 self.wrong = wrong
 
     def _malformed(self, at: int, expected: str, char: str) -> Wrong:
-        return Wrong(at, MALFORMED, (Detail(*self.place(), expected, "another character", char),))
+        return Wrong(at, MALFORMED, (self.detail(expected, "another character", char),))
+
+    def detail(self, expected: str, found: str, said: str = "") -> Detail:
+        """Returns an error at the current value."""
+        place, shown = self.place()
+        return Detail(place, shown, expected, found, said)
 
     def place(self) -> tuple[str, str]:
         """The path of the current value, and the same path without keys that come from the text."""
@@ -243,9 +248,7 @@ class Reader:
             self._end("string", text, at)
             return
         if text in self.stack[-1]:
-            raise Wrong(
-                at, DUPLICATE_KEY, (Detail(*self.place(), "each key once", "a key that was there before", text),)
-            )
+            raise Wrong(at, DUPLICATE_KEY, (self.detail("each key once", "a key that was there before", text),))
         self.key(text, at)
         self.keys[-1] = text
         self._state = self._colon

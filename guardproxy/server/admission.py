@@ -288,8 +288,13 @@ class Admission:
             ids = self._ids(trail.head, codec) if self._seals_ids else None
             if ids and codec is None:
                 trail.head = trail.head.changed(path=ids.opened_path(trail.head.path))
-            about = request.headers.items(), ",".join(request.headers.getall("Connection", ()))
-            headers = upstream_headers(*about, trail.head.credential.headers, self._seal, self._more)
+            headers = upstream_headers(
+                request.headers.items(),
+                ",".join(request.headers.getall("Connection", ())),
+                trail.head.credential.headers,
+                self._seal,
+                self._more,
+            )
             header_values = condition_headers(request.headers, policies.headers) if policies.headers else {}
             request.go_on()
             held.credential = trail.head.tenant
@@ -303,13 +308,22 @@ class Admission:
             if feedback:
                 feedback.check(body, trail.head.tenant)
             self._capacity.take()  # not before: a client that sends its body slowly must not hold a slot
-            named = self._named(request) if self._hops else _UNNAMED
-            if named[1]:
-                trail.head = trail.head.changed(conversation=named[1])
+            language, conversation = self._named(request) if self._hops else _UNNAMED
+            if conversation:
+                trail.head = trail.head.changed(conversation=conversation)
             is_planning = codec and duties.is_planning(trail.head)
             plans = await self._plans(duties, trail, codec, body) if codec and is_planning else ()
-            received = body, time.perf_counter(), trail.head.unix_s, *named, header_values, tuple(trail.answers), plans
-            first = RequestReceived(*received, duties.refusals(trail.head) if duties.is_refusing else ())
+            first = RequestReceived(
+                body,
+                at_s=time.perf_counter(),
+                unix_s=trail.head.unix_s,
+                language=language,
+                conversation=conversation,
+                headers=header_values,
+                answers=tuple(trail.answers),
+                plans=plans,
+                refusals=duties.refusals(trail.head) if duties.is_refusing else (),
+            )
         except DownstreamError as error:
             # The rest of a body that nobody reads would be taken for the next request.
             request.closing |= error.status in (408, 413, 505) or not request.content.is_eof() or self._slots.draining
@@ -379,9 +393,16 @@ class Admission:
         return self._priced
 
     def _client_keys(self, clients: Callable[[], KnownClients], notice: Callable[[str, str], None]) -> ClientKeys:
-        guesses, policies = Guesses(self._config.clients.limit_wrong_keys), self._policies
-        about = clients, guesses, self._seal, lambda: policies().names, self._formats
-        return ClientKeys(*about, is_shadow=self._config.clients.keys_mode == "shadow", notice=notice)
+        settings, policies = self._config.clients, self._policies
+        return ClientKeys(
+            clients,
+            Guesses(settings.limit_wrong_keys),
+            self._seal,
+            policies=lambda: policies().names,
+            formats=self._formats,
+            is_shadow=settings.keys_mode == "shadow",
+            notice=notice,
+        )
 
     def _head(self, request: HttpRequest) -> Head:
         """The head of a request, as the client sent it."""

@@ -143,8 +143,16 @@ class Server:
         self._shippers = shippers_of(config.audit, worker)
         further = further_of(config, self.clients, self.state, self.metrics, lambda: self.policies)
         in_force, recorder = self.reloading, self._recorder
-        about = config, lambda: in_force.policies, lambda: recorder.healthy, self, key, self._engine, further
-        self._admission = Admission(*about, self._breakers)
+        self._admission = Admission(
+            config,
+            policies=lambda: in_force.policies,
+            is_recording=lambda: recorder.healthy,
+            slots=self,
+            key=key,
+            engine=self._engine,
+            further=further,
+            breakers=self._breakers,
+        )
         show_breakers(self._breakers, self.metrics)
 
     def _load(self) -> PolicySet:
@@ -310,8 +318,17 @@ class Server:
                 admitted.head.client.identity or admitted.head.tenant or admitted.head.address,
             )
         )
-        parts = self._scanner, self._recorder, self.metrics, self.config, self._steps, deadlines
-        driver = Driver(admitted.exchange, request, answering, *parts)
+        driver = Driver(
+            admitted.exchange,
+            request,
+            answering,
+            self._scanner,
+            self._recorder,
+            self.metrics,
+            self.config,
+            self._steps,
+            deadlines,
+        )
         driver.targets = admitted.targets
         driver.caches, driver.earlier = self.caches, self.earlier
         driver.own_headers = admitted.own_headers

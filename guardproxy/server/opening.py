@@ -51,15 +51,17 @@ class ListenAddress:
 
 def client_address(config: Config, *, is_shared: bool = False) -> ListenAddress:
     """Returns the address for clients."""
-    names = SETTINGS["host"].names, SETTINGS["port"].names
-    return ListenAddress(config.network.host, config.network.port, *names, is_shared=is_shared)
+    network = config.network
+    host_names, port_names = SETTINGS["host"].names, SETTINGS["port"].names
+    return ListenAddress(network.host, network.port, host_names, port_names, is_shared=is_shared)
 
 
 def admin_address(config: Config, number: int = 0) -> ListenAddress:
     """Returns the address of the admin port of a process. `number`: that of the worker; the models have the one after the
     last worker."""
-    names = SETTINGS["admin_host"].names, SETTINGS["admin_port"].names
-    return ListenAddress(config.network.admin_host, config.network.admin_port, *names, number)
+    network = config.network
+    host_names, port_names = SETTINGS["admin_host"].names, SETTINGS["admin_port"].names
+    return ListenAddress(network.admin_host, network.admin_port, host_names, port_names, number)
 
 
 def bound(address: ListenAddress, closing: ExitStack) -> list[socket.socket]:

@@ -122,8 +122,8 @@ class Unescaping(msgspec.Struct):
 
     def _give_back(self, escape: _Escape, emit: Emit) -> None:
         """Gives the characters of an escape that is none to the one around it, which the first of them completes or ends."""
-        for part in escape.parts:
-            self._put(*part, emit, is_plain=True)
+        for char, start, end in escape.parts:
+            self._put(char, start, end, emit, is_plain=True)
 
 
 def _completed(escape: str, char: str) -> tuple[str | None, bool]:

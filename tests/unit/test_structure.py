@@ -213,6 +213,48 @@ def test_a_loop_names_what_it_goes_through() -> None:
     assert found == []
 
 
+OF_ANY_NUMBER = ("Progress", "product", "labels")  # functions whose arguments have no names
+
+
+def hidden_arguments(tree: ast.AST) -> list[str]:
+    """Lists the calls that pass a tuple of the same function by `*`, so that neither a reader nor a type checker sees which
+    argument is which."""
+    found = []
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        fixed = {
+            target.id
+            for line in ast.walk(function)
+            if isinstance(line, ast.Assign) and is_fixed(line.value)
+            for target in line.targets
+            if isinstance(target, ast.Name)
+        }
+        calls = (node for node in ast.walk(function) if isinstance(node, ast.Call))
+        found += [
+            ast.unparse(call)
+            for call in calls
+            for argument in call.args
+            if isinstance(argument, ast.Starred) and not ast.unparse(call.func).endswith(OF_ANY_NUMBER)
+            if is_fixed(argument.value) or (isinstance(argument.value, ast.Name) and argument.value.id in fixed)
+        ]
+    return found
+
+
+def is_fixed(value: ast.expr) -> bool:
+    return isinstance(value, ast.Tuple) and not any(isinstance(part, ast.Starred) for part in value.elts)
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if OF_OTHERS not in path.parents], ids=name)
+def test_a_call_names_what_it_passes(path: Path) -> None:
+    assert hidden_arguments(parsed(path)) == [], "pass the values themselves, or one value with a type"
+
+
+@pytest.mark.parametrize("code", ["f(*(1, 2), 3)", "about = 1, 2\n    f(*about)"])
+def test_a_call_that_hides_its_arguments_is_found(code: str) -> None:
+    assert len(hidden_arguments(ast.parse(f"def g():\n    {code}"))) == 1
+
+
 def contract(title: str) -> dict[str, list[str]]:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     found: dict[str, list[str]] = next(part for part in contracts if part["name"] == title)

@@ -25,7 +25,6 @@ GROUP = 32  # number of members of a container that are weighed together
 MOST_DEPTH = 256  # the encoder refuses values that are nested deeper, whole or in pieces
 
 Encode = Callable[[Any, int], bytes]
-_UTF_16 = "utf-16-le", "surrogatepass"
 # The plain encoder receives the types whose JSON would not read back as the same JSON, and refuses them.
 _OPTIONS = (
     orjson.OPT_SORT_KEYS
@@ -96,7 +95,11 @@ def _plain(value: Any, depth: int = 0) -> Any:
     Raises `TypeError` and `ValueError` for values whose JSON is not obvious."""
     kind = type(value)
     if kind is str:
-        return value if value.isascii() else value.encode(*_UTF_16).decode(*_UTF_16)
+        return (
+            value
+            if value.isascii()
+            else value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        )
     if value is None or kind is int or kind is bool:
         return value
     if kind is float:

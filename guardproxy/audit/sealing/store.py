@@ -133,7 +133,10 @@ class KeyStore:
 
     def _read(self, owner: Owner) -> DataKey | None:
         row = self._database.rows.execute("SELECT id, wrapped FROM keys WHERE who = ?", (self._who(owner),)).fetchone()
-        return DataKey(row[0], self._unwrapped(*row)) if row else None
+        if not row:
+            return None
+        key_id, wrapped = row
+        return DataKey(key_id, self._unwrapped(key_id, wrapped))
 
     def _make(self, owner: Owner) -> DataKey:
         key = DataKey(secrets.token_hex(_ID_BYTES), secrets.token_bytes(KEY_BYTES))

@@ -240,7 +240,7 @@ class Unfolding:
         if inside:
             end = found[0][1] if found and not found[0][0] else len(text) - len(self.using.word.sub("", text, 1))
             found = [(0, end), *(span for span in found if span[0])]
-        return [Giant(*span, inside and not span[0], self.using.limit) for span in found]
+        return [Giant(start, end, inside and not start, self.using.limit) for start, end in found]
 
     def _read(self, text: str, giants: Sequence[Giant], more: bool) -> Views:
         """Returns the views of `text`, in which giants stay unchanged."""

@@ -109,6 +109,13 @@ class DutyNotes(NamedTuple):
 NO_DUTIES = DutyNotes()
 
 
+class MissingVerdict(NamedTuple):
+    """A check that had no capacity, and why."""
+
+    check: str
+    shortage: Shortage
+
+
 class Notes(msgspec.Struct):
     """The notes of an exchange, its texts excepted. `failure`: why it was refused or failed, if it was."""
 
@@ -123,7 +130,7 @@ class Notes(msgspec.Struct):
     duties: DutyNotes = NO_DUTIES
     plan: Plan = UNPLANNED
     failure: DownstreamError | Fault | None = None
-    no_capacity: tuple[str, Shortage] | None = None  # the check without a verdict, and the reason
+    no_capacity: MissingVerdict | None = None
 
 
 def is_unmapped(lane: Lane) -> bool:

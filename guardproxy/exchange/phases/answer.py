@@ -147,7 +147,7 @@ class AnswerPhase:
             return _STATES[self.answer.held.extent], []
         if shortage := self.guard.shortage(self._scans.distant, happened.scans):
             self._scans.drop()
-            return self.client.no_capacity(*shortage, happened.at_s, cancels=self.is_receiving)
+            return self.client.no_capacity(shortage, happened.at_s, cancels=self.is_receiving)
         self._scans.learn(happened.scans)
         return self._advance(happened.at_s)
 

@@ -24,7 +24,7 @@ from guardproxy.audit import SERVER_ERROR, UPSTREAM_5XX
 from guardproxy.decisions import Retry, Stop
 from guardproxy.errors import DownstreamError, ErrorCode, Shortage
 from guardproxy.events import Fault
-from guardproxy.exchange.gate.notes import Side
+from guardproxy.exchange.gate.notes import MissingVerdict, Side
 from guardproxy.exchange.inputs.setting import Setting
 from guardproxy.exchange.inputs.transcript import CancelUpstream, Command, Finish, SendData, SendHead
 from guardproxy.exchange.phases.guard import Guard
@@ -147,9 +147,10 @@ class Client(msgspec.Struct):
         cancel: list[Command] = [CancelUpstream()] if cancels else []
         return State.OVER, [*cancel, *self._own(status, body, fault.code, at_s, *soon)]
 
-    def no_capacity(self, check: str, shortage: Shortage, at_s: float, *, cancels: bool = False) -> Transition[Over]:
+    def no_capacity(self, missing: MissingVerdict, at_s: float, *, cancels: bool = False) -> Transition[Over]:
         """Ends an exchange because a check had no capacity. Nothing was decided, so the client may send the request again."""
-        self.ledger.notes.no_capacity = check, shortage
+        self.ledger.notes.no_capacity = missing
+        shortage = missing.shortage
         status = 429 if shortage is Shortage.SHARE else 503
         message = (
             f"the proxy is overloaded and cannot check this text now ({shortage.value}); send the request again later"

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from guardproxy.checks import Check
-from guardproxy.errors import Shortage
 from guardproxy.exchange.gate.editing import Editor
 from guardproxy.exchange.gate.expected_schema import Forms
 from guardproxy.exchange.gate.gate import Gate, Job
-from guardproxy.exchange.gate.notes import Side
+from guardproxy.exchange.gate.notes import MissingVerdict, Side
 from guardproxy.exchange.inputs.prompts import Prompts
 from guardproxy.exchange.inputs.setting import Setting
 from guardproxy.findings import Channel, Facts, Scan
@@ -96,14 +95,14 @@ class Guard:
         most = self.setting.limits.bounds.texts
         return Side(Gate(self._checks_for, self.forms.facts_for, most=most, parallel_for=self._parallel_for))
 
-    def shortage(self, jobs: Sequence[Job], scans: Sequence[Scan]) -> tuple[str, Shortage] | None:
+    def shortage(self, jobs: Sequence[Job], scans: Sequence[Scan]) -> MissingVerdict | None:
         """The first check of `jobs` that had no capacity, and the reason; `None` if no rule depends on such a check.
 
         A check that only rules in shadow mode use decides nothing. Its shortage is recorded as a failure of the check.
         """
         for job, scan in zip(jobs, scans, strict=True):
             if scan.no_capacity is not None and self._is_enforced(job):
-                return job.check.name, scan.no_capacity
+                return MissingVerdict(job.check.name, scan.no_capacity)
         return None
 
     def _is_enforced(self, job: Job) -> bool:

@@ -110,7 +110,7 @@ class RequestPhase:
     def scanned(self, happened: Scanned) -> Transition[Reading | Sent | Over]:
         """Takes the scans of the texts."""
         if shortage := self.guard.shortage(self._scans.distant, happened.scans):
-            return self.client.no_capacity(*shortage, happened.at_s)
+            return self.client.no_capacity(shortage, happened.at_s)
         self._scans.learn(happened.scans)
         return self._advance(self.guard.tally.bound, happened.at_s)
 
@@ -118,7 +118,7 @@ class RequestPhase:
         """Takes the scans of the schemas."""
         forms = self.guard.forms
         if shortage := self.guard.shortage(forms.jobs, happened.scans):
-            return self.client.no_capacity(*shortage, happened.at_s)
+            return self.client.no_capacity(shortage, happened.at_s)
         forms.learn(happened.scans)
         if forms.refused:
             return self.client.refuse(DownstreamError(ErrorCode.SCHEMA_REFUSED, forms.refused), happened.at_s)
@@ -127,7 +127,7 @@ class RequestPhase:
     def judged(self, happened: Scanned) -> Transition[Waiting | Over]:
         """Takes the scans of the checks that judge the request after it was sent."""
         if shortage := self.guard.shortage(self.judging.jobs, happened.scans):
-            return self.client.no_capacity(*shortage, happened.at_s, cancels=True)
+            return self.client.no_capacity(shortage, happened.at_s, cancels=True)
         stop = self.judging.learn(happened.scans)
         self.ledger.time("request_judged", happened.at_s)
         if stop:

@@ -250,7 +250,12 @@ class UsageLimits(Duty):
         if (bound := policies.unconditional) is None:
             conversation = conversation_of(codec, request, head.tenant, head.conversation, self._seal)
             bound = policies.bind(
-                *(head.route, request.model, head.tenant_name, conversation, about), demanded=head.client.policies
+                head.route,
+                request.model,
+                head.tenant_name,
+                conversation,
+                about,
+                demanded=head.client.policies,
             )
         kept = self._bound.get(id(bound))
         if kept is None or kept[0] is not bound:
@@ -306,7 +311,7 @@ class UsageLimits(Duty):
                 entry.left.append(_remaining(rule, after, head.unix_s))
         entry.held = held
         if worst:
-            raise _refusal(*worst)
+            raise _refusal(wait_s=worst[0], rule=worst[1])
 
     def _entry(self, exchange: str) -> _Open:
         entry = self._open.get(exchange)

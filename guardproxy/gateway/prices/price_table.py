@@ -42,7 +42,12 @@ class MaintainedPrices:
         )
         if prompt is None:
             return None
-        return Rates(prompt, answer or 0, *(prompt if rate is None else rate for rate in (cached, written)))
+        return Rates(
+            prompt,
+            answer or 0,
+            cached=prompt if cached is None else cached,
+            written=prompt if written is None else written,
+        )
 
     def _find(self, model: str) -> ModelInfo | None:
         """Returns the entry of the first provider that has the model."""

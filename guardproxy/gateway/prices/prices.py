@@ -92,10 +92,13 @@ def token_use(record: Record, contract: Contract | None) -> TokenUse:
         return TokenUse(0, 0)  # it was not sent, or it was refused
     counted = contract.tokens(record.usage) if contract else (None, None)
     if counted[0] is not None and counted[1] is not None and contract:
-        return TokenUse(counted[0], counted[1], *contract.cached(record.usage))
+        cached, written = contract.cached(record.usage)
+        return TokenUse(counted[0], counted[1], cached, written)
     chars = sum(text.chars for text in record.response.texts)
-    estimated = (-(-size // BYTES_A_TOKEN) for size in (record.sizes["upstream"], chars))
-    return TokenUse(*(estimate if value is None else value for value, estimate in zip(counted, estimated, strict=True)))
+    return TokenUse(
+        -(-record.sizes["upstream"] // BYTES_A_TOKEN) if counted[0] is None else counted[0],
+        -(-chars // BYTES_A_TOKEN) if counted[1] is None else counted[1],
+    )
 
 
 def priced(

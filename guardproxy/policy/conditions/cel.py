@@ -143,7 +143,7 @@ def compile_cel(text: str) -> Cel:
         raise _group(list(_mistakes(str(error), text, tokens))) from None
     headers: dict[str, None] = {}
     if wrong := [*_unbounded(tokens), *_growing(tokens), *_headers(tokens, headers)]:
-        raise _group([CelError(message, *_place(text, at)) for message, at in wrong])
+        raise _group([_error(message, text, at) for message, at in wrong])
     if (kind := compiled.return_type().name()) != "BOOL":
         type_name = _TYPES.get(kind.lower(), f"a {kind.partition('<')[0].lower()}")
         raise _group(
@@ -213,8 +213,8 @@ def tokens_of(text: str) -> Iterator[Token]:
         at = match.end()
 
 
-def _place(text: str, at: int) -> tuple[int, int]:
-    return text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+def _error(message: str, text: str, at: int) -> CelError:
+    return CelError(message, line=text.count("\n", 0, at) + 1, column=at - text.rfind("\n", 0, at))
 
 
 def literal(token: Token) -> str:
@@ -250,19 +250,19 @@ def _mistake(message: str, text: str, tokens: list[Token], at: int) -> CelError:
         name = overload[1].replace("_", "").replace("@", "") or overload[1]
         kinds = re.findall(r"[a-z_]+(?=[(,]|$)(?![^(]*\))", overload[2].removeprefix("(").removesuffix(")"))
         what = " and ".join(_TYPES.get(kind, kind) for kind in kinds)
-        return CelError(f"`{name}` cannot be used with {what}", *_place(text, at))
+        return _error(f"`{name}` cannot be used with {what}", text, at)
     if not message.startswith("Syntax error"):
-        return CelError(message, *_place(text, at))
+        return _error(message, text, at)
     token = next((candidate for candidate in tokens if at < candidate.at + len(candidate.text)), None)
     if token is None:
-        return CelError("the expression is incomplete", *_place(text, at))
+        return _error("the expression is incomplete", text, at)
     before = next((previous for previous in reversed(tokens) if previous.at + len(previous.text) <= token.at), token)
     for suspect in (token, before):
         if (instead := _INSTEAD.get(suspect.text)) and suspect.kind != "text":
-            return CelError(f"`{suspect.text}` is not CEL; write `{instead}`", *_place(text, suspect.at))
+            return _error(f"`{suspect.text}` is not CEL; write `{instead}`", text, suspect.at)
     if token.text in "'\"":
-        return CelError("a text without its closing quote", *_place(text, token.at))
-    return CelError(f"not CEL from `{token.text}` on", *_place(text, token.at))
+        return _error("a text without its closing quote", text, token.at)
+    return _error(f"not CEL from `{token.text}` on", text, token.at)
 
 
 def _unknown(name: str, text: str, at: int) -> CelError:
@@ -275,14 +275,14 @@ def _unknown(name: str, text: str, at: int) -> CelError:
         at -= len(name)
         if name in FUNCTIONS:
             how = f'; write `x.{name}(t, t == "a")`' if name in _MACROS else ""
-            return CelError(f"wrong arguments for `{name}`{how}", *_place(text, at))
+            return _error(f"wrong arguments for `{name}`{how}", text, at)
         near = get_close_matches(name, FUNCTIONS, 1) or [
             function for function in FUNCTIONS if function.lower() == name.lower()
         ]
-        return CelError(f"unknown function `{name}`{_hint(near, FUNCTIONS)}", *_place(text, at))
+        return _error(f"unknown function `{name}`{_hint(near, FUNCTIONS)}", text, at)
     near = [full_name for full_name in NAMES if full_name.rpartition(".")[2] == last] if not dot else []
     near = near or get_close_matches(name, NAMES, 1)
-    return CelError(f"unknown name `{name}`{_hint(near, NAMES)}", *_place(text, at))
+    return _error(f"unknown name `{name}`{_hint(near, NAMES)}", text, at)
 
 
 def _hint(near: list[str], known: Mapping[str, str] | tuple[str, ...]) -> str:

@@ -141,7 +141,7 @@ def may_share_a_name(first: tuple[str, ...] | None, second: tuple[str, ...] | No
     return (
         first is None
         or second is None
-        or any(_meet(*pair) for pair in product(_lower_case(first), _lower_case(second)))
+        or any(_meet(glob, other) for glob, other in product(_lower_case(first), _lower_case(second)))
     )
 
 

@@ -59,8 +59,8 @@ def _contradict(first: Policy, own: tuple[str, str], second: Policy, other: tupl
     if own[0] == other[0] == "strip" or not (path.is_part_of(another) or another.is_part_of(path)):
         return False
     is_same = path.is_part_of(another) and another.is_part_of(path)
-    values = first.fields.values.get(own[1]), second.fields.values.get(other[1])
-    return not (own[0] == other[0] and is_same and same(*values))
+    is_same_value = same(first.fields.values.get(own[1]), second.fields.values.get(other[1]))
+    return not (own[0] == other[0] and is_same and is_same_value)
 
 
 def _never_together(first: Match, second: Match, routes: Sequence[str]) -> bool:

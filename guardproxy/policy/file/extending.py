@@ -168,8 +168,8 @@ def _policy_weaknesses(before: Policy, after: Policy) -> Iterator[Weakness]:
     changed = [name for name, value in before.fields.values.items() if not same(value, after.fields.values.get(name))]
     if changed:
         weak.append(("set", f"`set` of `{changed[0]}` may not change"))
-    reaches = (WHOLE if policy.share is None else policy.share for policy in (before, after))
-    if (any(before.fields.paths()) or before.sections) and _is_weaker(compare_shares(*reaches)):
+    share, own_share = (WHOLE if policy.share is None else policy.share for policy in (before, after))
+    if (any(before.fields.paths()) or before.sections) and _is_weaker(compare_shares(share, own_share)):
         weak.append(("enforce", "`enforce` may not be reduced"))
     if why := _why_weaker("mode", before.mode, after.mode):
         weak.append(("mode", f"`mode` {why}"))
@@ -198,8 +198,8 @@ def _check_weaknesses(before: Policy, after: Policy, name: str) -> Iterator[Weak
         message = f"the check `{name}` must keep `use: {old.use}`"
         yield new.places.get("use", new.place), f"{message} ({_there(before, old.places.get('use', old.place))})"
         return
-    on_error = old.on_error or before.on_error, new.on_error or after.on_error
-    if (old.on_error or new.on_error) and (why := _why_weaker("on_error", *on_error)):
+    was, now = old.on_error or before.on_error, new.on_error or after.on_error
+    if (old.on_error or new.on_error) and (why := _why_weaker("on_error", was, now)):
         there = _there(before, old.places.get("on_error", old.place))
         yield new.places.get("on_error", new.place), f"`on_error` of `{name}` {why} ({there})"
     declared = checks.options(old.use)

@@ -194,7 +194,7 @@ def _simple(reading: FileReading, node: YamlNode | None) -> Simple | None:
     saves = (
         reading.entries(keys["saves"], "a mapping like {input: 1.2, output: 9.6}", _SAVES) if "saves" in keys else {}
     )
-    saved = [reading.number(saves.get(key), 0, LIMIT_PRICE) or 0.0 for key in _SAVES]
+    saved_input, saved_output = (reading.number(saves.get(key), 0, LIMIT_PRICE) or 0.0 for key in _SAVES)
     return Simple(
         Destination(upstream, model, place=node.place),
         SIMPLE_CHARS if chars is None else int(chars),
@@ -202,7 +202,8 @@ def _simple(reading: FileReading, node: YamlNode | None) -> Simple | None:
         bool(reading.boolean(keys.get("tools"))),
         bool(reading.boolean(keys.get("code"))),
         when,
-        *saved,
+        saved_input,
+        saved_output,
     )
 
 

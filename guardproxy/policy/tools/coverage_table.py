@@ -62,9 +62,11 @@ def denied_fields(policies: PolicySet) -> list[FieldRow]:
     files = [policy for policy in policies.policies if not policy.tenant]
     return [
         FieldRow(
-            *(name, why, tuple(sorted(names))),
-            tuple(sorted(policy.name for policy in files if name in policy.fields.allow)),
-            tuple(sorted(policy.name for policy in files if name not in policy.fields.allow)),
+            name,
+            why,
+            formats=tuple(sorted(names)),
+            allowed=tuple(sorted(policy.name for policy in files if name in policy.fields.allow)),
+            refused=tuple(sorted(policy.name for policy in files if name not in policy.fields.allow)),
         )
         for (name, why), names in sorted(formats.items())
     ]

@@ -159,7 +159,7 @@ def compare_options(option: Option | None, old: Any, new: Any) -> Order:
     if option.tighter is None or old is None or new is None:
         return "unclear"
     if option.tighter == "lower":
-        return together(_compare_thresholds(*pair) for pair in _thresholds(old, new))
+        return together(_compare_thresholds(was, now) for was, now in _thresholds(old, new))
     if isinstance(option.tighter, tuple):
         return _on_scale(option.tighter, old, new)
     shorter, longer = (old, new) if option.tighter == "longer" else (new, old)

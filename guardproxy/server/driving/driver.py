@@ -265,8 +265,8 @@ class Driver:
             if self._upstream.sending is not None:
                 response = await self._upstream.head()
                 self.targets.note(response.status, response.headers)
-                about = response.status, response.content_type, _clock()
-                return ResponseStarted(*about, self.recall.told if self.recall else None)
+                cache = self.recall.told if self.recall else None
+                return ResponseStarted(response.status, response.content_type, at_s=_clock(), cache=cache)
             data = await self._upstream.read()
         except UpstreamError as error:
             return self._failed(error)
@@ -367,8 +367,15 @@ class Driver:
         return await self._steps.run(self.exchange.setting.tenant, step)
 
     def _headers(self) -> CIMultiDict[str]:
-        more = self._more, self._retry_s, self.own_headers, self.recall
-        return answer_headers(self._head, self._upstream.response, self.exchange, *more)
+        return answer_headers(
+            self._head,
+            self._upstream.response,
+            self.exchange,
+            more=self._more,
+            retry_s=self._retry_s,
+            own=self.own_headers,
+            recall=self.recall,
+        )
 
     async def _begin(self) -> web.StreamResponse:
         headers = await self._beside(self._headers)

@@ -159,7 +159,8 @@ class Judges:
                 texts = texts_of(record) if record.is_small else await asyncio.to_thread(texts_of, record)
                 if texts is None:
                     raise JudgeError("no_text")
-                score = await self._asking.score(section, *texts)
+                question, answer = texts
+                score = await self._asking.score(section, question, answer)
             except JudgeError as error:
                 failure = str(error)
             except Exception as error:

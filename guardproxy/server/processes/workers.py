@@ -85,7 +85,8 @@ class Pipe:
 
     @classmethod
     def new(cls) -> Pipe:
-        return cls(*os.pipe())
+        read, write = os.pipe()
+        return cls(read, write)
 
 
 @dataclass(slots=True)

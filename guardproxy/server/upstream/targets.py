@@ -126,15 +126,14 @@ class Targets:
             message = f"the upstream refused the key of the proxy with status {status}"
             raise UpstreamError(ErrorCode.UPSTREAM_KEY_REFUSED, message)
         if status in (429, OVERLOADED):
-            self._availability.note(*self._asked, headers)
+            url, holder = self._asked
+            self._availability.note(url, holder, headers)
 
     def unavailable(self, names: Iterable[str]) -> tuple[str, ...]:
         """Returns the names of the upstreams that cannot be asked now."""
-        own = self._own
-        return tuple(
-            name
-            for name in names
-            if self._availability.is_resting(
-                *((own.url, self._holder) if name in ("", own.name) else (self._find(name).url, ""))
-            )
-        )
+        return tuple(name for name in names if self._is_resting(name))
+
+    def _is_resting(self, name: str) -> bool:
+        if name in ("", self._own.name):
+            return self._availability.is_resting(self._own.url, self._holder)
+        return self._availability.is_resting(self._find(name).url, "")

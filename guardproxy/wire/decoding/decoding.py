@@ -356,8 +356,9 @@ class StreamDecoder:
         if (special := self.special(event)) is not None:
             return special
         if self.remembers and self.reads and (found := self._alike.find(event.data)):
-            data = event.data if b"\n" not in event.data else write_line(found[0])
-            return self._decoded(event, data, *found)
+            tree, leaves = found
+            data = event.data if b"\n" not in event.data else write_line(tree)
+            return self._decoded(event, data, tree, leaves)
         try:
             tree = bounded(event.data, self.bounds, self.reads)
         except JsonFault as fault:

@@ -33,9 +33,9 @@ def test_psi_is_what_the_formula_says() -> None:
 def test_chance_has_the_percentiles_of_the_chi_squared_distribution() -> None:
     # 99.9th percentiles from tables: 10.828 for 1 degree of freedom, 16.266 for 3, 27.877 for 9.
     for groups, percentile in ((2, 10.828), (4, 16.266), (10, 27.877)):
-        assert chance(groups, 100, 100) == pytest.approx(percentile / 50, rel=0.035)
-    assert chance(1, 100, 100) == math.inf
-    assert chance(4, 0, 100) == math.inf
+        assert chance(groups, (100, 100)) == pytest.approx(percentile / 50, rel=0.035)
+    assert chance(1, (100, 100)) == math.inf
+    assert chance(4, (0, 100)) == math.inf
 
 
 @pytest.mark.parametrize("size", [60, 300, 1500])

@@ -55,4 +55,5 @@ def trim(choice: dict[str, Any], edits: dict[str, tuple[str, str]]) -> None:
         if name not in ("content", "refusal") or len(pairs) != 1:
             choice["logprobs"] = None
             return
-        lists[name] = outside(entries, *pairs.pop())
+        ((before, after),) = pairs
+        lists[name] = outside(entries, before, after)

@@ -10,6 +10,7 @@ import pytest
 from guardproxy.decisions import Retry, Stop
 from guardproxy.errors import DownstreamError, ErrorCode, Shortage
 from guardproxy.events import Fault
+from guardproxy.exchange.gate.notes import MissingVerdict
 from guardproxy.exchange.inputs.setting import Keys
 from guardproxy.exchange.inputs.transcript import CancelUpstream, Finish, SendData, SendHead
 from guardproxy.exchange.phases.states import Over, State, Transition
@@ -110,7 +111,7 @@ def test_a_refusal_says_whether_to_try_again() -> None:
 @pytest.mark.parametrize(("shortage", "status"), [(Shortage.SHARE, 429), (Shortage.FULL, 503)])
 def test_a_check_without_capacity_is_no_verdict(shortage: Shortage, status: int) -> None:
     made = parts(EMPTY)
-    _, commands = made.client.no_capacity("judge", shortage, 1.0, cancels=True)
+    _, commands = made.client.no_capacity(MissingVerdict("judge", shortage), 1.0, cancels=True)
     assert commands[0] == CancelUpstream()
     assert isinstance(commands[1], SendHead)
     assert (commands[1].status, commands[1].headers) == (status, (("Retry-After", "1"),))
