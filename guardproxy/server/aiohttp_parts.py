@@ -244,6 +244,7 @@ class ClientConnection(RequestHandler):
         waiting = self._request_count == 0 or (self._waiter is not None and not self._waiter.done())
         if not waiting or self._messages or self._head_timer or self._force_close:
             return None
+        # aiohttp notes when it will close the connection, not when the last answer ended.
         return max(self._opened_s, self._next_keepalive_close_time - self._keepalive_timeout)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -253,6 +254,7 @@ class ClientConnection(RequestHandler):
             super().connection_made(transport)
             return
         self._refused = self._force_close = True
+        # The server of aiohttp was never told of this connection, so it must not be told of its end.
         self._manager = None
         stream = cast(asyncio.Transport, transport)
         stream.write(_FULL)
@@ -297,6 +299,7 @@ class ClientConnection(RequestHandler):
 
     def _receive_under_pressure(self, data: bytes) -> None:
         """Reads bytes as always, but answers a whole request at once if it is refused. No handler wakes up for it."""
+        # Without its waiter, aiohttp wakes no task for what it reads here.
         waiter, self._waiter = self._waiter, None
         is_idle = not self._messages and (self._request_count == 0 or (waiter is not None and not waiter.done()))
         super().data_received(data)

@@ -131,6 +131,8 @@ class Checkpointer:
         aged = [coverage.log for coverage in self._store.states.covered.values() if coverage.at < before]
         with folder_lock(self._store.folder):
             named = [_removed(log, self._signing.retain_s) for log in aged if self._is_removable(log)]
+        # A checkpoint names the logs before their files go. A crash in between leaves files that should be gone, which the
+        # next start removes; the other way round, verification would report lost logs.
         if named:
             self._checkpoint(self._states(), named)
             self._named += named

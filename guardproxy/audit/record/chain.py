@@ -310,6 +310,7 @@ class Verifier:
         if entry is None or not _is_hash(claim) or not _is_hash(entry.get("prev")) or not _is_seq(seq):
             self.note(number, "unreadable", f"not a sealed record; expected record {self.next_seq}")
             self.next_seq = None if self.next_seq is None else self.next_seq + 1
+            # Nobody knows what hash the line had, so the next line cannot be held to it.
             self.links = None
             return
         self.records += 1
@@ -340,6 +341,8 @@ class Verifier:
         self.head = head
         self.first = head.seq if self.first is None else self.first
         self.next_seq = head.seq + 1
+        # The line behind an altered one may follow the hash that it states, or its real one. Either is accepted, so that
+        # one change is reported once.
         self.links = (head.hash, claim) if isinstance(claim, str) and claim != head.hash else (head.hash,)
         self.expected.pop(head, None)
 

@@ -68,6 +68,7 @@ def open_last(disk: Disk, folder: Path, name: str, header: Mapping[str, Any], st
         for number in reversed([0, *numbers(folder, name)]):
             segment = Segment(disk, path_of(folder, name, number), number, stated=stated)
             try:
+                # Locked before it is looked at: another process might write the header between the look and the removal.
                 segment.lock()
                 if segment.has_begun() or number == 0:
                     segment.recover(header)
@@ -87,6 +88,7 @@ def open_next(
     On failure it leaves nothing behind. Raises `AuditError` and `OSError`."""
     folder = before.path.parent
     disk.make_folder(folder)
+    # Behind every file that is there: what is left of a failed attempt is not written to again.
     number = max([before.number, *numbers(folder, name)]) + 1
     head = {"seq": before.head.seq, "hash": before.head.hash}
     follows = {"file": before.path.name, "log": before.origin, **head, "why": why}
@@ -174,6 +176,7 @@ class Segment:
         """Returns when the lines, which end with the record `head`, are durable. Raises `OSError`; `torn` and `lost`
         then describe the state of the file."""
         data = b"".join(lines)
+        # Set before each step, so that they hold if it fails: first bytes may be in the file, then in memory alone.
         self.torn = True
         put(self.disk, self.fd, data)
         self.lost = True

@@ -142,6 +142,7 @@ class Editor:
             if finding.label == CHECK_ERROR:
                 continue
             edit = self.bound.edit(lane.channel, finding) if self.bound else None
+            # The place accepts no edit, so a finding there ends the exchange: not for digits that an id has by chance.
             if edit and lane.place.fixed and is_chance("".join(lane.text.parts), lane.text.scanned(start, end)):
                 continue
             if edit and lane.place.fixed:

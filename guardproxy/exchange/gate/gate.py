@@ -183,6 +183,7 @@ class Gate(msgspec.Struct):
         if last in self.lanes.joints:
             self.lanes.joints[last].is_complete = True
         self.lanes.lone.pop(last, None)
+        # The text may have ended before: a lone part, or the joined text, was kept open as a part might have followed.
         if not is_open:
             self._end(last)
 
@@ -233,6 +234,7 @@ class Gate(msgspec.Struct):
         self.held += len(event.text)
         self._active[lane] = None
         if lane in self.lanes.joints:
+            # Both readings get the text in the same step, so that their scans come together.
             joined = self.lanes.joints[lane].lane
             joined.text.append(event.text)
             self._active[joined] = None
@@ -243,6 +245,7 @@ class Gate(msgspec.Struct):
         every_check = self.checks_for(event.channel)
         checks = tuple(filter(is_raw, every_check)) if event.judged else every_check
         json = event.encoded and bool(checks)
+        # The text is released before these checks have read it, so they must not hold it back.
         if parallel := self.parallel_for(event.channel):
             checks = tuple(check for check in checks if check not in parallel)
         # Tool-call arguments are always held to their end.
@@ -304,6 +307,7 @@ class Gate(msgspec.Struct):
                 joints[joint] = None
             elif findings:
                 yield lane, findings
+        # After all lanes: a joint merges what both readings found, and the scan of the second may come last.
         for joint in joints:
             if findings := joint.merge():
                 yield joint.lane, findings
@@ -314,6 +318,7 @@ class Gate(msgspec.Struct):
         while self._queue and self._queue[0].ready():
             entry = self._queue.popleft()
             yield entry
+            # Only when the caller has rendered the frame does its text count as released.
             for piece in entry.pieces:
                 self.held -= piece.end - piece.start
 

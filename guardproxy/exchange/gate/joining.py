@@ -84,6 +84,8 @@ class Joint:
         number = self._numbers[lane]
         begin = self._starts[number]
         alone += [replace(finding, start=finding.start + begin, end=finding.end + begin) for finding in findings]
+        # The part takes these for settled, and would leave with them. They wait here until the joined text is settled as
+        # far: a finding across two parts may replace them.
         lane.progress.take_back(findings)
         self._alone[number] = lane.progress.settled
         lane.progress.settled = max(0, self._settled - begin)
@@ -94,6 +96,8 @@ class Joint:
         settled = self._place()
         (joined, alone, allowed), waiting = zip(*(_parted(each, settled) for each in self._waiting), strict=True)
         self._waiting = waiting
+        # A check that reads a part alone sees only the end of such a finding, so what it found there gives way. Within a
+        # part both readings saw the same text, and the stricter one counts.
         crossing = list(filter(self._crosses, (*joined, *allowed)))
         merged = _strictest([*joined, *_not_within(alone, crossing)])
         for part, findings in self.shares(merged).items():
@@ -123,6 +127,7 @@ class Joint:
         """Gives the edits and masks of the joined text to the parts."""
         rewrite = self.lane.rewrite
         for start, end, replacement in rewrite.edits:
+            # The replacement is written once, in the first part. In the others the span goes.
             for number, (part, low, high) in enumerate(self._slices(start, end)):
                 its = replacement if number == 0 else FILLER if self._is_emptied(part, high) else ""
                 part.rewrite.edits.append((low, high, its))

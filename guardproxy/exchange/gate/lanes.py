@@ -75,6 +75,7 @@ class LaneText(Struct, eq=False):
         self.parts.append(text)
         self.total += len(text)
         self._apart += 1
+        # Each character is copied once: parts that were joined are not joined again.
         if self._apart == JOINED:
             self.parts[-JOINED:] = ["".join(self.parts[-JOINED:])]
             del self._starts[1 - JOINED :]
@@ -242,12 +243,15 @@ class Progress:
             self._waiting.allowed += scan.allowed
             if scan.error:
                 end = window.start + len(window.text)
+                # The check counts as done with the text, or the text would wait for it for ever. The finding spans all of
+                # it, as nobody knows what the check would have found.
                 findings = (Finding(window.settled, end, check.name, CHECK_ERROR, 1.0),)
                 cursor.at = cursor.keep = end
             raw = bool(findings) and is_raw(check)
             if raw:
                 first = first or findings[0]
             if raw and self.held:
+                # Findings and edits of a held text count in its decoded view, where a place in the raw text means nothing.
                 self.findings += [replace(finding, start=0, end=0) for finding in findings]
             elif findings:
                 (self._waiting.weak if check.traits.partner_of else self._waiting.strong).extend(findings)
@@ -272,6 +276,7 @@ class Progress:
             self.settled = text.total if self.held else max(settled, self.settled)
             return []
         waiting = waits.strong + waits.weak + waits.allowed
+        # A held text is complete by now (`Lane.learn`), so no continuation can change anything.
         if self.held:
             settled = max([finding.end for finding in waiting], default=0)
             self.settled = text.total
@@ -280,6 +285,7 @@ class Progress:
             if waits.joins and not text.ended:
                 joined = waits.before(settled).decided(text)
                 open_at = [finding.start for finding in joined if waits.may_grow(finding, settled, text)]
+                # A joined finding is longer than those that it was made of, so the place must lie in none of either.
                 settled = in_front([*waiting, *joined], min([settled, *open_at]))
             self.settled = max(settled, self.settled)
         taken = waits.take(settled)
@@ -339,6 +345,7 @@ class Rewrite(Struct, eq=False):
         """The edited text of `text[start:end]`. Pieces must be rendered in order, each only once."""
         edits = self.raw_edits()
         out: list[str] = []
+        # An edit may span several pieces: the first of them gets the replacement, and the others leave out their share.
         at = max(start, self._skip)
         while self._next_edit < len(edits) and edits[self._next_edit][0] < end:
             low, high, replacement = edits[self._next_edit]
@@ -360,6 +367,7 @@ class Rewrite(Struct, eq=False):
         """The edits of the raw text."""
         view = self.text.view
         if view is not None:
+            # Edits may be added until the text is settled. After that they are computed once.
             if self._raw_edits is None or self.progress.settled < self.text.total:
                 self._raw_edits = rewrite(view, self.edits, self.fitted)
             return self._raw_edits

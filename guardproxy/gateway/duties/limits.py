@@ -257,6 +257,7 @@ class UsageLimits(Duty):
                 about,
                 demanded=head.client.policies,
             )
+        # Rules have no hash. An id may come again once its rules are gone, so the rules themselves are compared.
         kept = self._bound.get(id(bound))
         if kept is None or kept[0] is not bound:
             kept = bound, limits_of(bound)

@@ -75,6 +75,7 @@ class Failover:
 
     async def _perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
         """Returns the answers of the store or, while it is away, of the substitute."""
+        # One call at a time finds out whether the store is back: if all did, all would wait for its time limit.
         if self._is_away and (self._is_asking or self._clock() < self._until_s):
             return await self._substitute(calls)
         is_asking = self._is_away
@@ -134,6 +135,7 @@ class Failover:
                 await self._local.perform((call,))
             if not call.is_sum:
                 return False
+        # Kept before it is sent: the answer may be lost on the way, or the process of the store may end.
         self._unsettled[name] = call
         if len(self._unsettled) > MOST_KEPT:
             self._forget(next(iter(self._unsettled)))
@@ -143,6 +145,7 @@ class Failover:
         settled = [(call.key, call.id) for call in calls if isinstance(call, Settle)]
         names = [name for name in settled if name in self._unsettled]  # another call may have sent one meanwhile
         for name in names:
+            # From before the call on, the store may have settled it, whether its answer arrives or not.
             self._sent_s.setdefault(name, self._clock())
         answers = await self._store.perform(calls)
         for name in names:
@@ -155,9 +158,11 @@ class Failover:
         if (lease := self._lease) is None:
             return 0
         oldest_s = self._clock() - REPEAT_S
+        # The store forgets by then what it has settled. Sent once more, these would count twice.
         for name in [name for name, sent_s in self._sent_s.items() if sent_s < oldest_s]:
             self._forget(name)
         lease.turn += 1
+        # The renewal gives back all that it does not name, so it names what is still to be settled, too.
         named = frozenset((*lease.named(), *self._unsettled))
         (given_back,) = await self._store.perform((Renew(lease_of(lease.owner), lease.turn, named),))
         waiting = list(self._unsettled)
@@ -182,6 +187,7 @@ class Failover:
             case "closed":
                 raise StoreError("the state cannot be reached")
             case "open":
+                # An empty store each time: nothing is refused for what others have used.
                 answers = iter(await MemoryStore(self._clock).perform(others))
             case "local":  # pragma: no branch - it is one of these three
                 answers = iter(await self._local.perform(others))

@@ -167,6 +167,7 @@ class Batcher:
         with self._ready:
             if self._closed:
                 raise QueueFull("the supervisor was stopped", Shortage.GONE)
+            # To look for dropped jobs takes a step for each job, so this is done only where it decides.
             if self._is_full(chars):
                 self._forget_dropped()
             if self._is_full(chars):
@@ -244,6 +245,7 @@ class Batcher:
         batch = self._take()
         if not batch:
             return False
+        # Two jobs may have the same row, which runs once.
         rows = list(dict.fromkeys(row for _, row in batch))
         began = self._clock()
         try:
@@ -267,6 +269,7 @@ class Batcher:
         tokens = 0
         waiting: _Waiting | None
         while tokens < self._network.budget:
+            # Without this, the thread would hold the job of the last turn while it waits (see `_step`).
             waiting = None
             waiting = self._next(block=not batch)
             if waiting is None:
@@ -292,6 +295,7 @@ class Batcher:
                         waiting.tokens += len(row)
                         tokens += len(row)
                 waiting.taken = False
+                # To the end of the queue: a long text takes turns with the others, and delays each by one turn.
                 if waiting.rows or not waiting.job.ready:
                     self._queue.append(waiting)
                     self._ready.notify()
@@ -320,5 +324,6 @@ class Batcher:
             if over and waiting in self._unfinished:
                 del self._unfinished[waiting]
                 self._tokens.add(waiting.chars, waiting.tokens)
+        # Outside of the lock, as it runs code of the caller.
         if over:
             waiting.job.end()

@@ -174,6 +174,7 @@ def is_exact(network: Network, rows: Sequence[Row]) -> bool:
     batch."""
     alone = [network.run([row])[0] for row in rows]
     back = list(reversed(rows))
+    # First at the same index as alone but beside other rows; at the end, in reverse, at another index.
     beside = network.run([*rows, *back, *back])
     return beside[: len(rows)] == alone and beside[-len(rows) :] == alone[::-1]
 

@@ -293,6 +293,8 @@ class Driver:
                     self.recall = await recalled(command, self.recall, self.caches, self._request, self.targets)
                     if self.recall is not None and self.recall.coming:
                         return []
+                # Where a policy asks for an intent, it is durable before the first byte goes upstream: after a crash, the log
+                # shows that the request may have been sent.
                 if not self._is_intended:  # all attempts share an intent
                     self._is_intended = await _keep_intent(self.exchange, self._recorder, self._metrics)
                 if not self._is_intended:

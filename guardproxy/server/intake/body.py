@@ -107,6 +107,7 @@ class Bodies:
         coding = "identity"
         if "Content-Encoding" in request.headers:
             coding = ",".join(request.headers.getall("Content-Encoding")).strip().lower() or "identity"
+        # Most bodies are small and have arrived in full: one piece, without a task or a time limit.
         if coding == "identity" and content.is_eof() and content.total_bytes <= FREE_BYTES:
             try:
                 data = unread(content)
@@ -116,6 +117,7 @@ class Bodies:
                 raise too_large(config.limits.body_bytes)
             held.add(len(data))
             return data
+        # Before its first byte: a body that will not fit must not hold memory while it arrives.
         if (length := request.content_length) and not held.fits(length):
             raise no_memory()
         if coding not in ("identity", "gzip", "deflate"):

@@ -29,6 +29,7 @@ class Shares:
         owner."""
         free = self.total - self.used - amount
         held = self._held[owner] if owner in self._held else 0  # noqa: SIM401 - a step of the hot path
+        # A first one is given as long as anything is free, whatever the share, so nobody is locked out.
         if free < 0 or (held + amount > 1 and held + amount > self._weight * free):
             return False
         if amount:

@@ -355,6 +355,7 @@ class StreamDecoder:
             return [Opaque(Frame(self.framing.KEEP_ALIVE, streamed=True))]
         if (special := self.special(event)) is not None:
             return special
+        # Most frames of a stream differ from one before only in a text. These are neither parsed nor walked.
         if self.remembers and self.reads and (found := self._alike.find(event.data)):
             tree, leaves = found
             data = event.data if b"\n" not in event.data else write_line(tree)
@@ -400,6 +401,8 @@ class StreamDecoder:
             place = self.place(tree, leaf)
             channel = Channel("response", place.kind, place.path + _suffix(leaf))
             flows = place.flows and not (leaf.key or leaf.number or leaf.leaf.fixed or leaf.encode)
+            # Some APIs repeat as a whole at the end what came in parts. Joined, the parts are recognized, and nothing is
+            # scanned twice.
             if not flows and channel in self._flowed:
                 self._constant[channel] = "".join(self._flowed.pop(channel))
             again = not flows and self._constant.get(channel) == leaf.text
@@ -413,6 +416,7 @@ class StreamDecoder:
                 self._flowed.get(channel, []).append(leaf.text)
             else:
                 self._constant[channel] = leaf.text
+                # What does not flow is complete, so the text that flowed at this place is complete, too.
                 if channel in self._open:
                     self._close(channel)
                     events.append(End(channel))
@@ -427,6 +431,8 @@ class StreamDecoder:
                 events.append(End(channel))
         if len(parts) > 1:
             _join(events, parts)
+        # Some texts, such as reasoning, end without a word: when the run goes on with another text. Their end comes before
+        # that text, so that it is not held back by them.
         before: list[Event] = []
         for run, channels in touched.items():
             for channel in [channel for channel in self._soft.get(run, ()) if channel not in channels]:

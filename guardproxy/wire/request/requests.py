@@ -33,6 +33,7 @@ def refuse_other_case(tree: Any, how: Map) -> list[Path]:
     data of an answer (`echo`), for `drop_echoes`."""
     echoes: list[Path] = []
     waiting: list[tuple[Map, Any, Path]] = [(how, tree, ())]
+    # The list grows while it is gone through. Recursion would cost a call for each node, and has a limit of depth.
     for inner, node, path in waiting:
         while type(inner) is not dict and callable(inner):
             inner = inner(node)  # noqa: PLW2901
