@@ -84,6 +84,7 @@ class _Target:
     def _ends(self, char: str) -> bool:
         if char == "\n":
             self.lines += 1
+            # A second line break ends the paragraph, and with it a target of Markdown. A target of CSS goes on.
             if self.lines > 1 and not self.css:
                 return True
         elif char not in WHITE:

@@ -173,6 +173,8 @@ def roots_by_consistency(old_size: int, new_size: int, old_root: bytes, proof: S
             raise AuditError("the consistency proof is too long")
         return old_root, old_root
     node, last = old_size - 1, new_size - 1
+    # Up to the largest whole subtree at the end of the old tree. The proof begins with its hash, unless it is the old tree
+    # itself, whose root is known.
     while node & 1:
         node, last = node >> 1, last >> 1
     rest = list(proof)

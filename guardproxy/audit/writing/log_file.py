@@ -305,6 +305,8 @@ class FileSink:
         seal_all(batch, self._sealing)
         if batch and self._rotation != _NEVER:
             self._rotate()
+        # The path is looked at before the write and after it: another program may remove the file in between, and the batch
+        # with it. Then the batch is written again, into a new file.
         for _ in range(_LIMIT_ROLLS):
             if not (self._is_checked or self._segment.is_in_place()):
                 self._roll(GONE)
@@ -321,6 +323,7 @@ class FileSink:
         for entry, head, _ in kept:
             entry.result = head
         while groups:
+            # Taken off the list first: if a later step fails, `_run` tells those that are left, and nobody twice.
             entries, receive = groups[0]
             del groups[0]
             receive(entries)

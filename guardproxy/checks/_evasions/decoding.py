@@ -244,6 +244,7 @@ def _read(match: re.Match[str], thorough: bool) -> list[tuple[int, int, str, boo
     lines = [(start + line.start(), start + line.end()) for line in re.finditer(r"\S+", match[0])]
     text = match.string
     if len(lines) > 1:
+        # The last line may be a word that only looks like a part of the run.
         for kept in (lines, lines[:-1]):
             whole = "".join(text[low:high] for low, high in kept)
             if found := _decode(whole, thorough, False):
@@ -272,6 +273,7 @@ def _decode(run: str, thorough: bool, inside: bool) -> tuple[str, bool] | None:
         return found
     if digits.islower() and digits.isalpha() and not thorough:
         return None  # a word
+    # Four digits of base64 stand for three bytes. A run that begins inside of a longer word may begin between them.
     for skip in range(4 if thorough or inside else 1):
         size = len(digits) - skip
         kept = digits[skip : skip + size - (size % 4 == 1)].translate(_URL_SAFE)

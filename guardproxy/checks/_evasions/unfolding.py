@@ -132,6 +132,7 @@ class Unfolding:
         end = window.start + len(window.text)
         if isinstance(window.state, _Pause) and not window.last and end < window.state.until:
             return Scan((), window.settled, window.start, state=window.state)
+        # Nearly all windows hide nothing. These are scanned once, without views.
         quick = self._quick(window)
         scan = self._scan(window) if quick is None else quick
         if window.last or scan.error:
@@ -223,6 +224,8 @@ class Unfolding:
         """Returns the start of the word that ends at `end`, or its last break. `breaks`: in order."""
         number = bisect_right(breaks, end)
         low = breaks[number - 1] if number else 0
+        # From behind and in growing steps: most words are short, and an endless one must not cost a step for each
+        # character.
         at, size = end, _STEP
         while at > low:
             start = max(low, at - size)

@@ -159,6 +159,7 @@ class IdStream:
             if may_go_on:  # a quote or a colon may follow
                 start = data.find(b'"', at)
                 at = len(data) if start < 0 else start
+                # Short enough to wait for the bytes that decide. What is longer is neither a name nor an id, and passes.
                 if len(data) - at <= _MATCH_BYTES and not is_end:
                     break
             if found is None:

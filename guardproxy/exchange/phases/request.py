@@ -208,11 +208,13 @@ class RequestPhase:
         body = codec.edited(entry.frame, draft.texts) if changed else entry.frame.data
         is_again = bool(bound.judging or bound.retries)
         if is_again or plan.changes_body or stages.built:
+            # The tree of the request still holds the texts as the client sent them, so an edited body is parsed again.
             attempts.tree = codec.read_body(body) if changed else entry.frame.tree
             if self._build(draft):
                 body, changed = codec.write_body(attempts.tree), True
         attempts.body = body
         ledger.notes.measures.sizes["upstream"] = len(body)
+        # A digest of the same bytes is not computed twice.
         ledger.notes.measures.seals["upstream"] = (
             self.setting.keys.seal(body) if changed or not self._is_as_sent else ledger.notes.measures.seals["request"]
         )

@@ -71,6 +71,7 @@ class MemoryStore:
         """See `Store.perform`. It never awaits, so no other call runs between these."""
         now_s = self._clock()
         self._sweep(now_s, _SWEPT * len(calls))
+        # Every level is read before anything is taken, so that a request takes from all of its limits or from none.
         levels = {call.key: self._level(call, now_s) for call in calls if isinstance(call, Take)}
         all_fit = all(call.fits(levels[call.key]) for call in calls if isinstance(call, Take) and call.binding)
         return tuple(self._perform(call, now_s, levels, all_fit) for call in calls)

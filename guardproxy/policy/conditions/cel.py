@@ -310,6 +310,7 @@ def _unbounded(tokens: list[Token]) -> Iterator[tuple[str, int]]:
         elif token.text == "has":
             if [following.text for following in tokens[number + 2 : number + 5]] != ["request", ".", "headers"]:
                 yield "`has` is for headers, like `has(request.headers.team)`; all other facts always exist", token.at
+        # Only the pattern of a literal can be compiled, and refused, before the first request.
         elif token.text == "matches":
             if len(after) < 2 or after[1].kind != "text" or tokens[number + 3].text != ")":
                 yield "the pattern of `matches` must be a literal in quotes", token.at

@@ -187,6 +187,8 @@ def _meet(first: str, second: str) -> bool:
     if not begin.startswith(other_begin) and not other_begin.startswith(begin):
         return False
     left, right = _WILD.findall(first), _WILD.findall(second)
+    # Both globs are walked at once. A state is how far each of them is read, so there are at most as many as the product of
+    # their lengths, whatever stars they have.
     seen, states = set[tuple[int, int]](), [(0, 0)]
     while states:
         state = states.pop()

@@ -179,6 +179,7 @@ def _read(chain: list[_File]) -> None:
             for baseline in baselines:
                 for place, message in weaknesses(baseline, mine):
                     file.reading.fail(place, message)
+        # The overrides of each tenant would only repeat the errors of the policy that they change.
         if errors and not tenant:
             return
         names = {

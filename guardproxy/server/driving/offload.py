@@ -124,6 +124,7 @@ def is_short(happened: Input, exchange: Exchange | PassThrough) -> bool:
             not exchange.seals_ids or not isinstance(happened, DataReceived) or len(happened.data) <= SHORT_DATA_BYTES
         )
     if type(happened) is RequestReceived:
+        # Each text has two quotes, so their number bounds the texts before the body is decoded.
         return len(happened.body) <= SHORT_BYTES and happened.body.count(b'"') <= 8 * SHORT_TEXTS
     size = exchange.size
     match happened:

@@ -331,6 +331,7 @@ class Scanner:
         for same in asking.values():
             far[asyncio.ensure_future(self._ask(same, tenant, request))] = same
         try:
+            # Threads and models have begun by now, and work while the loop scans what is small.
             await self._inline(small, scans)
             chars = sum(batch.chars for same in far.values() for batch in same)
             timeout_s = self._limits.for_chars(chars, _model_s(asking.values()))

@@ -104,9 +104,11 @@ class Breaker:
     def leave(self, ticket: Ticket, result: Result, now_s: float, client: str | None = None) -> None:
         """Takes the result of a request. A ticket may be used twice: an answer that began well can break off later.
         `client`: whose request it was, if the request can be the cause of a failure; otherwise `None`."""
+        # A request from before the last change says nothing about the upstream as it is now.
         if ticket.generation != self._generation:
             return
         if ticket.probe:
+            # Whatever the result, the next probe has its turn. An unknown one changes nothing else.
             self._probing = False
             if result == "answered":
                 self._openings = 0

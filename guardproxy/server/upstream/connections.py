@@ -227,6 +227,8 @@ class Connections:
                 raise ConnectTimeoutError from None
             protocol = connection.protocol
             assert type(protocol) is UpstreamProtocol  # noqa: S101 - the connector makes no other
+            # Bytes may have come since the connection was kept. They would be taken for the answer to this request, so
+            # another connection is asked for.
             if not protocol.has_strange_bytes:
                 break
             connection.close()
@@ -242,11 +244,13 @@ class Connections:
             )
             writer = StreamWriter(protocol, asyncio.get_running_loop())
             await writer.write_headers(line, headers)
+            # A large body is written beside the wait for the answer: an upstream may refuse it before it has read all.
             if len(body) > SLICE_BYTES:
                 sending = asyncio.create_task(_send(writer, protocol, memoryview(body)))
             else:
                 await writer.write(body, drain=False)
                 protocol.start_timeout()
+            # Interim answers (1xx) come before the answer. After a 101 no other follows.
             while True:
                 message, content = await protocol.read()
                 if not 100 <= message.code < 200 or message.code == 101:

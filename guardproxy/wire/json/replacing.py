@@ -29,6 +29,7 @@ def edited(tree: Any, texts: Sequence[tuple[TreeLeaf, str]], *, keeps_spelling: 
                 parent[leaf.path[-1]] = _number(replacement)
             else:
                 parent[leaf.path[-1]] = leaf.encode(replacement) if leaf.encode else replacement
+    # Keys come last and the deepest first, as the path of a leaf names keys by what they were.
     keys: dict[Path, list[tuple[str, str]]] = {}
     for leaf, replacement in changed:
         if leaf.key:

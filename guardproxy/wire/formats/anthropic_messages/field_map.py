@@ -92,6 +92,7 @@ def _block(kind: Kind, others: MapLeaf = UNMAPPED, text_map: MapLeaf | None = No
 
     def choose(value: Any) -> Map:
         name = value.get("type") if isinstance(value, dict) else None
+        # Each tool of the server has a type of its own for its results, and new ones come.
         if isinstance(name, str) and name.endswith("_tool_result"):
             return {
                 "type": STRUCTURE,
