@@ -229,6 +229,7 @@ class FileSink:
         raise nothing.
         """
         with self._lock:
+            # Under the lock, so that no record comes behind the `None` that ends the thread.
             if not self._trouble and not self._closed:
                 self._queue.put((entries, receive))
                 return
