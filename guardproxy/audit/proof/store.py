@@ -105,6 +105,8 @@ class CheckpointStore:
         frontier = self._frontier.extended(map(line_hash, lines))
         note = sign(TreeHead(origin, frontier.size, frontier.root).text, self._signer)
         path = self.folder / LIST
+        # The list first: after a crash, `_catch_up` removes lines that no note covers. A note about lines that are missing
+        # could not be told from a list that somebody has cut.
         write_file(self._disk, path, b"".join(lines), os.O_APPEND)
         write_note(self.folder / NOTE, note, self._disk)
         self.origin, self._frontier = origin, frontier

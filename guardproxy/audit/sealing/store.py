@@ -215,6 +215,7 @@ class KeyStore:
         `SealError`."""
         with self._database.faults():
             events = self._database.rows.execute("SELECT number, entry FROM events ORDER BY number").fetchall()
+            # Until then the journal may hold what was removed. The log must not say earlier that it is gone.
             (is_busy, _, _) = self._database.rows.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         if is_busy:
             raise SealError(f"{self.path}: another program reads the key store; run the command again to complete it")

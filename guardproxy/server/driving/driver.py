@@ -158,6 +158,7 @@ class Driver:
                 task = asyncio.current_task()
                 if not self._aborted or task is None:
                     raise
+                # The client is still there: it gets an end with a reason, for which the task has to live on.
                 task.uncancel()
                 await self._abort(ErrorCode.SHUTTING_DOWN)
         except asyncio.CancelledError:

@@ -155,6 +155,7 @@ class Parent:
 
     def _start(self, child: Child) -> None:
         ready = Pipe.new()
+        # What is still in the buffers would be written by the child, too.
         sys.stdout.flush()
         sys.stderr.flush()
         with signals_blocked():
@@ -171,6 +172,7 @@ class Parent:
         beginning."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        # The end of a pipe is a message, which comes only when nobody holds it open.
         for number in (self.leash.write, self.wake.read, self.wake.write, ready.read):
             os.close(number)
         for other in self.children:

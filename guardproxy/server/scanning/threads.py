@@ -113,6 +113,7 @@ class _TenantQueue:
     def next(self, may_begin: bool) -> _Work | None:
         """Takes out the scan whose turn it is. `may_begin`: whether a scan that has not begun may be taken."""
         fresh = self.fresh if may_begin else None
+        # In turns: new scans must not starve those that have begun, nor the other way round.
         queue = (fresh or self.paused) if self._fresh_next else (self.paused or fresh)
         if not queue:
             return None
@@ -166,6 +167,7 @@ class ScanThreads:
             self._queues.setdefault(tenant, _TenantQueue()).fresh.append(work)
             self._note()
             self._dispatch()
+        # Outside of the lock: a future that is cancelled by now calls back at once, and `_done` takes the lock.
         work.future.add_done_callback(partial(self._done, work))
         return work.future
 
@@ -231,6 +233,7 @@ class ScanThreads:
             line = self._queues[tenant]
             work = line.next(self._begun < self._threads + MOST_BEGUN)
             if line:
+                # Every other tenant has a turn before its next scan.
                 self._queues.move_to_end(tenant)
             else:
                 del self._queues[tenant]
@@ -335,6 +338,7 @@ class ScanThreads:
         with self._lock:
             self._closed = True
             works = [work for group in self._works.values() for work in group]
+        # Outside of the lock, which `_done` takes.
         for work in works:
             work.future.cancel()
         self._pool.shutdown(wait=False, cancel_futures=True)

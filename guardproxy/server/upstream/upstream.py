@@ -286,6 +286,7 @@ class Upstream:
         if cause is not None:
             self._breakers.note(self._url, cause)
         if ticket and self._breaker:
+            # Without a connection, nothing that the client sent can be the cause.
             client = None if cause in UNCONNECTED else self._client
             self._breaker.leave(ticket, result, _clock(), client)
 

@@ -128,6 +128,8 @@ class Alike:
             holes.append(_Hole(written[end:first], path, filler))
             pieces += [written[end:first], str(value)]
             other, end = _with(other, path, value), last
+        # The proof that nothing else depends on these values: with others in their places, the frame reads as the tree with
+        # others in theirs.
         read_again = read("".join((*pieces, written[end:])).encode())
         if read_again != other or withhold(read_again):
             return None
