@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from guardproxy.exchange.gate.joining import FILLER
 from guardproxy.redaction.placeholders import PLACEHOLDER
-from tests.kit.play import Play, chat_frames, events, message_frames
+from tests.kit.play import Play, chat_frames, events, message_frames, sse
 from tests.kit.records import replay
 from tests.kit.responses import response_texts, stream
 from tests.property.test_message_parts import (
@@ -24,6 +24,7 @@ from tests.property.test_message_parts import (
     MESSAGES,
     QUESTIONS,
     RESPONSES,
+    VALUES,
     answered,
     asked,
     policies,
@@ -183,6 +184,32 @@ def test_a_split_stream_does_not_depend_on_its_chunks(
     again = streamed(way, parts, [data[start:end] for start, end in pairwise(places)], waits)
     assert again.client == once.client
     assert again.record == once.record
+
+
+def with_news(node: Any) -> Any:
+    """A copy of a frame with an unknown text in front of what is new in it."""
+    if isinstance(node, list):
+        return [with_news(child) for child in node]
+    if not isinstance(node, dict):
+        return node
+    news = {key: {"novelty": "n", **child} for key, child in node.items() if key == "delta" and isinstance(child, dict)}
+    return {key: news.get(key) or with_news(child) for key, child in node.items()}
+
+
+@pytest.mark.parametrize("is_apart", [False, True])
+@pytest.mark.parametrize("name", ["messages", "thinking", "chat", "chat at once"])
+def test_unknown_fields_between_parts_hide_no_value(name: str, is_apart: bool) -> None:
+    """They come in the frames of the texts, or in frames of their own (`is_apart`)."""
+    way, value = WAYS[name], VALUES["mail"]
+    news = sse({"type": "novelty", "delta": {"novelty": "n"}, "choices": []}, "novelty")
+    for at in range(1, len(value)):
+        frames = way.write([[f"to {value[:at]}"], [f"{value[at:]}, please"]])
+        trees = events(b"".join(frames))
+        told = [sse(with_news(tree), event) if tree != "[DONE]" else frames[-1] for event, tree in trees]
+        play = streamed(way, [], [each for frame in frames for each in (news, frame)] if is_apart else told)
+        assert rules_of(play) == {"gone"}
+        assert value not in "".join(said(way, play))
+        assert replay(play.finish.record, policies()).verdict == "identical"
 
 
 @pytest.mark.parametrize("name", WAYS)

@@ -443,14 +443,15 @@ class StreamDecoder:
         return before + events
 
     def _begin_part(self, tree: Any, leaf: TreeLeaf, place: LeafPlace, channel: Channel, events: list[Event]) -> str:
-        """Notes that a text begins which flows. Returns the run of a part. The text ends other runs that wait for a part, and a
-        part of its list that has no number of its own: such parts are numbered anew in each frame."""
+        """Notes that a text begins which flows. Returns the run of a part. The text ends other runs that wait for a part,
+        unless its field is unknown: what stands beside texts parts them no more than in a plain answer. It ends a part of its
+        list that has no number of its own, too: such parts are numbered anew in each frame."""
         run = _run_at(place.path, leaf.leaf) if leaf.leaf.joins else ""
         for other, last in list(self._parts.items()):
             if other == run and last in self._open and last != channel and not _is_numbered(tree, leaf.path):
                 self._close(last)
                 events.append(End(last))
-            elif other != run and last not in self._open:
+            elif other != run and last not in self._open and place.kind != "unmapped":
                 del self._parts[other]
                 events.append(RunEnd(other))
         if run:
