@@ -17,7 +17,8 @@ from guardproxy.exchange.gate.joining import FILLER
 from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.policy.file.load import build_checks, parse
 from guardproxy.redaction.placeholders import PLACEHOLDER
-from guardproxy.wire import codecs
+from guardproxy.wire import Prompt, codecs
+from guardproxy.wire.registry import codec_for
 from tests.kit.pii import People
 from tests.kit.play import Play
 from tests.kit.records import replay
@@ -259,6 +260,26 @@ def test_a_value_comes_back_however_both_sides_split_it(
     shown = said(json.loads(play.client), build(["\0"] * len(echoed)))
     assert shown.replace(FILLER, "") == whole.replace(FILLER, "")
     assert replay(play.finish.record, policies()).verdict == "identical"
+
+
+def wants_json(route: str, *, stream: bool = False) -> dict[str, Any]:
+    """A request for an answer in JSON."""
+    codec = codec_for(route)
+    assert codec
+    schema = {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]}
+    return codec.author.request(Prompt("m", "hi", stream=stream, schema=schema))
+
+
+@pytest.mark.parametrize("name", ["messages", "responses", "gemini"])
+def test_a_split_answer_in_json_is_treated_like_the_whole(name: str) -> None:
+    (route, build), whole = ANSWERS[name], json.dumps({"to": VALUES["mail"]})
+    for at in range(1, len(whole)):
+        parts = [whole[:at], whole[at:]]
+        play = answered(asked(route, wants_json(route)), build(parts))
+        assert rules_of(play) == {"gone"}
+        left = said(json.loads(play.client), build(["\0"] * len(parts)))
+        assert PLACEHOLDER.fullmatch(json.loads(left)["to"])
+        assert replay(play.finish.record, policies()).verdict == "identical"
 
 
 @pytest.mark.parametrize("name", REQUESTS)

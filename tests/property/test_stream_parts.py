@@ -15,12 +15,15 @@ from hypothesis import strategies as st
 
 from guardproxy.exchange.gate.joining import FILLER
 from guardproxy.redaction.placeholders import PLACEHOLDER
+from guardproxy.wire.formats.gemini_generate.writer import author as gemini_author
+from tests.kit.gemini import chunk, gemini_texts
 from tests.kit.play import Play, chat_frames, events, message_frames, sse
 from tests.kit.records import replay
 from tests.kit.responses import response_texts, stream
 from tests.property.test_message_parts import (
     ANSWERS,
     CHAT,
+    GEMINI,
     MESSAGES,
     QUESTIONS,
     RESPONSES,
@@ -31,6 +34,7 @@ from tests.property.test_message_parts import (
     rules_of,
     split,
     texts,
+    wants_json,
 )
 
 Parts = Sequence[Sequence[str]]
@@ -209,6 +213,27 @@ def test_unknown_fields_between_parts_hide_no_value(name: str, is_apart: bool) -
         play = streamed(way, [], [each for frame in frames for each in (news, frame)] if is_apart else told)
         assert rules_of(play) == {"gone"}
         assert value not in "".join(said(way, play))
+        assert replay(play.finish.record, policies()).verdict == "identical"
+
+
+def gemini(parts: Sequence[str]) -> list[bytes]:
+    """Parts between which an empty thought lies."""
+    told = [piece for part in parts for piece in ({"text": "", "thought": True}, {"text": part})]
+    return [gemini_author.event(chunk(piece)) for piece in told] + [gemini_author.event(chunk(finish="STOP"))]
+
+
+@pytest.mark.parametrize("name", ["messages", "gemini"])
+def test_a_split_stream_of_json_is_treated_like_the_whole(name: str) -> None:
+    value = VALUES["mail"]
+    whole = json.dumps({"to": value})
+    for at in range(1, len(whole)):
+        parts = [whole[:at], whole[at:]]
+        is_gemini = name == "gemini"
+        route, frames = (GEMINI, gemini(parts)) if is_gemini else (MESSAGES, anthropic([[part] for part in parts]))
+        play = asked(route, wants_json(route, stream=True)).stream(frames)
+        left = gemini_texts(play.client)["text"] if is_gemini else "".join(said(WAYS[name], play))
+        assert rules_of(play) == {"gone"}
+        assert PLACEHOLDER.fullmatch(json.loads(left)["to"])
         assert replay(play.finish.record, policies()).verdict == "identical"
 
 

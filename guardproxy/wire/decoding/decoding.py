@@ -241,6 +241,7 @@ class StreamDecoder:
     _runs: dict[str, dict[Channel, None]] = field(default_factory=dict)  # run -> its flowing channels, in order
     _soft: dict[str, dict[Channel, None]] = field(default_factory=dict)  # run -> channels that end when it moves on
     _parts: dict[str, Channel] = field(default_factory=dict)  # run of parts -> its last part
+    _json: dict[str, str] = field(default_factory=dict)  # run of parts of JSON -> the path of its first part
     _constant: dict[Channel, str] = field(default_factory=dict)  # the last text that does not flow
     _flowed: dict[Channel, list[str]] = field(default_factory=dict)  # the parts of texts that can be repeated
     _over: bool = False
@@ -398,7 +399,9 @@ class StreamDecoder:
                     opaque.append(leaf.path)
                     media.append(leaf.leaf.media or leaf.leaf.how)
                 continue
-            place = self.place(tree, leaf)
+            place, is_json = self.place(tree, leaf), leaf.leaf.how == "json"
+            if is_json and leaf.leaf.joins and not self.repeats:
+                place = self._in_first(place, leaf)
             channel = Channel("response", place.kind, place.path + _suffix(leaf))
             flows = place.flows and not (leaf.key or leaf.number or leaf.leaf.fixed or leaf.encode)
             # Some APIs repeat as a whole at the end what came in parts. Joined, the parts are recognized, and nothing is
@@ -421,7 +424,7 @@ class StreamDecoder:
                     self._close(channel)
                     events.append(End(channel))
             shape = None if leaf.parts else self.shape_of(tree, leaf, place)
-            if leaf.leaf.joins and not flows and not again:
+            if leaf.leaf.joins and not (flows or again or (is_json and self.repeats)):
                 parts.append((len(events), leaf))
             events.append(text_of(channel, leaf, whole, shape, again=again, run=run))
             if flows:
@@ -441,6 +444,12 @@ class StreamDecoder:
         if not events or opaque:
             events.append(Opaque(whole, tuple(opaque), tuple(media)))
         return before + events
+
+    def _in_first(self, place: LeafPlace, leaf: TreeLeaf) -> LeafPlace:
+        """Returns the place of the first part of a list for each part of JSON, as the parts alone are no JSON. Their text ends
+        with the answer."""
+        run = _run_at(place.path, leaf.leaf)
+        return LeafPlace(place.kind, self._json.setdefault(run, place.path), run, place.flows)
 
     def _begin_part(self, tree: Any, leaf: TreeLeaf, place: LeafPlace, channel: Channel, events: list[Event]) -> str:
         """Notes that a text begins which flows. Returns the run of a part. The text ends other runs that wait for a part,

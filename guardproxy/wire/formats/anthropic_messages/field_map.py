@@ -264,7 +264,7 @@ _USAGE: MapFields = {
     "fallback_credit": text("metadata"),
     "iterations": [{"type": STRUCTURE, "model": NAME}],
 }
-_JSON = MapLeaf("json", "assistant")
+_JSON = MapLeaf("json", "assistant", joins=True)
 
 
 def _response(text_map: MapLeaf | None = None) -> MapFields:

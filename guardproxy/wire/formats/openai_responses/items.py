@@ -66,7 +66,7 @@ def _echo(kind: Kind) -> Map:
 def _fields_of_part(kind: Kind, others: MapLeaf, holder: Holder) -> MapFields:
     return {
         "type": STRUCTURE,
-        "text": MapLeaf("json", kind) if holder == "json" else part_text(kind),
+        "text": MapLeaf("json", kind, joins=True) if holder == "json" else part_text(kind),
         "refusal": part_text("refusal"),
         "annotations": [annotation(kind)],
         "logprobs": _echo(kind) if holder == "request" else TOKENS,
