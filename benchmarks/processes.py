@@ -68,7 +68,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def reason(peers: Path, name: str) -> str:
-    """Why a peer is not there: what `install_peers.py` wrote of it."""
+    """Why a peer is not there: what `peers/install.py` wrote of it."""
     failed = peers / name / "failed.txt"
     return failed.read_text() if failed.is_file() else "not installed"
 

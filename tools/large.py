@@ -1,7 +1,7 @@
 """Measures how the time of an exchange grows with texts of 64 to 256 KB: what only large texts show.
 
-`python -m tools.large` plays each text of `check_cost.py` as a request, as arguments of a tool and as a stream, with the
-checks of `cost.py` and those of the shipped policies that need no model, and prints those whose time grows more than
+`python -m tools.large` plays each text of `tests/kit/check_cost.py` as a request, as arguments of a tool and as a stream,
+with the checks of `cost.py` and those of the shipped policies that need no model, and prints those whose time grows more than
 `MOST_GROWTH` when the text is doubled. The exit code is 1 then. Garbage collection is set as in the server: with Python's own
 thresholds each full collection visits all objects so far, and everything looks squared.
 """

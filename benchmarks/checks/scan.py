@@ -1,12 +1,12 @@
 """What a scan of a text costs, and what it finds, beside other guardrail libraries on the same texts.
 
-`python -m benchmarks.checks.scan --out DIR [--peers DIR] [--quick]` writes `scan.json` and `scan.png`. The libraries are those
-of `scan_peers.py`, each in an environment that `make bench-peers` made in the folder `--peers`; a library that is not installed
-or does not start is listed with the reason. All look for the same kinds of personal data and the same words, none looks for
-names, and none asks a model. Time: processor time of a call, for ordinary texts of 50, 200 and 1,000 words of which no two are
-alike; medians, the candidates in turn. Found: the share of labelled texts (`scan_texts.py`) that a library objects to, for each
-kind, and the share of harmless texts. `guardproxy, whole request` is the exchange of a request whose policy has the three
-checks: parsing and decision included.
+`python -m benchmarks.checks.scan --out DIR [--peers DIR] [--quick]` writes `scan.json` and `scan.png`. The libraries are
+those of `peers/scan_peers.py`, each in an environment that `make bench-peers` made in the folder `--peers`; a library that is
+not installed or does not start is listed with the reason. All look for the same kinds of personal data and the same words,
+none looks for names, and none asks a model. Time: processor time of a call, for ordinary texts of 50, 200 and 1,000 words of
+which no two are alike; medians, the candidates in turn. Found: the share of labelled texts (`scan_texts.py`) that a library
+objects to, for each kind, and the share of harmless texts. `guardproxy, whole request` is the exchange of a request whose
+policy has the three checks: parsing and decision included.
 """
 
 from __future__ import annotations

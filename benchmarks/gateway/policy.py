@@ -141,7 +141,7 @@ def timed(judges: dict[str, Judge], asked: list[tuple[str, ...]], rounds: int) -
 
 
 def peers(python: str, asked: list[tuple[str, ...]], expected: dict[int, list[str]]) -> dict[str, dict[str, float]]:
-    """What `policy_peers.py` measures with another interpreter."""
+    """What `peers/policy_peers.py` measures with another interpreter."""
     task = {str(size): {"rules": rules(size), "messages": asked, "expected": expected[size]} for size in SIZES}
     script = Path(__file__).parents[1] / "peers" / "policy_peers.py"
     done = subprocess.run([python, str(script)], input=json.dumps(task), capture_output=True, text=True, check=True)

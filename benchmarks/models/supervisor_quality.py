@@ -7,12 +7,12 @@ supervisor learns from, those of `--rows` or else made anew from the data. What 
 `build/peer_scores.jsonl`, so a run with a new model asks them nothing. Two peers take 30 and 190 ms for each text.
 
 None of the sets is trained on here, nor are thresholds chosen on them; those under `own/` were written here, for a test
-alone. Whether a peer has seen any of them is not known. Recall is given where 1 % and 0.1 % of the harmless texts of all
-sets are found, with bootstrap intervals; AP is average precision, the area under precision over recall; over-defence is
-what each finds of the harmless texts at its own threshold. `--peers`: an interpreter with `pip install jailguard
-metatronnanoguard prompt-guardrail prompt-injection-detector forcefield alt-profanity-check hatesonar`; JAILGUARD_MODEL_DIR
-names the folder that `jailguard_encoder.py` wrote, LOCPATH one with the locale en_US.UTF-8, which hatesonar needs. `--npm`:
-a folder with `npm install llm_guardrail`. What is not there is left out, and said.
+alone. Whether a peer has seen any of them is not known. Recall is given where 1 % and 0.1 % of the harmless texts of all sets
+are found, with bootstrap intervals; AP is average precision, the area under precision over recall; over-defence is what each
+finds of the harmless texts at its own threshold. `--peers`: an interpreter with `pip install jailguard metatronnanoguard
+prompt-guardrail prompt-injection-detector forcefield alt-profanity-check hatesonar`; JAILGUARD_MODEL_DIR names the folder
+that `peers/jailguard_encoder.py` wrote, LOCPATH one with the locale en_US.UTF-8, which hatesonar needs. `--npm`: a folder
+with `npm install llm_guardrail`. What is not there is left out, and said.
 """
 
 from __future__ import annotations

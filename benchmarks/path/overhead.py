@@ -1,11 +1,11 @@
 """What guardproxy adds to a call: the same load against the model directly and through several proxies.
 
-Targets: the canned upstream itself (`direct`), a bare aiohttp pass-through, the proxies of `proxies.py` that are installed,
-guardproxy with a policy without rules, and guardproxy with the shipped policies `pii-only` and `default`. The proxy under test
-has a core, with the services that it needs, and all other proxies are stopped; the load generator and the upstream share the
-other core (on a machine with more cores they get one each). Rounds are interleaved (every target in turn, several times): other
-load on the machine hits all of them. A figure is the median over the rounds. A peer that is not installed or does not start is
-listed with the reason. Out: `overhead.json` and `overhead.png` in `--out`.
+Targets: the canned upstream itself (`direct`), a bare aiohttp pass-through, the proxies of `peers/proxies.py` that are
+installed, guardproxy with a policy without rules, and guardproxy with the shipped policies `pii-only` and `default`. The
+proxy under test has a core, with the services that it needs, and all other proxies are stopped; the load generator and the
+upstream share the other core (on a machine with more cores they get one each). Rounds are interleaved (every target in turn,
+several times): other load on the machine hits all of them. A figure is the median over the rounds. A peer that is not
+installed or does not start is listed with the reason. Out: `overhead.json` and `overhead.png` in `--out`.
 
     python -m benchmarks.path.overhead [--rounds 5] [--seconds 3] [--quick] [--out DIR]
 """

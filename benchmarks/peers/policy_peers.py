@@ -1,4 +1,4 @@
-"""The rules of `policy.py` in other policy engines; run by it with an interpreter that has `cedarpy` and `casbin`.
+"""The rules of `gateway/policy.py` in other policy engines; run by it with an interpreter that has `cedarpy` and `casbin`.
 
 In, on standard input: for each number of rules the rules, the messages, and the decisions that are right. Out: microseconds a
 message, by engine. Neither has decisions of several strengths, so each action is asked about, the strongest first, and neither

@@ -1,4 +1,4 @@
-"""Presidio's analyzer and anonymizer as one service, for the guardrail of another proxy in `overhead.py`.
+"""Presidio's analyzer and anonymizer as one service, for the guardrail of another proxy in `path/overhead.py`.
 
 The images of Presidio hold such a service; its packages do not. Like theirs, it is a Flask application with one worker of
 gunicorn: `gunicorn -w 1 "presidio_service:application()"`. This file imports nothing of guardproxy.

@@ -1,6 +1,6 @@
-"""The other proxies of `overhead.py`: how each is started in front of the canned model, if it is installed.
+"""The other proxies of `path/overhead.py`: how each is started in front of the canned model, if it is installed.
 
-`install_peers.py` installs those that come from package indexes, each into an environment of its own in a folder; nginx comes
+`install.py` installs those that come from package indexes, each into an environment of its own in a folder; nginx comes
 from the system. Each gets one worker, no log and no check of texts, unless its name says more.
 """
 

@@ -5,7 +5,7 @@ In: windows of text. Out: findings labelled with Presidio's entity names. Kept: 
 Options
 
 - `entities`: the entities to find, as Presidio's names of entities or of recognizer classes. Default: `defaults` in
-  `_pii/recognizers.py` and `DEFAULTS` in `_pii/extended.py`, or only those of `recognizers` if it is given.
+  `_pii/recognizers.py` and `DEFAULTS` in `_pii/extended/recognizers.py`, or only those of `recognizers` if it is given.
 - `recognizers`: the user's own recognizers, as one entry or a list: a file in Presidio's format (`titles.yaml`, in the
   policies' folder), or a class (`package.module:Class`). All of their entities are found, too.
 - `threshold`: the least score. Default: a recognizer's own (`score_thresholds` in its file), otherwise 0.4.
@@ -14,8 +14,8 @@ Options
 - `model`: the finder of PERSON, LOCATION, ORGANIZATION and NRP, if one of them is among `entities`: `fast` (the default),
   `accurate`, a folder with a model, or `spacy:` and a pipeline. It also finds DATE_TIME if that is among `entities` beside
   them.
-- `parity`: `extended` (the default) adds the recognizers of `_pii/extended.py` to Presidio's, and those of `_pii/places.py`
-  to a model that finds LOCATION; `strict` does not.
+- `parity`: `extended` (the default) adds the recognizers of `_pii/extended/recognizers.py` to Presidio's, and those of
+  `_pii/extended/places.py` to a model that finds LOCATION; `strict` does not.
 - `evasions`: see `_evasions/unfolding.py`.
 - `allow`, `allow_patterns`: see `_allowing.py`. Phone numbers, and the entities whose recognizers leave separators out of
   a value, are compared as numbers; names and addresses of e-mail in any case.

@@ -1,10 +1,10 @@
 """The exchange: a request and all its answers, as a state machine without sockets, threads or a clock.
 
-`Exchange.receive(input)` returns the commands to perform (`transcript.py`). Requests and answers, whole or streamed, pass
-the same kind of gate.
+`Exchange.receive(input)` returns the commands to perform (`inputs/transcript.py`). Requests and answers, whole or streamed,
+pass the same kind of gate.
 
-`states.py` draws the states and the transitions between them. Each method below takes the inputs of a state, and its type says
-which states follow.
+`phases/states.py` draws the states and the transitions between them. Each method below takes the inputs of a state, and its
+type says which states follow.
 
 Parts
     RequestPhase   reads, scans and edits the request

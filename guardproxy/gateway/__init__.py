@@ -1,14 +1,14 @@
 """The gateway: the tasks for every request besides checking its texts.
 
-A duty (`duty.py`) admits a request by its head, plans where it goes, and records its usage at the end. Duties run in a
-configured order (`order.py`). They keep their values in a store (`store/`). The store's answers are inputs of the
-exchange: they are recorded, and a replay uses them again. There is one duty a file:
+A duty (`duties/duty.py`) admits a request by its head, plans where it goes, and records its usage at the end. Duties run in a
+configured order (`duties/order.py`). They keep their values in a store (`store/`). The store's answers are inputs of the
+exchange: they are recorded, and a replay uses them again. Each duty is a file of `duties/`:
 
     readiness.py    refuses requests while the proxy shuts down or cannot keep records
     routes.py       refuses routes that are neither guarded nor passed through
     tenants.py      turns the credential into a tenant
-    client_keys.py  admits clients by keys of the proxy or by tokens (`client_file.py`, `clients.py`, `tokens.py`, `guesses.py`)
-    limits.py       limits and budgets (`limit_file.py`, `prices.py`, `price_table.py`)
+    client_keys.py  admits clients by keys of the proxy or by tokens (see `clients/`)
+    limits.py       limits and budgets (`duties/limit_file.py`, `prices/`)
     owned_ids.py    seals the ids of exchanges with their tenants
     capacity.py     refuses requests while the maximum number of exchanges is open
     bodies.py       refuses bodies that are not JSON or too large, by their headers

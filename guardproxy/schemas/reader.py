@@ -1,6 +1,6 @@
 """A JSON parser that takes a text in pieces of any size and knows at each character whether it can still be JSON.
 
-It reads what `wire/strict.py` reads: no duplicate keys, no half surrogate pairs, no numbers that overflow, nesting up to
+It reads what `wire/json/strict.py` reads: no duplicate keys, no half surrogate pairs, no numbers that overflow, nesting up to
 `DEPTH_LIMIT`. A subclass gets a call when a value begins, for the characters of a string as they come, for keys and for
 complete values; it raises `Wrong` to end the reading. The calls depend on the text alone, never on its pieces.
 

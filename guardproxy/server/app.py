@@ -1,7 +1,7 @@
 """The server: the parts of one process, and the handling of a request.
 
 One configuration, one policy set, built checks, one pool of connections, one recorder. `admission.py` makes an exchange of a
-request, `driver.py` drives it, `running.py` starts and ends the process.
+request, `driving/driver.py` drives it, `processes/running.py` starts and ends the process.
 """
 
 from __future__ import annotations

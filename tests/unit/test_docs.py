@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 from dataclasses import fields
+from pathlib import PurePosixPath
 
 import msgspec
 import pytest
@@ -117,3 +119,55 @@ def test_the_code_names_every_decision_where_it_applies() -> None:
         for decision in re.findall(r"docs/decisions/(\d{4}-[a-z0-9-]+\.md)", path.read_text("utf-8"))
     }
     assert named == {path.name for path in (ROOT / "docs" / "decisions").glob("0*.md")}
+
+
+PYTHON_FILE = re.compile(r"`([\w./-]+\.py)`")
+
+
+def every_file() -> list[str]:
+    """The Python files of the repository, relative to it."""
+    folders = ("guardproxy", "tests", "tools", "benchmarks", "models", "examples")
+    found = [path.relative_to(ROOT).as_posix() for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    return [path for path in found if ".venv" not in path]
+
+
+def missing_files(texts: Mapping[str, str], files: Collection[str]) -> list[tuple[str, str]]:
+    """The names of Python files, in backticks, that no file has: the end of a path, or within the package a path from the
+    folder of the text or from a folder around it. Returns them with the texts that say them."""
+    ends = {path[at:] for path in files for at in (0, *(dash.end() for dash in re.finditer("/", path)))}
+    missing = []
+    for text, content in texts.items():
+        around = [folder.as_posix() for folder in PurePosixPath(text).parents]
+        for said in dict.fromkeys(PYTHON_FILE.findall(content)):
+            near = any(f"{folder}/{said}".removeprefix("./") in files for folder in around)
+            exists = near or f"guardproxy/{said}" in files if text.startswith("guardproxy/") else said in ends
+            if not exists:
+                missing.append((text, said))
+    return missing
+
+
+def test_every_python_file_that_a_text_names_exists() -> None:
+    files = every_file()
+    listed = [*pages(), *(path.relative_to(ROOT).as_posix() for path in (ROOT / "models").rglob("*.md")), *files]
+    assert missing_files({path: (ROOT / path).read_text("utf-8") for path in listed}, set(files)) == []
+
+
+def test_a_name_of_a_file_that_is_gone_is_found() -> None:
+    files = {"guardproxy/wire/json/walk.py", "guardproxy/policy/file/keys.py", "tools/cost.py"}
+    said = {
+        "guardproxy/wire/json/walk.py": "walk.py json/walk.py wire/json/walk.py tools/cost.py",
+        "guardproxy/policy/values/document.py": "keys.py file/keys.py",
+        "docs/page.md": "keys.py file/keys.py values/keys.py cost.py",
+    }
+    texts = {path: " ".join(f"`{name}`" for name in names.split()) for path, names in said.items()}
+    assert missing_files(texts, files) == [
+        ("guardproxy/policy/values/document.py", "keys.py"),
+        ("docs/page.md", "values/keys.py"),
+    ]
+
+
+def test_every_folder_that_the_page_of_the_architecture_names_exists() -> None:
+    text = (DOCS / "architecture.md").read_text("utf-8")
+    folders = set(re.findall(r"`((?:guardproxy|docs|tests|tools)/[\w/]*/?)`", text))
+    assert len(folders) > 10
+    assert [folder for folder in folders if not (ROOT / folder).is_dir()] == []

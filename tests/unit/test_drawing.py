@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.pages.drawing import drawing, floors, imports, reduced, table
+from tools.pages.drawing import DRAWN_MOST, drawing, floors, imports, reduced, rooms, table, wings
 
 GRAPH = {"cli": {"server", "errors"}, "server": {"wire", "errors"}, "wire": {"errors"}, "errors": set()}
 
@@ -64,3 +64,34 @@ def test_a_table_has_the_first_sentence_of_each_docstring(tmp_path: Path) -> Non
     (tmp_path / "ground.py").write_text('"""Carries walls."""')
     rows = table({"wall": {"ground"}, "ground": set()}, tmp_path).splitlines()
     assert rows[2:] == ["| `wall` | Keeps rain \\| out |", "| `ground` | Carries walls |"]
+
+
+def test_the_wings_of_a_package_are_drawn_and_listed(tmp_path: Path) -> None:
+    house = tmp_path / "house"
+    files = {
+        "__init__.py": "",
+        "shed/__init__.py": "",
+        "hall/__init__.py": '"""The hall: where people arrive."""',
+        "hall/desk.py": '"""Greets people. And more."""\nfrom house.hall.stairs.steps import climb\nfrom house import shed',
+        "hall/stairs/__init__.py": '"""Leads up."""',
+        "hall/stairs/steps.py": "",
+        "hall/lift/__init__.py": '"""Leads up, too."""\nfrom house.hall import stairs',
+    }
+    for path, text in files.items():
+        (house / path).parent.mkdir(parents=True, exist_ok=True)
+        (house / path).write_text(text)
+    assert rooms(house) == ["hall"]
+    text = wings(house)
+    assert text.startswith("### hall\n\nThe hall: where people arrive.\n\n```mermaid\n")
+    assert "  desk --> stairs\n  lift --> stairs\n" in text
+    assert text.replace("`", "").splitlines()[-5:] == [
+        "| part | what it is for |",
+        "|---|---|",
+        "| hall/desk.py | Greets people |",
+        "| hall/lift/ | Leads up, too |",
+        "| hall/stairs/ | Leads up |",
+    ]
+    for number in range(DRAWN_MOST):
+        (house / "hall" / f"chair{number}.py").write_text("")
+    assert "mermaid" not in wings(house)
+    assert "hall/desk.py" not in wings(house)

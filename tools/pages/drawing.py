@@ -1,5 +1,5 @@
-"""Draws the packages of guardproxy and their imports, lists them, and draws the states of an exchange, in
-`docs/architecture.md`."""
+"""Draws the packages of guardproxy and the wings of the large ones, with their imports, lists them, and draws the states of an
+exchange, in `docs/architecture.md`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ from guardproxy.exchange.phases.states import TRANSITIONS, State
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "guardproxy"
+DRAWN_MOST = 15
+"""The most parts that a drawing of wings shows. A package with more is a table of equals, such as commands."""
 _PART = r"(<!-- generated: {} -->\n).*?(<!-- end -->)"
 
 
-def imports(package: Path = PACKAGE) -> dict[str, set[str]]:
-    """The parts of the package and the other parts that each of them imports. A part is a folder or a file at the top."""
+def imports(package: Path = PACKAGE, name: str = "") -> dict[str, set[str]]:
+    """The parts of the package and the other parts that each of them imports. A part is a folder or a file at the top.
+    `name`: the package as imports spell it, if that is not the name of its folder."""
     found: dict[str, set[str]] = {}
     for file in sorted(package.rglob("*.py")):
         inside = file.relative_to(package)
         if inside.parts[0] in ("__init__.py", "__main__.py", "_data"):
             continue
         part = inside.parts[0].removesuffix(".py")
-        found.setdefault(part, set()).update(_imported(file, package.name) - {part})
+        found.setdefault(part, set()).update(_imported(file, name or package.name) - {part})
     return {part: others & found.keys() for part, others in found.items()}
 
 
@@ -38,7 +41,8 @@ def _imported(file: Path, package: str) -> set[str]:
             names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         else:
             continue
-        parts |= {name.split(".")[1] for name in names if name.startswith(f"{package}.")}
+        inside = f"{package}."
+        parts |= {name.removeprefix(inside).split(".")[0] for name in names if name.startswith(inside)}
     return parts
 
 
@@ -94,6 +98,30 @@ def table(graph: Mapping[str, set[str]], package: Path = PACKAGE) -> str:
     return "\n".join([*rows, ""])
 
 
+def rooms(package: Path = PACKAGE) -> list[str]:
+    """The packages that have wings: at least two packages inside."""
+    return sorted(folder.name for folder in package.iterdir() if len(list(folder.glob("*/__init__.py"))) > 1)
+
+
+def wings(package: Path = PACKAGE) -> str:
+    """For each package with wings: a drawing of its wings and files, and a row for each of them, from the highest floor
+    to the lowest. A package that is a table of equals has rows for its wings alone."""
+    parts = []
+    for room in rooms(package):
+        graph = imports(package / room, f"{package.name}.{room}")
+        parts.append(f"### {room}\n\n{summary(package, room)}.\n")
+        if len(graph) <= DRAWN_MOST:
+            parts.append(drawing(graph))
+        else:
+            graph = {part: set() for part in graph if (package / room / part).is_dir()}
+        rows = ["| part | what it is for |", "|---|---|"]
+        for part in (part for floor in floors(graph) for part in floor):
+            path = f"{room}/{part}/" if (package / room / part).is_dir() else f"{room}/{part}.py"
+            rows.append(f"| `{path}` | {summary(package / room, part)} |")
+        parts.append("\n".join([*rows, ""]))
+    return "\n".join(parts)
+
+
 def states() -> str:
     """The states of an exchange and its transitions in Mermaid's language, and a row for each state."""
     lines = ["```mermaid", "stateDiagram-v2", f"  [*] --> {State.EXPECTING}"]
@@ -107,7 +135,12 @@ def states() -> str:
 
 def page(text: str, graph: Mapping[str, set[str]]) -> str:
     """The page with new drawings and a new table between their markers."""
-    for name, part in (("states", states()), ("imports", drawing(graph)), ("packages", table(graph))):
+    for name, part in (
+        ("states", states()),
+        ("imports", drawing(graph)),
+        ("packages", table(graph)),
+        ("wings", wings()),
+    ):
         text = re.sub(_PART.format(name), rf"\g<1>{_plain(part)}\g<2>", text, flags=re.DOTALL)
     return text
 

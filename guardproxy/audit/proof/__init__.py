@@ -1,1 +1,2 @@
-"""Proof of the audit log: signed checkpoints over all logs of a folder, and proofs that need only a public key."""
+"""Proves and verifies logs: checkpoints with a signature over all logs of a folder, and proofs for which a public key
+suffices."""

@@ -1,1 +1,2 @@
-"""The values of the audit log and their forms: records, entries, lines, and the versions of all of them."""
+"""What a line of the audit log holds: records of exchanges and other entries, their JSON forms, masks, the chain of
+hashes, versions."""

@@ -52,7 +52,7 @@ class Problem:
     from the sealed line; `missing` lines before it were removed; `order` the line was inserted, repeated or moved;
     `link` the line before it was replaced, or it comes from another log; `torn` the last line is unfinished, as after
     a crash; `cut` lines are missing at the end; `rewritten` the expected record differs; `stopped` too many problems.
-    Codes of whole logs (`folder.py`): `gone` the log is missing; `renamed` it has another name; `replaced` another log
+    Codes of whole logs (`proof/folder.py`): `gone` the log is missing; `renamed` it has another name; `replaced` another log
     is in its place; `twice` two logs have the same id; `uncovered` the log is not one that checkpoints cover. A code of
     checkpoints (`proof/verification.py`): `signature` a checkpoint is not signed with a given key.
     """

@@ -2,7 +2,7 @@
 
 In: a key store, the folder of the log. Out: entries in the log `operator` of that folder, and opened records.
 
-The logs of a running proxy are locked, so these entries have a log of their own (`commands.py`), which verifies like the
+The logs of a running proxy are locked, so these entries have a log of their own (`record/commands.py`), which verifies like the
 others.
 """
 

@@ -1,1 +1,1 @@
-"""Sends the entries of a log to other systems, each at least once."""
+"""`audit ship`: reads a log and sends its lines to other systems, each at least once."""

@@ -1,1 +1,1 @@
-"""Where the audit log meets the system: files, object stores, HTTP servers."""
+"""Where bytes of the log go: files on a disk, object stores, HTTP servers."""

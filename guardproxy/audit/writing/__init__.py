@@ -1,1 +1,1 @@
-"""Writes the files of a log."""
+"""Writes the log of a running proxy: the file, its segments, and the start of a new file."""

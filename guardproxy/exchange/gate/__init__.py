@@ -1,1 +1,2 @@
-"""Texts on their way: what is held back until checks have settled, and what is edited."""
+"""The texts of one direction: holds text back until its checks have settled, applies edits, and joins pieces into one
+text."""

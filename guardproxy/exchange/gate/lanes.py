@@ -4,7 +4,7 @@ In: parts of the text, then the scans of its windows. Out: windows to scan, sett
 
 Rules that must hold
 - `settled` never lies inside a finding, so a finding is decided before its first character leaves.
-- A text is held to its end if it is JSON that is scanned decoded (`wire/json_text.py`) or if a schema constrains it. An edit
+- A text is held to its end if it is JSON that is scanned decoded (`wire/json/text.py`) or if a schema constrains it. An edit
   of JSON is written back escaped.
 - A check with the trait `is_raw` reads the raw text while it grows, whether or not the text is held. Its findings in a held
   text are placed at offset 0. An answer that only such checks read is not held.

@@ -1,1 +1,1 @@
-"""What an exchange is given: its setting, the transcript of inputs and commands, ids, cached answers."""
+"""What an exchange gets and how the request is prepared: its setting, transcript, prompts, cached answers, sealed ids."""

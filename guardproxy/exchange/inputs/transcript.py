@@ -177,7 +177,7 @@ class SendUpstream(msgspec.Struct, frozen=True):
 
 class SendHead(msgspec.Struct, frozen=True):
     """Begin the answer. `own`: whether the answer is guardproxy's own; otherwise the upstream's headers are forwarded.
-    `receipt`: see `receipt.py`."""
+    `receipt`: see `record/receipt.py`."""
 
     status: int
     streamed: bool = False

@@ -1,1 +1,2 @@
-"""The phases of an exchange: the request, the answer, and what both share."""
+"""The phases of an exchange (request, parallel checks, answer), the stages that policy sections add to them, and the
+states."""

@@ -1,1 +1,1 @@
-"""What is written about an exchange: its record, masked texts, receipts, questions for judges."""
+"""What is written about an exchange: its record, the masked texts in it, the receipt, and questions for the LLM judge."""

@@ -1,1 +1,2 @@
-"""Where an exchange goes, again if need be: routes, attempts, failover, recorded answers."""
+"""Chooses where a request is sent: the upstream of a route, further attempts, failover, and a recorded answer in a
+replay."""

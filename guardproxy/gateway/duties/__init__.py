@@ -1,1 +1,2 @@
-"""The duties of the gateway, which see each request before its exchange, and the order of them."""
+"""The duties, one file each, and their order: each admits a request by its head, plans where it goes, or counts its
+usage."""

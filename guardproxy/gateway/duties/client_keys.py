@@ -2,7 +2,7 @@
 
 In: the credential of a request. Out: its client and tenant, or a refusal. The credential does not go upstream: the upstream
 gets a key of its own (`upstream_key`). In shadow mode nothing is refused: a request that would be goes on as its client sent
-it. Kept: the number of wrong keys by address (`guesses.py`).
+it. Kept: the number of wrong keys by address (`clients/guesses.py`).
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What a model folder holds: its files, its configuration, its tokens and spans."""
+"""Reads a model folder: its files and their hashes, its configuration, its tokenizer."""

@@ -1,9 +1,9 @@
 """What a model that reads in spans declares: `spans` in `config.json`.
 
-Depth 0 (`depth.py`) reads every span of a text, and the encoder reads only the rows of the spans that depth 0 leaves open.
-Depth 0 has some columns; a column's logit is a weighted sum of n-grams, of the network in `first_stage.onnx`, and of a bias for
-each kind of channel. The logit of a span that the encoder reads is the encoder's plus `weight` times the column. That of a span
-that it does not read is `alone` plus `slope` times the column, on the same scale.
+Depth 0 (`scoring/depth.py`) reads every span of a text, and the encoder reads only the rows of the spans that depth 0 leaves
+open. Depth 0 has some columns; a column's logit is a weighted sum of n-grams, of the network in `first_stage.onnx`, and of a
+bias for each kind of channel. The logit of a span that the encoder reads is the encoder's plus `weight` times the column.
+That of a span that it does not read is `alone` plus `slope` times the column, on the same scale.
 
 The encoder may have an exit behind its lower layers, with some columns of its own. Where they say that a row is clearly
 harmless, the upper layers need not run, and the spans that the row judges have the exit's score, made like that of depth 0.

@@ -1,1 +1,1 @@
-"""Finds names: the tagger of words and the tagger with a network."""
+"""Finds names in texts: with `fast`, which reads a table of words, or with a network that tags words."""

@@ -1,1 +1,1 @@
-"""Runs networks: sessions, batches, devices, model servers."""
+"""Runs networks: ONNX sessions, batches, devices, the cache of verdicts, and remote model servers."""

@@ -1,1 +1,2 @@
-"""Scores texts: what reads first, what reads on, and the scorer of both."""
+"""Scores texts for the supervisor: a cheap first stage reads all of a text, the encoder reads what the first stage
+leaves open."""

@@ -1,7 +1,7 @@
 """Depth 0: reads every span of a text, so that the encoder reads only those that it leaves open.
 
 In: a text with its tokens. Out: for each span the logit of each column. Kept: the table of n-grams, and the session of
-`first_stage.onnx` if a column needs it. `spans.py` says what the numbers mean.
+`first_stage.onnx` if a column needs it. `folders/spans.py` says what the numbers mean.
 
 The network takes `input_ids` (int64, 1 x tokens, no special ones) and gives `logits` (float32, 1 x windows x columns) of
 windows of `SPAN` tokens that begin every `SPAN / 2`. A span has the highest logit of the windows that end in it. A long text is

@@ -3,8 +3,8 @@
 In: the row of token numbers that the encoder would get. Out: for each of the model's outputs an estimate of its score.
 Kept: the session. A row is cleared for a query if each requested output has an estimate below its limit.
 
-The network is `first_stage.onnx`: it takes `input_ids` (int64, 1 x tokens) and gives `scores` (float32, 1 x columns,
-0.0 to 1.0). A row runs alone, on one thread, so its estimates depend on that row alone. `clearing.py` says what it clears.
+The network is `first_stage.onnx`: it takes `input_ids` (int64, 1 x tokens) and gives `scores` (float32, 1 x columns, 0.0 to
+1.0). A row runs alone, on one thread, so its estimates depend on that row alone. `folders/clearing.py` says what it clears.
 
 Decision: docs/decisions/0040-a-tiny-network-reads-first.md
 """

@@ -1,1 +1,1 @@
-"""What a condition sees and says: names, matches, CEL, expressions over findings."""
+"""Conditions of rules: the values that they can name, `match`, CEL, and expressions over findings."""

@@ -1,1 +1,1 @@
-"""Decides: from findings and rules to actions."""
+"""Decides: which policy applies to a request, and which actions the rules take on findings."""

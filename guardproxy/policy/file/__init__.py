@@ -1,1 +1,1 @@
-"""Reads policy files: keys, rules, variables, what extends what, and their JSON Schema."""
+"""Reads a policy file into rules: its keys, rules, variables, `extends`, declared formats; also its JSON Schema."""

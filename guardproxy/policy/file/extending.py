@@ -3,7 +3,7 @@
 In: the entries of two trees; then the two policies that were read from them. Out: the merged entries; every place where the
 second policy is weaker than the first, or is not provably at least as strict.
 
-`strictness.py` defines which value of a key is weaker; the table of each check defines it for the options. `message`,
+`values/strictness.py` defines which value of a key is weaker; the table of each check defines it for the options. `message`,
 `template` and the budget of a retry may change freely. `audit.keep`, `audit.subject` and the fallback of a retry may not
 change. Nothing can be removed.
 """

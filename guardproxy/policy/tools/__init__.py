@@ -1,1 +1,1 @@
-"""What reviewers and operators ask of policies: lint, tenants, coverage, costs."""
+"""Examines a set of policies: lint, coverage, names of tenants, prices for its limits, policies for comments in feedback."""

@@ -1,1 +1,1 @@
-"""The values of a policy: its document, and each key of it with its order of strictness."""
+"""The values that policy files hold, actions included: one frozen type for each, with its order of strictness."""

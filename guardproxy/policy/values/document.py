@@ -1,4 +1,4 @@
-"""The frozen values that a policy file becomes. `reader.py` reads a file into them; `keys.py` declares its keys."""
+"""The frozen values that a policy file becomes. `file/reader.py` reads a file into them; `file/keys.py` declares its keys."""
 
 from __future__ import annotations
 

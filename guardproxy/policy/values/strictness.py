@@ -2,8 +2,8 @@
 checks. The order of actions is that of their declarations (`actions.py`).
 
 In: two values, the first of an older or inherited policy, the second of the policy that replaces it. Out: an `Order`, which
-says whether the second protects more. `extends` refuses looser and unclear values (`extending.py`). `policy diff` reports the
-order (`policydiff/`). All code that needs the strongest of several decisions calls `strongest`.
+says whether the second protects more. `extends` refuses looser and unclear values (`file/extending.py`). `policy diff`
+reports the order (`policydiff/`). All code that needs the strongest of several decisions calls `strongest`.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Policy files as YAML: positions, readers of values, templates."""
+"""Reads YAML with the line and column of each value, and fills in templates."""

@@ -1,1 +1,1 @@
-"""Drives exchanges: runs their commands, records them, answers from the caches."""
+"""Runs the commands of an exchange: sends, waits, scans and records; answers from the cache and asks the LLM judge."""

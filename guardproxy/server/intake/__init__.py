@@ -1,1 +1,1 @@
-"""The client side: connections, heads and bodies of requests, and how much of them is taken."""
+"""The side of the client: connections, heads and bodies of requests, and limits on how much the proxy takes in."""

@@ -1,1 +1,1 @@
-"""What operators see: metrics, logs, traces, alerts, and observers of exchanges."""
+"""What operators see: metrics, logs, traces, alerts, the admin port, and the queue of each observer."""

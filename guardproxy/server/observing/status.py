@@ -2,7 +2,8 @@
 /cache/purge`, which drops the answers of the cache. The same paths below `/all` show all processes of the server
 (`process_metrics.py`).
 
-The application runs in a thread of its own (`probes.py`). So everything that it reads of the proxy is a plain attribute.
+The application runs in a thread of its own (`processes/probes.py`). So everything that it reads of the proxy is a plain
+attribute.
 """
 
 from __future__ import annotations

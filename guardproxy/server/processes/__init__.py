@@ -1,1 +1,1 @@
-"""The processes of the proxy: one that serves, several workers, the model server."""
+"""Starts, watches and ends processes: the one that serves, its workers, and the process for models."""

@@ -1,1 +1,1 @@
-"""Runs checks on windows of text, in threads, and remembers what they found."""
+"""Runs checks on text in threads, and keeps results for texts that come again."""

@@ -1,1 +1,1 @@
-"""The upstream side: connections, what is sent to an upstream, its breaker and its time limits."""
+"""The side of the upstream: connections, headers of requests, time limits, and the circuit breaker."""

@@ -67,7 +67,7 @@ class AnswerHead(Protocol):
 
 
 class Answering(Protocol):
-    """What answers a request: an `Upstream`, or the proxy itself (`feedback.py`)."""
+    """What answers a request: an `Upstream`, or the proxy itself (`intake/feedback.py`)."""
 
     @property
     def sending(self) -> object | None:

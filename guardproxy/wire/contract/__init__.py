@@ -1,1 +1,2 @@
-"""What every wire format says of itself."""
+"""What a wire format must declare: its routes, its facts about requests, its headers, and how it writes turns and
+answers."""

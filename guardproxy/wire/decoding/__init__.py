@@ -1,1 +1,1 @@
-"""Reads frames and whole bodies by a format's tables."""
+"""Decodes frames and whole bodies into events by the maps of a format. `JsonCodec` is the base of most formats."""

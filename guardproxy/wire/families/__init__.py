@@ -1,1 +1,1 @@
-"""What formats of one family share."""
+"""Code that several formats of one provider share: OpenAI's and Ollama's."""

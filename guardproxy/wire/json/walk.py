@@ -51,7 +51,7 @@ class MapLeaf:
 
     `names`: what a value here names, however it is read (`named.py`): a `model` that may answer; a `router`, by which the
     provider chooses the model; a stored `answer` or conversation; a stored `item` of one. `echo`: it names nothing, but holds
-    token data of an answer that a client sends back; it is removed from the request (`requests.py`).
+    token data of an answer that a client sends back; it is removed from the request (`request/requests.py`).
     """
 
     how: How

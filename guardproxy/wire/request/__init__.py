@@ -1,1 +1,2 @@
-"""What requests of several formats have in common: prompts, conversations, system texts, fields of servers."""
+"""Parts of requests that several formats have: prompts, conversations, system texts, and fields that only some servers
+know."""

@@ -1,4 +1,5 @@
-"""Token data of a chat answer or chunk (`token_data.py`): what an answer that a rule may edit or stop keeps of it."""
+"""Token data of a chat answer or chunk (`wire/decoding/token_data.py`): what an answer that a rule may edit or stop keeps of
+it."""
 
 from __future__ import annotations
 
