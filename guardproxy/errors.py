@@ -84,7 +84,7 @@ class ErrorCode(StrEnum):
         "unknown_credential",
         401,
         "the credential of the request is not known",
-        "`unknown_tenant` is `refuse` and it has no name in `tenants`; or clients have keys or tokens, and it is none of them.",
+        "`unknown_tenant` is `refuse` and it has no name in `tenants`; or clients have keys or tokens, and it matches none.",
         ("tenants", "unknown_tenant", "client_keys", "jwt_keys"),
     )
     MISSING_CREDENTIAL = _Spec(
@@ -182,7 +182,7 @@ class ErrorCode(StrEnum):
         policy_key="opaque",
     )
     TOKEN_IDS = _Spec("token_ids", 400, "no check can read integers that stand for a text", policy_key="token_ids")
-    FIELD_DENIED = _Spec("field_denied", 400, "a field leads round the checks", policy_key="allow_fields")
+    FIELD_DENIED = _Spec("field_denied", 400, "a field bypasses the checks", policy_key="allow_fields")
     FIELD_REFUSED = _Spec("field_refused", 400, "the policy refuses a field of the request", policy_key="refuse")
     MODEL_NOT_ALLOWED = _Spec(
         "model_not_allowed",

@@ -82,7 +82,7 @@ def read_limit_file(file: Path | None, prices: str) -> LimitSet:
     from guardproxy import gateway  # noqa: PLC0415
 
     if prices not in ("none", "genai-prices"):
-        raise ConfigError(f"--prices {prices}: it is none or genai-prices")
+        raise ConfigError(f"--prices {prices}: expected none or genai-prices")
     table = gateway.maintained_prices() if prices == "genai-prices" else None
     try:
         return gateway.read_limits(file.read_bytes() if file else b"", str(file), table)

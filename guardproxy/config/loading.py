@@ -100,7 +100,7 @@ def _contradictions(config: Config) -> Iterator[str]:
             yield f"{_places('upstream_key')} must be like backup=KEY, for an upstream given as backup=URL"
     for entry in audit.copy_header:
         if (host := entry.partition("=")[0].lower()) not in audit.copy_hosts:
-            yield f"{_places('audit_copy_header')}: no `audit_copy` goes to {host} over HTTP"
+            yield f"{_places('audit_copy_header')} names {host}, but no URL of `audit_copy` has this host"
     if audit.retain_s and not (audit.sign_key or audit.sign_command):
         yield (
             f"{_places('audit_retain_s')} needs {_places('audit_key')}: only a signed checkpoint can tell a log that the "

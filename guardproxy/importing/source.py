@@ -81,7 +81,7 @@ def read_source(text: bytes, where: str) -> ImportSource:
         place = f"{where}:{mark.line + 1}" if mark else where
         raise ConfigError(f"{place}: no YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{where}: no YAML that can be read ({type(error).__name__})") from None
+        raise ConfigError(f"{where}: not valid YAML ({type(error).__name__})") from None
     if not isinstance(source.tree, dict):
         raise ConfigError(f"{where}: expected a mapping with keys like `model_list`")
     return source

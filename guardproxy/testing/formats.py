@@ -110,7 +110,7 @@ def reads_new_fields_of_requests(codec: Codec) -> None:
 
 
 def knows_its_fields(codec: Codec) -> None:
-    """Tests that the format knows the fields of its requests, those that lead round the checks, and no others."""
+    """Tests that the format knows the fields of its requests, those that bypass the checks, and no others."""
     for name in (*codec.author.request(PROMPT), *codec.contract.denied):
         assert codec.has_field(FieldPath(name)), f"`has_field` does not know `{name}`"
     assert not codec.has_field(FieldPath("x_no_such_field")), "`has_field` knows a field that does not exist"

@@ -139,7 +139,7 @@ class CommandLogs:
 
 
 def _mark(path: Path) -> tuple[int, int, int] | None:
-    """Returns the inode, the size in bytes and the time of change of a file; `None` if it is none."""
+    """Returns the inode, the size in bytes and the time of change of a file; `None` if there is no such file."""
     with suppress(OSError):
         status = path.stat()
         if S_ISREG(status.st_mode):

@@ -143,7 +143,7 @@ class _FieldRefusal:
         if found := denied_field(tree, denied, self.fields.allowed):
             place, name = found
             allowing = f"a policy allows it with `allow_fields: [{name}]`"
-            message = f"`{place}` {denied[name]}, so it leads round the checks; {allowing}"
+            message = f"`{place}` {denied[name]}, so it bypasses the checks; {allowing}"
             raise DownstreamError(ErrorCode.FIELD_DENIED, message, place)
         if not self.fields.rules:
             return

@@ -123,7 +123,7 @@ def check(file: ClientFile, where: str) -> None:
     prefixes = Counter(key.prefix for client in file.clients for key in client.keys)
     for what, counted in (("client", names), ("prefix", prefixes)):
         if twice := sorted(name for name, count in counted.items() if count > 1):
-            raise ConfigError(f"{where}: the {what} `{twice[0]}` stands in the file twice")
+            raise ConfigError(f"{where}: the {what} `{twice[0]}` is listed twice")
 
 
 def prefix_of(key: str) -> str:

@@ -101,7 +101,7 @@ def _rules(limits: Iterable[StoredLimit], where: str) -> Iterator[LimitRule]:
         except LimitFault as fault:
             raise ConfigError(f"{place}: {fault}") from None
         if limit.name in names:
-            raise ConfigError(f"{place} stands in the file twice")
+            raise ConfigError(f"{place} is listed twice")
         names.add(limit.name)
 
 

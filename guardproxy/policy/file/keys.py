@@ -233,7 +233,7 @@ _FIELD: Schema = {"type": "string", "pattern": r"^[A-Za-z_$][A-Za-z0-9_$.*-]*$"}
 _FIELDS: Schema = {"type": "array", "minItems": 1, "items": _FIELD}
 _CHANGED: Schema = {**_FIELD, "not": {"enum": list(FIXED_FIELDS)}}
 _ALLOW_FIELDS_KEY = Key(
-    "Fields that lead round the checks, such as `chat_template`, and that are accepted all the same.",
+    "Fields that bypass the checks, such as `chat_template`, and that are accepted all the same.",
     {"type": "array", "minItems": 1, "items": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$"}},
 )
 _REFUSE_KEY = Key("Fields that a request may not have, like `background` or `tools.*.strict`.", _FIELDS)

@@ -95,7 +95,7 @@ def _wrap(reading: FileReading, node: YamlNode | None) -> Wrap | None:
         if kind := reading.choice(item, cast("tuple[str, ...]", WRAPPED)):
             kinds.add(cast(Kind, kind))
     if listed and listed.value == ():
-        reading.fail(listed.place, "an empty list marks nothing")
+        reading.fail(listed.place, "`kinds` must not be empty")
     how = reading.choice(keys.get("how"), MARKINGS) or "delimit"
     return Wrap(frozenset(kinds), how)
 

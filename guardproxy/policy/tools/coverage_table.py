@@ -1,7 +1,7 @@
 """Coverage: for each wire format, which checks inspect each kind of text.
 
 In: a set of policies. Out: a row for each wire format, direction and kind of text, and a row for each field that is refused by
-default because it leads round the checks.
+default because it bypasses the checks.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class CoverageRow:
 
 @dataclass(frozen=True, slots=True, order=True)
 class FieldRow:
-    """A field that leads round the checks. `why`: what it does; `formats`: the wire formats that refuse it by default;
+    """A field that bypasses the checks. `why`: what it does; `formats`: the wire formats that refuse it by default;
     `allowed`: the policies that allow it; `refused`: those that do not. It passes if every policy that applies allows it."""
 
     field: str

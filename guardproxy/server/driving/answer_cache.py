@@ -1,7 +1,7 @@
 """The answers that may be given again: in this process, or in a store that replicas share.
 
 In: queries, and answers to store. Out: the answer for a query. Kept: answers, up to a number of bytes and each for its time.
-The answer that was used longest ago is dropped first. A shared store bounds its memory itself. Runs on the event loop.
+The least recently used answer is evicted first. A shared store bounds its memory itself. Runs on the event loop.
 
 A purge begins a new generation. An exchange that looked before it does not store its answer after it.
 """

@@ -111,12 +111,12 @@ class Metrics:
     cache_stored: Counter = metric("cache_stored", "Answers that were stored.")
     cache_answers: Gauge = metric("cache_answers", "Answers in memory.")
     cache_bytes: Gauge = metric("cache_bytes", "Memory that stored answers take.")
-    cache_evicted: Gauge = metric("cache_evicted", "How many answers were dropped for want of memory.")
+    cache_evicted: Gauge = metric("cache_evicted", "Answers evicted because memory was full.")
     turn_lookups: Counter = metric(
         "turn_lookups", "Requests that refer to a stored turn, by whether values of it were kept.", "result"
     )
     turn_bytes: Gauge = metric("turn_bytes", "Memory that values of stored turns take.")
-    turns_evicted: Gauge = metric("turns_evicted", "How many turns were dropped for want of memory.")
+    turns_evicted: Gauge = metric("turns_evicted", "Turns evicted because memory was full.")
     altered: Counter = metric(
         "altered_placeholders", "Placeholders that a model changed, so that no value came back.", "label"
     )
@@ -143,14 +143,14 @@ class Metrics:
     scans_waiting: Gauge = metric("scans_waiting", "Scans that wait for a thread or are under way.")
     commit: Durations = metric("audit_commit_seconds", "Time until a record was durable.")
     intent: Durations = metric("audit_intent_seconds", "Time until an intent was durable: what it adds to an exchange.")
-    unknown: Counter = metric("unknown_exchanges", "Exchanges of an earlier process that had no end.")
+    unknown: Counter = metric("unknown_exchanges", "Exchanges that an earlier process left unfinished.")
     audit_writable: Gauge = metric("audit_writable", "1, or 0 while the audit log cannot be written.")
     audit_checkpoint: Gauge = metric(
         "audit_checkpoint_time", "The time of the newest checkpoint of the audit log, as Unix time; 0 without a key."
     )
     audit_recoveries: Gauge = metric("audit_recoveries", "How often the audit log could be written again.")
     observer_dropped: Counter = metric(
-        "observer_dropped", "What an observer did not get because it was slow.", "observer"
+        "observer_dropped", "Records and lines dropped because an observer was slow.", "observer"
     )
     observer_failed: Counter = metric("observer_failed", "What an observer got and failed on.", "observer")
     alerts: Counter = metric("alerts", "Alerts by result: sent, failed, repeated, limited.", "result")
@@ -167,7 +167,7 @@ class Metrics:
     )
     lag: Durations = metric("event_loop_lag_seconds", "How late the loop's clock ticks.")
     policies: Gauge = metric("policy_info", "The policies in force.", "digest")
-    reloads: Counter = metric("policy_reloads", "Policies that took the place of others.")
+    reloads: Counter = metric("policy_reloads", "Successful policy reloads.")
     reload_failures: Counter = metric("policy_reload_failures", "Reloads that failed; the old policies stayed.")
     reload_fine: Gauge = metric("policy_last_reload_successful", "1, or 0 where the last reload failed.")
     reloaded_at: Gauge = metric("policy_last_reload_success_timestamp_seconds", "When policies were loaded last.")

@@ -186,7 +186,7 @@ class Contract:
 
     Requests. `limits`: the fields whose lengths are limited. `statements`: the fields that conditions of policies read.
     `acts`: whether the provider may act for a request beyond answering it, as by a tool that it runs.
-    `denied`: fields of a request that lead round the checks, and what each does; they are refused unless a policy allows them.
+    `denied`: fields of a request that bypass the checks, and what each does; they are refused unless a policy allows them.
     `query`: the queries that pass. `signs`: shows that a client speaks the format. `refused`: routes of the API that need a
     message of their own when they are refused. `key_header`: how the API takes a key.
     `headers`: the headers of the format, and the shapes of their values. `limit_headers`: writes the headers that tell a client

@@ -1,4 +1,4 @@
-"""Fields of a request that policies name: those that lead round the checks, and options to set, strip or refuse.
+"""Fields of a request that policies name: those that bypass the checks, and options to set, strip or refuse.
 
 A `FieldPath` is a text like `store`, `stream_options.include_usage` or `tools.*.strict`. A `.` leads into an object, `*` to
 every item of a list. What a server could read as the field is the field:
@@ -80,7 +80,7 @@ def is_on(value: Any) -> bool:
 
 
 def denied_field(tree: Mapping[str, Any], denied: Collection[str], allowed: Collection[str]) -> tuple[str, str] | None:
-    """Returns the first field of a request that leads round the checks: its place, and its name in `denied`. `denied`: the
+    """Returns the first field of a request that bypasses the checks: its place, and its name in `denied`. `denied`: the
     names of such fields; `allowed`: the names that policies allow. Fields of nested bodies count too."""
     names, telling = _by_plain_name(tuple(denied))
     if telling.isdisjoint(_plain("\0".join(tree)).split("\0")):  # nearly every request

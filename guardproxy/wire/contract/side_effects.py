@@ -17,7 +17,7 @@ _CLIENT_LISTS = frozenset(("functions",))
 
 
 def never_acts(tree: Mapping[str, Any]) -> bool:
-    """Returns that the provider only answers: the format has no tools and stores nothing."""
+    """Always `False`: the format has no tools and stores nothing."""
     return False
 
 

@@ -170,7 +170,7 @@ def _may_act(tree: Mapping[str, Any]) -> bool:
 
 
 def _denied(declaration: DeclaredFormat) -> Mapping[str, str]:
-    """Returns the fields of self-hosted servers that lead round the checks, without those that the declaration names."""
+    """Returns the fields of self-hosted servers that bypass the checks, without those that the declaration names."""
     request = declaration.request
     places = [*(place for place, _ in request.texts), *request.structure]
     places += [place for place in (request.model, request.stream) if place]

@@ -2,7 +2,7 @@
 
 Most frames of a stream differ in the text that they add, and in what a provider counts or fills in: the number of the event,
 the tokens so far, random characters, a time. In: the bytes of a frame. Out: the tree and the leaves that parsing and walking
-would give, or `None` for a frame that is like no other. Kept: the bytes between these values, of a few frames.
+would give, or `None` if no remembered frame matches. Kept: the bytes between these values, of a few frames.
 
 A frame is remembered if it has one place of text, and if its bytes with other values parse to its tree with those values. The
 other values differ from its own, so the changed bytes are the values at these places and nothing else. By the grammar of JSON

@@ -205,7 +205,7 @@ def _data_url(value: str) -> Look:
 
 
 def _binary(payload: str, families: tuple[Media, ...]) -> Look | None:
-    """Returns opaque content of one of these families; `None` if the payload is none of them."""
+    """Returns opaque content of one of these families; `None` if it belongs to no known family."""
     if not families or (data := decoded(payload)) is None:
         return None
     for family, magic in _MAGIC:

@@ -100,7 +100,8 @@ DIGEST = "sha256:" + "0" * 64
         ),
         (
             {"audit_copy": ("https://a.example/x",), "audit_copy_header": ("b.example=X-Key=env:KEY",)},
-            "`audit_copy_header` (--audit-copy-header, GUARDPROXY_AUDIT_COPY_HEADER): no `audit_copy` goes to b.example",
+            "`audit_copy_header` (--audit-copy-header, GUARDPROXY_AUDIT_COPY_HEADER) names b.example, but no URL of "
+            "`audit_copy` has this host",
         ),
         ({"audit_retain_s": 60.0}, "`audit_retain_s` (--audit-retain-s, GUARDPROXY_AUDIT_RETAIN_S) needs `audit_key`"),
     ],

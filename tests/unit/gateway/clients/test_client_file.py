@@ -106,7 +106,7 @@ def test_a_name_and_a_prefix_stand_in_a_file_once() -> None:
         (StoredClient("Ann", "x"), "client `ann`"),
         (StoredClient("bob", "x", client.keys), "prefix `gp-000000000001`"),
     ):
-        with pytest.raises(ConfigError, match=f"k: the {what} stands in the file twice"):
+        with pytest.raises(ConfigError, match=f"k: the {what} is listed twice"):
             read_client_file(write_client_file(ClientFile(clients=(client, other))), "k")
     with pytest.raises(ConfigError, match="the client `ANN` exists already"):
         with_new_client(with_ann(), StoredClient("ANN", "x"), key(2), NOW, None)

@@ -52,7 +52,7 @@ def test_a_limit_says_what_it_counts(unit: str, lines: list[str], words: str) ->
         (file('rate = "1/1m"', unit="words"), "Invalid enum value 'words'"),
         (file('rate = "1/1m"', "typo = 1"), "unknown field `typo`"),
         (file('rate = "1/1m"').replace(b'"a"', b'"a b"'), "l: the limit `a b`: a name has 1 to 64"),
-        (file('rate = "1/1m"') + b"\n" + file('rate = "1/1m"'), "l: the limit `a` stands in the file twice"),
+        (file('rate = "1/1m"') + b"\n" + file('rate = "1/1m"'), "l: the limit `a` is listed twice"),
         (file(), "counts requests, so it needs one of rate or budget, and nothing else"),
         (file('rate = "1/1m"', 'budget = "1/day"'), "needs one of rate or budget"),
         (file("most = 1"), "needs one of rate or budget"),

@@ -47,7 +47,7 @@ def test_a_section_is_read(text: str, expected: PromptSection) -> None:
         (f"{{template: {'x' * (LIMIT_CHARS + 1)}}}", "a text has at most"),
         ("{template: '{{ x }}'}", "line 1 of the template: unknown value `x`"),
         ("{wrap: {how: delimit}}", "`kinds` is missing"),
-        ("{wrap: {kinds: []}}", "an empty list marks nothing"),
+        ("{wrap: {kinds: []}}", "`kinds` must not be empty"),
         ("{wrap: {kinds: [user]}}", "unknown word `user`"),
         ("{wrap: {kinds: tool_result}}", "expected a list of kinds"),
         ("{wrap: {kinds: [tool_result], how: rot13}}", "unknown word `rot13`"),
