@@ -136,10 +136,10 @@ class Meter:
         self.play = Play(POLICIES, self.route, receipts=True)
         self.play.tell = self._tell  # type: ignore[method-assign]
 
-    def _tell(self, happened: Input) -> list[Any]:
+    def _tell(self, event: Input) -> list[Any]:
         exchange = self.play.exchange
-        short = is_short(happened, exchange)
-        commands: list[Any] = self._step(partial(exchange.receive, happened), on_loop=short)
+        short = is_short(event, exchange)
+        commands: list[Any] = self._step(partial(exchange.receive, event), on_loop=short)
         for command in commands:
             if isinstance(command, RunScans):
                 self.play.pending = command

@@ -72,38 +72,38 @@ class PassThrough:
         """Always empty: pass-through bodies are not scanned."""
         return []
 
-    def receive(self, happened: Input) -> list[Command]:
+    def receive(self, event: Input) -> list[Command]:
         """Takes an input; returns the commands that follow from it."""
-        match happened:
+        match event:
             case RequestReceived():
-                self._began, self._unix_s = happened.at_s, happened.unix_s
-                self._answers, self._refusals = happened.answers, happened.refusals
-                self._sizes["upstream"] = len(happened.body)
-                self._seals["request"] = self.setting.keys.seal(happened.body)
-                return [SendUpstream(happened.body, deleted=self.deleted_id)]
+                self._began, self._unix_s = event.at_s, event.unix_s
+                self._answers, self._refusals = event.answers, event.refusals
+                self._sizes["upstream"] = len(event.body)
+                self._seals["request"] = self.setting.keys.seal(event.body)
+                return [SendUpstream(event.body, deleted=self.deleted_id)]
             case ResponseStarted():
-                self._status, self._started = happened.status, True
-                streamed = happened.media_type == self.setting.codec.contract.media.streamed
-                return [SendHead(happened.status, streamed=streamed, receipt=self._receipt)]
+                self._status, self._started = event.status, True
+                streamed = event.media_type == self.setting.codec.contract.media.streamed
+                return [SendHead(event.status, streamed=streamed, receipt=self._receipt)]
             case DataReceived():
-                data = self._ids.feed(happened.data) if self._ids else happened.data
+                data = self._ids.feed(event.data) if self._ids else event.data
                 self._sizes["client"] += len(data)
                 return [SendData(data)] if data else []
             case ResponseEnded():
                 data = self._ids.end() if self._ids else b""
                 self._sizes["client"] += len(data)
-                return [self._finish(completed(self._status, "passed"), data, happened.at_s)]
+                return [self._finish(completed(self._status, "passed"), data, event.at_s)]
             case UpstreamFailed() | Aborted():
-                cause = happened.cause if isinstance(happened, UpstreamFailed) else ""
-                self._error = RecordedError(code=happened.code, message=happened.message, cause=cause)
+                cause = event.cause if isinstance(event, UpstreamFailed) else ""
+                self._error = RecordedError(code=event.code, message=event.message, cause=cause)
                 if self._started:
-                    return [CancelUpstream(), self._finish(happened.code, b"", happened.at_s)]
-                self._status = happened.status
-                body = self.setting.codec.error(happened.status, happened.code, happened.message)
-                head = SendHead(happened.status, own=True, receipt=self._receipt)
-                return [head, self._finish(happened.code, body, happened.at_s)]
+                    return [CancelUpstream(), self._finish(event.code, b"", event.at_s)]
+                self._status = event.status
+                body = self.setting.codec.error(event.status, event.code, event.message)
+                head = SendHead(event.status, own=True, receipt=self._receipt)
+                return [head, self._finish(event.code, body, event.at_s)]
             case DownstreamGone():
-                return [CancelUpstream(), self._finish("client_closed", b"", happened.at_s)]
+                return [CancelUpstream(), self._finish("client_closed", b"", event.at_s)]
             case _:
                 return []
 

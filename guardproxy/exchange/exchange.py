@@ -93,7 +93,7 @@ class Exchange:
         self._request = RequestPhase(setting, guard, ledger, client, attempts)
         self._answer = AnswerPhase(setting, guard, ledger, client, attempts, self._patience, answer)
 
-    def receive(self, happened: Input) -> list[Command]:
+    def receive(self, event: Input) -> list[Command]:
         """Takes an input; returns the commands that follow from it, in order.
 
         Ignores an input that the state does not expect, such as data of a discarded answer.
@@ -101,17 +101,17 @@ class Exchange:
         state: State
         match self.state:
             case State.HOLDING | State.ANSWERING:
-                state, commands = self._answering(happened)
+                state, commands = self._answering(event)
             case State.WAITING:
-                state, commands = self._waiting(happened)
+                state, commands = self._waiting(event)
             case State.SCANNING:
-                state, commands = self._scanning(happened)
+                state, commands = self._scanning(event)
             case State.PROVING:
-                state, commands = self._proving(happened)
+                state, commands = self._proving(event)
             case State.JUDGING:
-                state, commands = self._judging(happened)
+                state, commands = self._judging(event)
             case State.EXPECTING:
-                state, commands = self._expecting(happened)
+                state, commands = self._expecting(event)
             case State.OVER:  # pragma: no branch - these are all states
                 return []
         if state is not self.state:
@@ -121,63 +121,63 @@ class Exchange:
 
     # A method for each state. Its type names the states that may follow.
 
-    def _expecting(self, happened: Input) -> Transition[Literal[State.EXPECTING] | Reading | Sent | Over]:
-        match happened:
+    def _expecting(self, event: Input) -> Transition[Literal[State.EXPECTING] | Reading | Sent | Over]:
+        match event:
             case RequestReceived():
-                return self._request.received(happened)
+                return self._request.received(event)
             case Refused():
-                return self._request.refused(happened)
-        return self._anytime(happened) or (State.EXPECTING, [])
+                return self._request.refused(event)
+        return self._anytime(event) or (State.EXPECTING, [])
 
-    def _scanning(self, happened: Input) -> Transition[Reading | Sent | Over]:
-        if isinstance(happened, Scanned):
-            return self._request.scanned(happened)
-        return self._anytime(happened) or (State.SCANNING, [])
+    def _scanning(self, event: Input) -> Transition[Reading | Sent | Over]:
+        if isinstance(event, Scanned):
+            return self._request.scanned(event)
+        return self._anytime(event) or (State.SCANNING, [])
 
-    def _proving(self, happened: Input) -> Transition[Literal[State.PROVING] | Sent | Over]:
-        if isinstance(happened, Scanned):
-            return self._request.proved(happened)
-        return self._anytime(happened) or (State.PROVING, [])
+    def _proving(self, event: Input) -> Transition[Literal[State.PROVING] | Sent | Over]:
+        if isinstance(event, Scanned):
+            return self._request.proved(event)
+        return self._anytime(event) or (State.PROVING, [])
 
-    def _judging(self, happened: Input) -> Transition[Sent | Over]:
-        if isinstance(happened, Scanned):
-            return self._request.judged(happened)
-        return self._anytime(happened) or (State.JUDGING, [])
+    def _judging(self, event: Input) -> Transition[Sent | Over]:
+        if isinstance(event, Scanned):
+            return self._request.judged(event)
+        return self._anytime(event) or (State.JUDGING, [])
 
-    def _waiting(self, happened: Input) -> Transition[Waiting | Answering | Over]:
-        match happened:
+    def _waiting(self, event: Input) -> Transition[Waiting | Answering | Over]:
+        match event:
             case ResponseStarted():
-                return self._answer.started(happened)
+                return self._answer.started(event)
             case Waited():
-                return self._answer.waited(happened.at_s)
-        return self._anytime(happened) or (State.WAITING, [])
+                return self._answer.waited(event.at_s)
+        return self._anytime(event) or (State.WAITING, [])
 
-    def _answering(self, happened: Input) -> Transition[Answering | Waiting | Over]:
-        match happened:
+    def _answering(self, event: Input) -> Transition[Answering | Waiting | Over]:
+        match event:
             case DataReceived():
-                return self._answer.received(happened)
+                return self._answer.received(event)
             case Scanned():
-                return self._answer.scanned(happened)
+                return self._answer.scanned(event)
             case ResponseEnded():
-                return self._answer.ended(happened)
+                return self._answer.ended(event)
             case UpstreamFailed():
-                return self._answer.broken_off(happened)
+                return self._answer.broken_off(event)
             case Waited():
-                return self._answer.waited(happened.at_s)
-        return self._anytime(happened) or (self._answer.state, [])
+                return self._answer.waited(event.at_s)
+        return self._anytime(event) or (self._answer.state, [])
 
-    def _anytime(self, happened: Input) -> Transition[Waiting | Over] | None:
+    def _anytime(self, event: Input) -> Transition[Waiting | Over] | None:
         """Takes an input that may come in any state; returns `None` if the state does not change."""
-        match happened:
+        match event:
             case ValuesFound():
-                self._guard.editor.recall(happened.groups)
+                self._guard.editor.recall(event.groups)
             case UpstreamFailed():
-                return self._answer.upstream_failed(happened)
+                return self._answer.upstream_failed(event)
             case Aborted():
-                fault, is_receiving = Fault(happened.code, happened.message), self._answer.is_receiving
-                return self._client.fail(fault, happened.at_s, happened.status, cancels=is_receiving)
+                fault, is_receiving = Fault(event.code, event.message), self._answer.is_receiving
+                return self._client.fail(fault, event.at_s, event.status, cancels=is_receiving)
             case DownstreamGone():
-                return self._client.gone(happened.at_s)
+                return self._client.gone(event.at_s)
         return None
 
     # Read access for callers.

@@ -34,10 +34,10 @@ def play(
     commands: list[Command] = []
     waiting: list[RunScans] = []
 
-    def tell(happened: Input) -> None:
-        follows = exchange.receive(happened)
+    def tell(event: Input) -> None:
+        follows = exchange.receive(event)
         if watch is not None:
-            watch(happened, follows)
+            watch(event, follows)
         for command in follows:
             if isinstance(command, RunScans):
                 waiting.append(command)
@@ -48,8 +48,8 @@ def play(
         while waiting:
             tell(scan(waiting.pop()))
 
-    for happened, is_late in zip(inputs, chain(late, repeat(False)), strict=False):
-        tell(happened)
+    for event, is_late in zip(inputs, chain(late, repeat(False)), strict=False):
+        tell(event)
         if not is_late:
             finish_scans()
     finish_scans()

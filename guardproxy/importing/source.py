@@ -79,7 +79,7 @@ def read_source(text: bytes, where: str) -> ImportSource:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f"{where}:{mark.line + 1}" if mark else where
-        raise ConfigError(f"{place}: no YAML: {error.problem or error.context}") from None
+        raise ConfigError(f"{place}: not valid YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{where}: not valid YAML ({type(error).__name__})") from None
     if not isinstance(source.tree, dict):

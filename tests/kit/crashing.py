@@ -83,12 +83,12 @@ def wrap(kind: type, name: str, before: Callable[..., None]) -> None:
     setattr(kind, name, wrapped)
 
 
-def receive(exchange: Exchange, happened: object) -> None:
-    if isinstance(happened, RequestReceived):
-        text = happened.body.decode("utf-8", "replace")
+def receive(exchange: Exchange, event: object) -> None:
+    if isinstance(event, RequestReceived):
+        text = event.body.decode("utf-8", "replace")
         if "crash-codec" in text:
             raise CrashError(text)
-    if isinstance(happened, DataReceived):
+    if isinstance(event, DataReceived):
         crash_beside()
 
 

@@ -97,16 +97,16 @@ class Play:
         about = setting(self.policies, self.route, limits=self.limits, engine="test", receipts=self.receipts)
         self.exchange = Exchange(about)
 
-    def tell(self, happened: Input) -> list[Command]:
+    def tell(self, event: Input) -> list[Command]:
         """Passes one input, without answering the scans that follow."""
-        commands = self.exchange.receive(happened)
-        self.note(happened, commands)
+        commands = self.exchange.receive(event)
+        self.note(event, commands)
         return commands
 
-    def note(self, happened: Input, commands: Sequence[Command]) -> None:
+    def note(self, event: Input, commands: Sequence[Command]) -> None:
         """Writes the transcript."""
-        self.pending = None if isinstance(happened, Scanned) else self.pending
-        self.told.append((happened, commands))
+        self.pending = None if isinstance(event, Scanned) else self.pending
+        self.told.append((event, commands))
         for command in commands:
             if isinstance(command, RunScans):
                 assert self.pending is None, "one scan at a time"
@@ -117,8 +117,8 @@ class Play:
     def lines(self) -> list[str]:
         """The transcript: inputs after `>>`, commands after `<<`."""
         rows: list[str] = []
-        for happened, commands in self.told:
-            rows.append(">> " + line(happened, shows_paths=True))
+        for event, commands in self.told:
+            rows.append(">> " + line(event, shows_paths=True))
             rows += ["<< " + line(command, shows_paths=True) for command in commands]
         return rows
 

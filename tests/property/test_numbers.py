@@ -97,8 +97,8 @@ def test_numbers_of_an_edited_answer(route: str, streamed: bool, token: str) -> 
         play.stream([with_number(frame, token) for frame in frames])
     else:
         data = with_number(json.dumps(codec.author.answer(prompt, reply, "1")).encode(), token)
-        for happened in (ResponseStarted(200, "application/json"), DataReceived(data), ResponseEnded()):
-            play.tell(happened)
+        for event in (ResponseStarted(200, "application/json"), DataReceived(data), ResponseEnded()):
+            play.tell(event)
             play.scan()
     assert spelled(play.client) <= {token}
     if b"take an" in play.client:

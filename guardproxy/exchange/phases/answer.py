@@ -87,22 +87,22 @@ class AnswerPhase:
 
     # Inputs.
 
-    def started(self, happened: ResponseStarted) -> Transition[Answering | Waiting | Over]:
+    def started(self, event: ResponseStarted) -> Transition[Answering | Waiting | Over]:
         """Takes the status and the media type."""
-        answer, bound, at_s = self.answer, self.guard.bound, happened.at_s
+        answer, bound, at_s = self.answer, self.guard.bound, event.at_s
         contract, editor = self.setting.codec.contract, self.guard.editor
         media = contract.media
-        failed, streamed = happened.status >= 400, happened.media_type == media.streamed
-        self.ledger.note_head(happened, streamed=streamed)
+        failed, streamed = event.status >= 400, event.media_type == media.streamed
+        self.ledger.note_head(event, streamed=streamed)
         if failed and (following := self._fall_back("failed", at_s)):
             return following
-        self.client.expect(happened.status, streamed=streamed)
-        if not streamed and (self.client.has_head or happened.media_type != media.whole):
+        self.client.expect(event.status, streamed=streamed)
+        if not streamed and (self.client.has_head or event.media_type != media.whole):
             if not failed:
                 code = ErrorCode.UPSTREAM_CONTENT_TYPE
                 return self._fall_back(code, at_s) or self._fail(Fault(code), at_s)
-            message = f"the upstream answered with status {happened.status} and no readable error"
-            return self._fail(Fault(ErrorCode.UPSTREAM_ERROR, message), at_s, happened.status)
+            message = f"the upstream answered with status {event.status} and no readable error"
+            return self._fail(Fault(ErrorCode.UPSTREAM_ERROR, message), at_s, event.status)
         read = bool(bound and bound.reads("response")) or editor.restores or self.guard.hides
         answer.side.begin(read=read, quotes=self.setting.history.quotable(bool(bound and bound.retries)))
         self._stored = contract.stored if contract.stored is not None and editor.restores else None
@@ -113,43 +113,43 @@ class AnswerPhase:
         answer.decoder = new_decoder(self.guard, streamed=streamed, failed=failed, read=read)
         return _STATES[answer.held.extent], []
 
-    def received(self, happened: DataReceived) -> Transition[Answering | Waiting | Over]:
+    def received(self, event: DataReceived) -> Transition[Answering | Waiting | Over]:
         """Takes bytes of the answer."""
-        self.answer.size_bytes += len(happened.data)
-        events = self.answer.decoder.feed(happened.data)
+        self.answer.size_bytes += len(event.data)
+        events = self.answer.decoder.feed(event.data)
         if not events:  # a part of a frame changes nothing yet
             return _STATES[self.answer.held.extent], []
-        return self._take(events, happened.at_s)
+        return self._take(events, event.at_s)
 
-    def ended(self, happened: ResponseEnded) -> Transition[Answering | Waiting | Over]:
+    def ended(self, event: ResponseEnded) -> Transition[Answering | Waiting | Over]:
         """Takes the end of the answer's body."""
         self.answer.ended = True
-        return self._take(self.answer.decoder.end(), happened.at_s)
+        return self._take(self.answer.decoder.end(), event.at_s)
 
-    def upstream_failed(self, happened: UpstreamFailed) -> Transition[Waiting | Over]:
+    def upstream_failed(self, event: UpstreamFailed) -> Transition[Waiting | Over]:
         """Takes a failure of the upstream before its answer."""
-        self.answer.given_up = happened.cause
-        return self._fall_back(happened.code, happened.at_s) or self._fail(
-            Fault(happened.code, happened.message, happened.cause), happened.at_s, happened.status
+        self.answer.given_up = event.cause
+        return self._fall_back(event.code, event.at_s) or self._fail(
+            Fault(event.code, event.message, event.cause), event.at_s, event.status
         )
 
-    def broken_off(self, happened: UpstreamFailed) -> Transition[Answering | Waiting | Over]:
+    def broken_off(self, event: UpstreamFailed) -> Transition[Answering | Waiting | Over]:
         """Takes a failure of the upstream amid its answer. The frames before it are sent first."""
-        self.answer.given_up = happened.cause
-        if following := self._fall_back(happened.code, happened.at_s):
+        self.answer.given_up = event.cause
+        if following := self._fall_back(event.code, event.at_s):
             return following
-        self._fault_status = happened.status
-        return self._take([Fault(happened.code, happened.message, happened.cause)], happened.at_s)
+        self._fault_status = event.status
+        return self._take([Fault(event.code, event.message, event.cause)], event.at_s)
 
-    def scanned(self, happened: Scanned) -> Transition[Answering | Waiting | Over]:
+    def scanned(self, event: Scanned) -> Transition[Answering | Waiting | Over]:
         """Takes the scans under way. Scans of a discarded answer change nothing."""
         if not self._scans.pending:
             return _STATES[self.answer.held.extent], []
-        if shortage := self.guard.shortage(self._scans.distant, happened.scans):
+        if shortage := self.guard.shortage(self._scans.distant, event.scans):
             self._scans.drop()
-            return self.client.no_capacity(shortage, happened.at_s, cancels=self.is_receiving)
-        self._scans.learn(happened.scans)
-        return self._advance(happened.at_s)
+            return self.client.no_capacity(shortage, event.at_s, cancels=self.is_receiving)
+        self._scans.learn(event.scans)
+        return self._advance(event.at_s)
 
     def waited(self, at_s: float) -> Transition[Answering | Waiting | Over]:
         """Sends a keep-alive if one is due, or ends an attempt that takes too long."""

@@ -65,34 +65,34 @@ class Ledger(msgspec.Struct):
     _sent: Any = msgspec.field(default_factory=hashlib.sha256)
     _origin: Origin | None = None
 
-    def begin(self, happened: RequestReceived | Refused, body: bytes | None = None) -> None:
+    def begin(self, event: RequestReceived | Refused, body: bytes | None = None) -> None:
         """Notes the time of the request, the answers of the gateway's store, and the refusals of its duties. `body`: that of
         the request, `None` if the driver refused it."""
-        self.time("received", happened.at_s)
-        self.notes.measures.unix_s = happened.unix_s
-        if happened.answers or happened.refusals:
-            self.notes.duties = DutyNotes(happened.answers, happened.refusals)
+        self.time("received", event.at_s)
+        self.notes.measures.unix_s = event.unix_s
+        if event.answers or event.refusals:
+            self.notes.duties = DutyNotes(event.answers, event.refusals)
         if body is not None:
             self.notes.measures.sizes["request"] = len(body)
             self.notes.measures.seals["request"] = self.setting.keys.seal(body)
 
-    def refuse(self, happened: Refused) -> None:
+    def refuse(self, event: Refused) -> None:
         """Notes a refusal of the driver. No check has read the name of the model, so it is noted only if it is harmless."""
-        self.begin(happened)
-        if is_word(happened.model) and is_harmless(happened.model):
-            self.notes.duties = self.notes.duties._replace(model=happened.model)
+        self.begin(event)
+        if is_word(event.model) and is_harmless(event.model):
+            self.notes.duties = self.notes.duties._replace(model=event.model)
 
     def note_refusal(self, refusal: Refusal) -> None:
         """Notes that a policy refuses the request, or would refuse it if it were enforced."""
         duties = self.notes.duties
         self.notes.duties = duties._replace(refusals=(*duties.refusals, refusal))
 
-    def describe(self, request: Request, happened: RequestReceived, conversation: str) -> None:
+    def describe(self, request: Request, event: RequestReceived, conversation: str) -> None:
         """Notes what the request asks for, and where the gateway plans to send it. `conversation`: its pseudonym."""
         notes = self.notes
-        notes.model, notes.stream, notes.language = request.model, request.stream, happened.language
+        notes.model, notes.stream, notes.language = request.model, request.stream, event.language
         notes.conversation = conversation
-        self.attempts.plan = notes.plan = merge_plans(happened.plans)
+        self.attempts.plan = notes.plan = merge_plans(event.plans)
 
     def release_request(self, at_s: float) -> QueuedFrame:
         """Takes the request's frame out of its gate, once all its texts are scanned."""
@@ -106,12 +106,12 @@ class Ledger(msgspec.Struct):
         self.answer = answer
         self.notes.upstream_status = answer.status
 
-    def note_head(self, happened: ResponseStarted, *, streamed: bool) -> None:
+    def note_head(self, event: ResponseStarted, *, streamed: bool) -> None:
         """Notes the head of the upstream's answer. `streamed`: whether its body is a stream."""
-        self.time("upstream_answered", happened.at_s)
-        self.answer.status = self.notes.upstream_status = happened.status
+        self.time("upstream_answered", event.at_s)
+        self.answer.status = self.notes.upstream_status = event.status
         self.answer.streamed = streamed
-        self.notes.measures.cache = happened.cache or self.notes.measures.cache
+        self.notes.measures.cache = event.cache or self.notes.measures.cache
 
     def time(self, name: str, at_s: float) -> None:
         """Notes the first time of something that happened."""

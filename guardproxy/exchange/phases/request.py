@@ -68,33 +68,33 @@ class RequestPhase:
         self._scans = Scans(self.ledger.request.gate, self.guard.editor, self.ledger.notes)
         self.judging = Judging(self.guard, self.ledger.notes)
 
-    def refused(self, happened: Refused) -> Transition[Over]:
+    def refused(self, event: Refused) -> Transition[Over]:
         """Takes the driver's refusal."""
-        self.ledger.refuse(happened)
-        error = DownstreamError(happened.code, happened.message, happened.field, retry_s=happened.retry_s)
-        return self.client.refuse(error, happened.at_s)
+        self.ledger.refuse(event)
+        error = DownstreamError(event.code, event.message, event.field, retry_s=event.retry_s)
+        return self.client.refuse(error, event.at_s)
 
-    def received(self, happened: RequestReceived) -> Transition[Reading | Sent | Over]:
+    def received(self, event: RequestReceived) -> Transition[Reading | Sent | Over]:
         """Takes the body."""
         ledger, contract = self.ledger, self.setting.codec.contract
-        ledger.begin(happened, happened.body)
+        ledger.begin(event, event.body)
         try:
-            request = self._read(happened.body)
-            self._is_as_sent = request.frame.data == happened.body
-            self.guard.begin(request.model, happened.language)
-            ledger.describe(request, happened, self._conversation(request, happened))
-            bound = self._bind(request, happened)
+            request = self._read(event.body)
+            self._is_as_sent = request.frame.data == event.body
+            self.guard.begin(request.model, event.language)
+            ledger.describe(request, event, self._conversation(request, event))
+            bound = self._bind(request, event)
             answered = contract.is_answered(self.setting.address.route)
             if subjects := bound.keeping.subjects:  # policies seal the texts
                 conversation, tenant = ledger.notes.conversation, self.setting.tenant
-                tree, headers = request.frame.tree, happened.headers
+                tree, headers = request.frame.tree, event.headers
                 ledger.owner = owner_of(subjects, contract.user_fields, tree, headers, tenant, conversation)
             acts = bound.has_parallel and contract.acts(request.frame.tree)
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
             side, stages = ledger.request, stages_of(bound)
             side.read = bound.reads("request")
             events: list[Event] = request.events() if side.read else [Opaque(request.frame)]
-            draft = self._draft = RequestDraft(self.guard, ledger, self.attempts, request, happened, events)
+            draft = self._draft = RequestDraft(self.guard, ledger, self.attempts, request, event, events)
             self._stages = stages
             for stage in stages.read:
                 stage.amend(draft)
@@ -104,34 +104,34 @@ class RequestPhase:
             for stage in stages.taken:
                 stage.amend(draft)
         except DownstreamError as error:
-            return self.client.refuse(error, happened.at_s)
-        return self._advance(bound, happened.at_s)
+            return self.client.refuse(error, event.at_s)
+        return self._advance(bound, event.at_s)
 
-    def scanned(self, happened: Scanned) -> Transition[Reading | Sent | Over]:
+    def scanned(self, event: Scanned) -> Transition[Reading | Sent | Over]:
         """Takes the scans of the texts."""
-        if shortage := self.guard.shortage(self._scans.distant, happened.scans):
-            return self.client.no_capacity(shortage, happened.at_s)
-        self._scans.learn(happened.scans)
-        return self._advance(self.guard.tally.bound, happened.at_s)
+        if shortage := self.guard.shortage(self._scans.distant, event.scans):
+            return self.client.no_capacity(shortage, event.at_s)
+        self._scans.learn(event.scans)
+        return self._advance(self.guard.tally.bound, event.at_s)
 
-    def proved(self, happened: Scanned) -> Transition[Sent | Over]:
+    def proved(self, event: Scanned) -> Transition[Sent | Over]:
         """Takes the scans of the schemas."""
         forms = self.guard.forms
-        if shortage := self.guard.shortage(forms.jobs, happened.scans):
-            return self.client.no_capacity(shortage, happened.at_s)
-        forms.learn(happened.scans)
+        if shortage := self.guard.shortage(forms.jobs, event.scans):
+            return self.client.no_capacity(shortage, event.at_s)
+        forms.learn(event.scans)
         if forms.refused:
-            return self.client.refuse(DownstreamError(ErrorCode.SCHEMA_REFUSED, forms.refused), happened.at_s)
-        return self._send_upstream(happened.at_s)
+            return self.client.refuse(DownstreamError(ErrorCode.SCHEMA_REFUSED, forms.refused), event.at_s)
+        return self._send_upstream(event.at_s)
 
-    def judged(self, happened: Scanned) -> Transition[Waiting | Over]:
+    def judged(self, event: Scanned) -> Transition[Waiting | Over]:
         """Takes the scans of the checks that judge the request after it was sent."""
-        if shortage := self.guard.shortage(self.judging.jobs, happened.scans):
-            return self.client.no_capacity(shortage, happened.at_s, cancels=True)
-        stop = self.judging.learn(happened.scans)
-        self.ledger.time("request_judged", happened.at_s)
+        if shortage := self.guard.shortage(self.judging.jobs, event.scans):
+            return self.client.no_capacity(shortage, event.at_s, cancels=True)
+        stop = self.judging.learn(event.scans)
+        self.ledger.time("request_judged", event.at_s)
         if stop:
-            return self.client.block(stop, happened.at_s, "blocked_request", cancels=True)
+            return self.client.block(stop, event.at_s, "blocked_request", cancels=True)
         self.attempts.passed()
         self.guard.tally.begin_answers()
         return State.WAITING, []
@@ -151,14 +151,14 @@ class RequestPhase:
             raise DownstreamError(fault.code, f"the request body: {fault}") from None
         return request
 
-    def _conversation(self, request: Request, happened: RequestReceived) -> str:
+    def _conversation(self, request: Request, event: RequestReceived) -> str:
         """The pseudonym of the conversation."""
         setting = self.setting
         return setting.history.conversation or conversation_of(
-            setting.codec, request, setting.tenant, happened.conversation, setting.keys.seal
+            setting.codec, request, setting.tenant, event.conversation, setting.keys.seal
         )
 
-    def _bind(self, request: Request, happened: RequestReceived) -> BoundRules:
+    def _bind(self, request: Request, event: RequestReceived) -> BoundRules:
         """Selects the rules for the request."""
         setting = self.setting
         if (bound := setting.policies.unconditional) is not None:
@@ -166,7 +166,7 @@ class RequestPhase:
         statement = RequestStatement()
         if setting.policies.asks_body:
             statement = statement_of(request.frame.tree, setting.codec.contract.statements)
-        about = about_of(setting.address.route, setting.tenant_name, request, statement, happened.headers)
+        about = about_of(setting.address.route, setting.tenant_name, request, statement, event.headers)
         return setting.policies.bind(
             setting.address.route,
             request.model,

@@ -35,7 +35,7 @@ class RequestDraft:
     ledger: Ledger
     attempts: Attempts
     request: Request
-    happened: RequestReceived
+    event: RequestReceived
     events: list[Event]
     """The texts that checks read; a single `Opaque` if no check reads the request."""
     entry: QueuedFrame = field(init=False)
@@ -65,7 +65,7 @@ class RequestDraft:
     def about(self) -> About:
         """The facts of the request, for conditions."""
         route, tenant = self.setting.address.route, self.setting.tenant_name
-        return about_of(route, tenant, self.request, self.statement, self.happened.headers)
+        return about_of(route, tenant, self.request, self.statement, self.event.headers)
 
     def refuse(self, section: str, bound: BoundSection[Any], error: DownstreamError) -> None:
         """Notes that a section refuses the request. Raises the error if the section is enforced."""

@@ -100,7 +100,7 @@ class _Route:
             plan=ledger.notes.plan,
             measures=lambda most: setting.history.measures(lambda: measured(walk(), draft.statement, most)),
             about=lambda: draft.about,
-            unavailable=draft.happened.unavailable,
+            unavailable=draft.event.unavailable,
         )
         ledger.choices = choose(self.sections, asked)
         if deciding := next((choice for choice in ledger.choices if choice.enforced), None):

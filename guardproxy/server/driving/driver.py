@@ -210,20 +210,20 @@ class Driver:
             raise ConnectionResetError("the end of the answer was interrupted")
         await self._loop(commands)
 
-    async def _receive(self, happened: Input) -> list[Command]:
+    async def _receive(self, event: Input) -> list[Command]:
         """The commands that follow from an input. A long step runs in a thread; nothing else touches the exchange
         meanwhile."""
-        if self._steps is None or is_short(happened, self.exchange):
-            commands = self.exchange.receive(happened)
+        if self._steps is None or is_short(event, self.exchange):
+            commands = self.exchange.receive(event)
         else:
-            step = partial(self.exchange.receive, happened)
+            step = partial(self.exchange.receive, event)
             try:
                 commands = await self._steps.run(self.exchange.setting.tenant, step)
             except Interrupted as interrupted:
                 self._unseen = interrupted.result
                 raise
         if self._is_traced:
-            _show(happened, commands)
+            _show(event, commands)
         return commands
 
     async def _patiently(self, work: Coroutine[Any, Any, Result], wait_s: float | None) -> Result:
@@ -447,8 +447,8 @@ class Driver:
             await self._keep_values()
 
 
-def _show(happened: Input, commands: Sequence[Command]) -> None:
-    _log.debug(">> " + line(happened))
+def _show(event: Input, commands: Sequence[Command]) -> None:
+    _log.debug(">> " + line(event))
     for command in commands:
         _log.debug("<< " + line(command))
 

@@ -117,17 +117,17 @@ def _restores_few(size: Size, new_bytes: int) -> bool:
     return size.held_chars + new_bytes <= SHORT_RESTORED_BYTES
 
 
-def is_short(happened: Input, exchange: Exchange | PassThrough) -> bool:
+def is_short(event: Input, exchange: Exchange | PassThrough) -> bool:
     """Whether an input can be processed on the loop: the input and its possible effects are small."""
     if not isinstance(exchange, Exchange):
         return (
-            not exchange.seals_ids or not isinstance(happened, DataReceived) or len(happened.data) <= SHORT_DATA_BYTES
+            not exchange.seals_ids or not isinstance(event, DataReceived) or len(event.data) <= SHORT_DATA_BYTES
         )
-    if type(happened) is RequestReceived:
+    if type(event) is RequestReceived:
         # Each text has two quotes, so their number bounds the texts before the body is decoded.
-        return len(happened.body) <= SHORT_BYTES and happened.body.count(b'"') <= 8 * SHORT_TEXTS
+        return len(event.body) <= SHORT_BYTES and event.body.count(b'"') <= 8 * SHORT_TEXTS
     size = exchange.size
-    match happened:
+    match event:
         case DataReceived(data):
             if len(data) > SHORT_DATA_BYTES:
                 return False

@@ -40,7 +40,7 @@ rules:
 def play(*inputs: Input) -> tuple[list[str], list[Command]]:
     keys = Keys(mint, hashed, unsealed)
     passing = PassThrough(setting(policy_set(POLICY), "GET /v1/models", keys=keys, engine="e", receipts=True))
-    done = [command for happened in inputs for command in passing.receive(happened)]
+    done = [command for event in inputs for command in passing.receive(event)]
     assert passing.sensitive_values == []
     return [line(command) for command in done], done
 
@@ -114,8 +114,8 @@ def test_nothing_interrupts_it() -> None:
 
 
 def test_the_client_is_told_that_nothing_was_read() -> None:
-    for happened in (ResponseStarted(200, "application/json"), UpstreamFailed(ErrorCode.UPSTREAM_TIMEOUT, "late", 504)):
-        _, done = play(RequestReceived(b""), happened)
+    for event in (ResponseStarted(200, "application/json"), UpstreamFailed(ErrorCode.UPSTREAM_TIMEOUT, "late", 504)):
+        _, done = play(RequestReceived(b""), event)
         (head,) = [command for command in done if isinstance(command, SendHead)]
         assert head.receipt.endswith("request-unread=(*), response-unread=(*)")
 

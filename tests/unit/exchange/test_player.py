@@ -79,11 +79,11 @@ def test_late_inputs_join_one_window() -> None:
 def test_watch_is_told_every_input_with_its_commands() -> None:
     told: list[tuple[str, list[str]]] = []
 
-    def watch(happened: Input, commands: Sequence[Command]) -> None:
-        told.append((line(happened), [line(command) for command in commands]))
+    def watch(event: Input, commands: Sequence[Command]) -> None:
+        told.append((line(event), [line(command) for command in commands]))
 
     play(exchange(), [REQUEST], each(scan), watch=watch)
-    assert [happened.split()[0] for happened, _ in told] == ["RequestReceived", "Scanned"]
+    assert [event.split()[0] for event, _ in told] == ["RequestReceived", "Scanned"]
     assert told[0][1] == ["RunScans word user 0..2"]
     assert told[1][1][0].startswith("SendUpstream")
 

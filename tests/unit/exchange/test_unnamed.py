@@ -119,7 +119,7 @@ def test_no_client_learns_a_name(codec: Codec, name: str) -> None:
     held: set[str] = set()
     for play in plays(policies, codec):
         held |= {outcome.rule for outcome in play.exchange.outcomes}
-        said = b"".join(happened.data for happened, _ in play.told if isinstance(happened, DataReceived)).decode()
+        said = b"".join(event.data for event, _ in play.told if isinstance(event, DataReceived)).decode()
         found = Counter(looked_for.findall(shown(play, policies))) - Counter(looked_for.findall(said))
         assert not found, f"{found} in {play.client!r}"
     assert held or "tool_result" in name

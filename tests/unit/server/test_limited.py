@@ -139,7 +139,7 @@ async def test_an_exchange_that_breaks_off_gives_back_what_it_took(
     (tmp_path / "limits.toml").write_text('[[limit]]\nname = "one"\nunit = "parallel"\nmost = 1\n')
     async with serving(tmp_path, limits=tmp_path / "limits.toml") as rig:
         with monkeypatch.context() as broken:
-            broken.setattr(Exchange, "receive", lambda exchange, happened: exchange.no_such_attribute)
+            broken.setattr(Exchange, "receive", lambda exchange, event: exchange.no_such_attribute)
             async with rig.client.post(f"{rig.url}/v1/chat/completions", json={"model": "scripted"}) as answer:
                 assert answer.status == 500
         assert (await rig.ask())[0] == 200

@@ -221,12 +221,12 @@ def answered(tree: Any, answer: Any, *policies: str, status: int = 200, **more: 
     play.ask(tree)
     if isinstance(answer, list):
         return play.stream(answer)
-    for happened in (
+    for event in (
         ResponseStarted(status, "application/json"),
         DataReceived(json.dumps(answer).encode()),
         ResponseEnded(),
     ):
-        play.tell(happened)
+        play.tell(event)
         play.scan()
     return play
 

@@ -159,10 +159,10 @@ def test_a_check_that_fails_blocks() -> None:
     assert (play.finish.outcome, play.record["rules"]) == ("blocked_request", ["on_error"])
 
 
-@pytest.mark.parametrize("happened", [DownstreamGone(), Aborted(ErrorCode.TIMEOUT, "late")])
-def test_what_ends_an_exchange_ends_it_while_it_is_judged(happened: Any) -> None:
+@pytest.mark.parametrize("event", [DownstreamGone(), Aborted(ErrorCode.TIMEOUT, "late")])
+def test_what_ends_an_exchange_ends_it_while_it_is_judged(event: Any) -> None:
     play = begun(body("hello"), BLOCK % PARALLEL)
-    play.tell(happened)
+    play.tell(event)
     assert play.exchange.is_over
 
 

@@ -127,8 +127,8 @@ def states(played: Exchange, inputs: Sequence[Input], stop: Input | None = None,
     """The states that an exchange goes through. After `at` inputs, those of scans included, `stop` comes."""
     told = 0
     yield played.state
-    for happened in inputs:
-        waiting: list[Input] = [happened]
+    for event in inputs:
+        waiting: list[Input] = [event]
         while waiting:
             told += 1
             commands = played.receive(stop if stop is not None and told == at else waiting.pop())
@@ -168,7 +168,7 @@ def test_nothing_follows_the_end() -> None:
 
 INPUTS: list[Input] = [
     *map(RequestReceived, BODIES),
-    *(happened for inputs in ANSWERS for happened in inputs),
+    *(event for inputs in ANSWERS for event in inputs),
     *INTERRUPTIONS,
     Waited(),
 ]
@@ -178,8 +178,8 @@ INPUTS: list[Input] = [
 def test_inputs_in_any_order_keep_to_the_table(policies: Any, inputs: list[Input], fails: bool) -> None:
     played = Exchange(setting(policies))
     finished = 0
-    for happened in inputs:
-        waiting: list[Input] = [happened]
+    for event in inputs:
+        waiting: list[Input] = [event]
         while waiting:
             before = played.state
             commands = played.receive(waiting.pop())

@@ -188,16 +188,16 @@ def test_further_attempts_are_counted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("happened", "outcome"),
+    ("event", "outcome"),
     [
         (Refused(ErrorCode.UNSUPPORTED_MEDIA_TYPE, "no"), "refused"),
         (RequestReceived(b"{"), "refused"),
         (Aborted(ErrorCode.TIMEOUT, "the exchange took too long"), "timeout"),
     ],
 )
-def test_what_was_not_read_is_refused(happened: Input, outcome: str) -> None:
+def test_what_was_not_read_is_refused(event: Input, outcome: str) -> None:
     done = play()
-    done.tell(happened)
+    done.tell(event)
     assert read(done.head.receipt) == {"id": "id", "policies": "sha256:test", "outcome": outcome}
 
 

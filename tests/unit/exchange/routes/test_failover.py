@@ -71,10 +71,10 @@ class Trip(Play):
     def hear(self, *inputs: Input) -> Trip:
         """Inputs of the upstream, each with the scans that follow. Those of an answer that was discarded do not come."""
         before = len(self.sent)
-        for happened in inputs:
+        for event in inputs:
             if len(self.sent) > before:
                 break
-            self.tell(happened)
+            self.tell(event)
             self.scan()
         return self
 
@@ -143,7 +143,7 @@ UNSEEN = frozenset(
 )
 def test_an_upstream_that_fails_is_followed_by_the_next(failure: str, policy: str) -> None:
     inputs = FAILURES[failure]
-    streams = any(isinstance(happened, ResponseStarted) and happened.media_type == SSE for happened in inputs)
+    streams = any(isinstance(event, ResponseStarted) and event.media_type == SSE for event in inputs)
     trip = Trip(STREAMED if streams else BODY, policy).hear(*inputs)
     assert trip.asked == ["a", "b"]
     assert not any(isinstance(command, (SendHead, SendData, Finish)) for command in trip.done), "the client saw nothing"

@@ -227,8 +227,8 @@ def test_a_simple_request_is_recorded_with_what_it_saved(watch: str) -> None:
 
 
 def answered(played: Play, data: bytes, status: int = 200) -> Play:
-    for happened in (ResponseStarted(status, "application/json"), DataReceived(data), ResponseEnded()):
-        played.tell(happened)
+    for event in (ResponseStarted(status, "application/json"), DataReceived(data), ResponseEnded()):
+        played.tell(event)
         played.scan()
     return played
 

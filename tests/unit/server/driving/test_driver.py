@@ -77,8 +77,8 @@ class Ending:
     def __init__(self, finish: Finish) -> None:
         self.finish = finish
 
-    def receive(self, happened: Input) -> list[Command]:
-        return [self.finish] if isinstance(happened, DownstreamGone) else []
+    def receive(self, event: Input) -> list[Command]:
+        return [self.finish] if isinstance(event, DownstreamGone) else []
 
 
 @dataclass
@@ -101,7 +101,7 @@ class Desk:
 @pytest.fixture
 def desk(monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
     """Every step of its exchange is a long one."""
-    monkeypatch.setattr("guardproxy.server.driving.driver.is_short", lambda happened, exchange: False)
+    monkeypatch.setattr("guardproxy.server.driving.driver.is_short", lambda event, exchange: False)
     monkeypatch.setattr("guardproxy.server.driving.driver.is_small", lambda exchange: False)
     made = Desk()
     yield made
@@ -177,7 +177,7 @@ class Over:
     def __init__(self, finish: Finish) -> None:
         self.commands: list[Command] = [SendData(b"text"), finish]
 
-    def receive(self, happened: Input) -> list[Command]:
+    def receive(self, event: Input) -> list[Command]:
         commands, self.commands = self.commands, []
         return commands
 
@@ -259,9 +259,9 @@ class Impatient:
         self.last = last
         self.inputs: list[Input] = []
 
-    def receive(self, happened: Input) -> list[Command]:
-        self.inputs.append(happened)
-        return [self.last] if isinstance(happened, Waited) else []
+    def receive(self, event: Input) -> list[Command]:
+        self.inputs.append(event)
+        return [self.last] if isinstance(event, Waited) else []
 
     def patience_s(self, at_s: float) -> float | None:
         return 0.0
