@@ -37,9 +37,9 @@ from guardproxy.server.intake.listener import Listener, sender_of
 from guardproxy.server.intake.pressure import Pressure
 from guardproxy.server.observing.alerts import AlertObserver
 from guardproxy.server.observing.metrics import Metrics
-from guardproxy.server.observing.observers import Fan, LogObserver, MetricsObserver, Observers
+from guardproxy.server.observing.observers import FanOut, LogObserver, MetricsObserver, Observers
 from guardproxy.server.observing.shippers import close_all, shippers_of
-from guardproxy.server.observing.status import Pulse
+from guardproxy.server.observing.status import LoopLag
 from guardproxy.server.observing.tracing import tracing_of
 from guardproxy.server.opening import naming
 from guardproxy.server.policy_requirements import usable_policies
@@ -110,13 +110,13 @@ class Server:
         alerts = AlertObserver(config.observability, lambda: self.policies, self.metrics)
         self._observers = Observers((MetricsObserver(self.metrics), LogObserver(), alerts), self.metrics)
         self._tracing = tracing_of(config, self._engine.partition(" ")[2], worker, self.metrics)
-        self._fan = Fan({name: open_sink(name, log_of(worker)) for name in config.audit.sink}, self.metrics)
+        self._fan_out = FanOut({name: open_sink(name, log_of(worker)) for name in config.audit.sink}, self.metrics)
         rotation = Rotation(config.audit.rotate_bytes, config.audit.rotate_s)
         self._recorder = Recorder(
             config.audit.folder,
             worker,
             self._engine,
-            self._fan.durable,
+            self._fan_out.durable,
             signing=signing,
             rotation=rotation,
             sealing=sealing,
@@ -132,7 +132,7 @@ class Server:
         self._leftovers = Leftovers()
         asking = Asking(config, self._connections, self._breakers, self._leftovers)
         self.judges = Judges(asking, self._recorder, self.metrics, self._engine)
-        self.pulse = Pulse(self.metrics)
+        self.loop_lag = LoopLag(self.metrics)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._slots: set[asyncio.Task[Any]] = set()
         self._limit_exchanges = config.limits.exchanges
@@ -172,9 +172,9 @@ class Server:
 
     def stuck(self) -> list[str]:
         """Reasons for `/livez` to fail."""
-        still_s = self.pulse.still_s()
-        is_stuck = still_s > self.config.observability.livez_stall_s
-        return [f"the event loop has not run for {still_s:.0f} s"] if is_stuck else []
+        stalled_s = self.loop_lag.stalled_s()
+        is_stuck = stalled_s > self.config.observability.livez_stall_s
+        return [f"the event loop has not run for {stalled_s:.0f} s"] if is_stuck else []
 
     def refusal(self, path: str) -> bytes:
         """The body of a refusal of a request of which only the head is known."""
@@ -377,7 +377,7 @@ class Server:
         self.reloading.close()
         self._remotes.close()
         await asyncio.to_thread(close_all, self._shippers)
-        self._fan.close()
+        self._fan_out.close()
         self._observers.close()
         if self._tracing:
             await asyncio.to_thread(self._tracing.close)

@@ -50,7 +50,7 @@ class Observer(Protocol):
         ...
 
 
-class Outlet(Generic[Item]):
+class ObserverQueue(Generic[Item]):
     """Hands items to `take` one after the other, in a thread. `name`: the name of its observer; `limit`, `limit_bytes`: the
     number and the total size of items that may wait."""
 
@@ -131,38 +131,40 @@ class Observers:
     """Passes every finished exchange to every observer."""
 
     def __init__(self, observers: Iterable[Observer], metrics: Metrics) -> None:
-        self._outlets = [(observer.wants, Outlet(observer.name, observer.finished, metrics)) for observer in observers]
+        self._queues = [
+            (observer.wants, ObserverQueue(observer.name, observer.finished, metrics)) for observer in observers
+        ]
 
     def finished(self, record: Record) -> None:
         """Queues the record for every observer that wants it. Returns at once."""
         size_bytes = sum(record.sizes.values())
-        for wants, outlet in self._outlets:
+        for wants, queue in self._queues:
             if wants(record):
-                outlet.put(record, size_bytes)
+                queue.put(record, size_bytes)
 
     def close(self) -> None:
         """Ends all observers."""
-        for _, outlet in self._outlets:
-            outlet.close()
+        for _, queue in self._queues:
+            queue.close()
 
 
-class Fan:
+class FanOut:
     """Hands the durable lines of the log to the sinks beside it."""
 
     def __init__(self, sinks: Mapping[str, Sink], metrics: Metrics) -> None:
         self._sinks = sinks
-        self._outlets = [Outlet(f"sink {name}", sink.take, metrics) for name, sink in sinks.items()]
+        self._queues = [ObserverQueue(f"sink {name}", sink.take, metrics) for name, sink in sinks.items()]
 
     def durable(self, lines: Sequence[bytes]) -> None:
         """Queues lines for every sink. Returns at once; called in the thread that writes the log."""
-        for outlet in self._outlets:
+        for queue in self._queues:
             for line in lines:
-                outlet.put(line, len(line))
+                queue.put(line, len(line))
 
     def close(self) -> None:
         """Hands over the waiting lines and closes the sinks."""
-        for outlet, (name, sink) in zip(self._outlets, self._sinks.items(), strict=True):
-            outlet.close()
+        for queue, (name, sink) in zip(self._queues, self._sinks.items(), strict=True):
+            queue.close()
             try:
                 sink.close()
             except Exception as error:

@@ -25,7 +25,7 @@ from guardproxy.server.opening import EVERYWHERE
 LAG_EVERY_S = 0.25
 
 
-class Pulse:
+class LoopLag:
     """Measures whether the event loop runs. A timer of the loop shows how late the loop is; there is no polling."""
 
     def __init__(self, metrics: Metrics) -> None:
@@ -44,7 +44,7 @@ class Pulse:
         self._metrics.lag.observe(max(0.0, now - due))
         self._timer = loop.call_at(now + LAG_EVERY_S, self._tick, loop, now + LAG_EVERY_S)
 
-    def still_s(self) -> float:
+    def stalled_s(self) -> float:
         """The seconds for which the loop has not run; 0 before the start and after the end. Any thread may call it."""
         return time.monotonic() - self._ticked_s if self._timer else 0.0
 

@@ -18,7 +18,7 @@ from guardproxy.config import Config
 from guardproxy.errors import ConfigError
 from guardproxy.server.intake.headers import is_trusted
 from guardproxy.server.observing.metrics import Metrics
-from guardproxy.server.observing.observers import Outlet
+from guardproxy.server.observing.observers import ObserverQueue
 from guardproxy.server.upstream.targets import Targets
 from guardproxy.telemetry import TraceContext, begin_trace, measures_of, spans_of
 
@@ -60,7 +60,7 @@ class Tracing:
         self._guardrails = config.observability.otel_guardrails == "on"
         lost = metrics.observer_dropped.labels("collector")
         self._exporter = exporter_of(config.observability.otel_endpoint, version, worker, lost.inc)
-        self._outlet: Outlet[_Traced] = Outlet("otel", self._export, metrics)
+        self._queue: ObserverQueue[_Traced] = ObserverQueue("otel", self._export, metrics)
 
     def begin(self, exchange_id: str, request: web.BaseRequest, targets: Targets) -> TraceContext:
         """Begins the trace of an exchange, or continues that of a trusted client. Adds its header for every target."""
@@ -72,11 +72,11 @@ class Tracing:
 
     def finished(self, record: Record, trace: TraceContext, url: str) -> None:
         """Queues a finished exchange. Returns at once."""
-        self._outlet.put(_Traced(record, trace, url), sum(record.sizes.values()))
+        self._queue.put(_Traced(record, trace, url), sum(record.sizes.values()))
 
     def close(self) -> None:
         """Exports what waits, for a limited time."""
-        self._outlet.close()
+        self._queue.close()
         self._exporter.close(CLOSE_TIMEOUT_S)
 
     def _export(self, traced: _Traced) -> None:

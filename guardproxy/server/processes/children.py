@@ -29,9 +29,9 @@ PR_SET_PDEATHSIG = 1
 WRONG_USE = 2
 
 
-def run_worker(config: Config, worker: int, ready: int, leash: int, siblings: Siblings) -> None:
+def run_worker(config: Config, worker: int, ready: int, parent_pipe: int, siblings: Siblings) -> None:
     """Runs a worker to its end."""
-    watch = Leash(leash)
+    watch = ParentWatch(parent_pipe)
     import uvloop  # noqa: PLC0415 - not in the parent
 
     from guardproxy.server.processes import running  # noqa: PLC0415
@@ -67,14 +67,14 @@ def beat(pipe: int) -> None:
     tell()
 
 
-class Leash:
+class ParentWatch:
     """Watches for the end of the parent in a thread, from the start on and also while the event loop is blocked."""
 
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
         self._loop: asyncio.AbstractEventLoop | None = None
         self._orphaned: asyncio.Event | None = None
-        threading.Thread(target=self._watch, name="leash", daemon=True).start()
+        threading.Thread(target=self._watch, name="parent-watch", daemon=True).start()
 
     def on_loop(self) -> asyncio.Event:
         """An event of the running loop that is set when the parent is gone."""

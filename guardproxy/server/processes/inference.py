@@ -20,7 +20,7 @@ from guardproxy.inference import Models, ModelScorer, Registry, Serving
 from guardproxy.server.app import engine, settings
 from guardproxy.server.observing.metrics import Metrics
 from guardproxy.server.observing.process_metrics import Siblings
-from guardproxy.server.observing.status import AdminHosts, Pulse, admin_app
+from guardproxy.server.observing.status import AdminHosts, LoopLag, admin_app
 from guardproxy.server.opening import admin_address, bound, listen
 from guardproxy.server.processes.probes import AdminPort
 
@@ -32,14 +32,14 @@ class _ModelsState:
 
     def __init__(self, config: Config) -> None:
         self.metrics = Metrics()
-        self.pulse = Pulse(self.metrics)
+        self.loop_lag = LoopLag(self.metrics)
         folders = (config.models.folder,) if config.models.folder else ()
         self.models = Models(folders, settings(config), Registry(self.metrics.registry))
         self._stall_s = config.observability.livez_stall_s
 
     def stuck(self) -> list[str]:
-        still_s = self.pulse.still_s()
-        return [f"the event loop has not run for {still_s:.0f} s"] if still_s > self._stall_s else []
+        stalled_s = self.loop_lag.stalled_s()
+        return [f"the event loop has not run for {stalled_s:.0f} s"] if stalled_s > self._stall_s else []
 
     def trouble(self) -> list[str]:
         return []
@@ -74,13 +74,13 @@ async def serve(config: Config, path: Path, ready: Callable[[], None], alive: in
     admin = AdminPort(admin_app(state, siblings=siblings, hosts=hosts), sockets, siblings.socket)
     _log.info("models are served", extra={"admin_port": admin.port})
     loop = asyncio.get_running_loop()
-    state.pulse.start(loop)
+    state.loop_lag.start(loop)
     over = asyncio.Event()
     loop.add_reader(alive, over.set)  # no data is ever written to it
     ready()
     await over.wait()
     loop.remove_reader(alive)
-    state.pulse.stop()
+    state.loop_lag.stop()
     server.close()
     admin.close()
     # A parent that was killed leaves the folder behind, and killed workers their sockets.

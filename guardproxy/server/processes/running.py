@@ -124,7 +124,7 @@ async def serve(
         watching = asyncio.create_task(server.reloading.run(config.policies.reload_s), name="reload")
         watching_clients = asyncio.create_task(server.clients.run(), name="clients")
         leasing = asyncio.create_task(server.state.run(), name="lease")
-        server.pulse.start(loop)
+        server.loop_lag.start(loop)
         details = {"worker": worker, "port": port, "admin_port": admin.port, "policies": server.policies.digest}
         _log.info("listening", extra=details | server.about(port))
         gc.collect()
@@ -142,7 +142,7 @@ async def serve(
         low.close_idle()
         await server.drain(orphaned)
         leasing.cancel()
-        server.pulse.stop()
+        server.loop_lag.stop()
         await runner.cleanup()
         await server.close()
         admin.close()

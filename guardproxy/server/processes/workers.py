@@ -92,12 +92,12 @@ class Pipe:
 @dataclass(slots=True)
 class Parent:
     """Watches over the children of one `guardproxy serve --workers N`. `folder`: where the children have their sockets. No data
-    is ever written to `leash` and `alive`; closing them is the message."""
+    is ever written to `parent_pipe` and `alive`; closing them is the message."""
 
     config: Config
     folder: Path
     children: list[Child] = field(default_factory=list)
-    leash: Pipe = field(default_factory=Pipe.new)  # the parent holds the write end, so children notice its death
+    parent_pipe: Pipe = field(default_factory=Pipe.new)  # the parent holds the write end, so children notice its death
     alive: Pipe = field(
         default_factory=Pipe.new
     )  # the parent and the workers hold the write end; the models end when it closes
@@ -173,7 +173,7 @@ class Parent:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         # The end of a pipe is a message, which comes only when nobody holds it open.
-        for number in (self.leash.write, self.wake.read, self.wake.write, ready.read):
+        for number in (self.parent_pipe.write, self.wake.read, self.wake.write, ready.read):
             os.close(number)
         for other in self.children:
             if other.signs >= 0:
@@ -183,9 +183,9 @@ class Parent:
             signals.install()
             die_with_parent(signal.SIGTERM)
             siblings = self._siblings(child)
-            live(lambda: run_worker(self.config, child.worker, ready.write, self.leash.read, siblings))
+            live(lambda: run_worker(self.config, child.worker, ready.write, self.parent_pipe.read, siblings))
         os.close(self.alive.write)
-        os.close(self.leash.read)
+        os.close(self.parent_pipe.read)
         for number in signals.ALL:
             signal.signal(number, signal.SIG_IGN)
         live(lambda: run_models(self.config, ready.write, self.alive.read, self._siblings(child)))

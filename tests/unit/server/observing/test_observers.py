@@ -14,7 +14,14 @@ from guardproxy.audit.record.document import UPSTREAM_5XX, Record, RecordedError
 from guardproxy.audit.record.tasks import RecordedRefusal, RecordedRoute
 from guardproxy.server.driving.recorder import Recorder
 from guardproxy.server.observing.metrics import Metrics
-from guardproxy.server.observing.observers import LIMIT_MODELS, Fan, LogObserver, MetricsObserver, Observers, Outlet
+from guardproxy.server.observing.observers import (
+    LIMIT_MODELS,
+    FanOut,
+    LogObserver,
+    MetricsObserver,
+    ObserverQueue,
+    Observers,
+)
 from tests.kit.play import Play, chat_frames, policy_set
 from tests.kit.records import plain_answer, plain_decision, plain_intent, plain_record
 
@@ -83,24 +90,24 @@ def test_neither_a_slow_observer_nor_one_that_fails_delays_another() -> None:
 @pytest.mark.parametrize(("limit", "limit_bytes"), [(2, 1 << 30), (1000, 200)])
 def test_what_there_is_no_room_for_is_dropped_and_counted(limit: int, limit_bytes: int) -> None:
     metrics, slow = Metrics(), Slow()
-    outlet = Outlet("slow", slow.finished, metrics, limit, limit_bytes)
-    outlet.put(plain_record(id="x0"), 100)
+    queue = ObserverQueue("slow", slow.finished, metrics, limit, limit_bytes)
+    queue.put(plain_record(id="x0"), 100)
     assert slow.begun.wait(WAIT_S)
     for number in range(1, 6):
-        outlet.put(plain_record(id=f"x{number}"), 100)
+        queue.put(plain_record(id=f"x{number}"), 100)
     assert value(metrics, "observer_dropped_total", observer="slow") == 3
     slow.go.set()
-    outlet.close()
+    queue.close()
     assert slow.ids == ["x0", "x1", "x2"]
-    outlet.put(plain_record(id="late"), 100)
+    queue.put(plain_record(id="late"), 100)
     assert value(metrics, "observer_dropped_total", observer="slow") == 4, "nothing is taken after the end"
 
 
 def test_an_item_larger_than_the_queue_is_taken_alone() -> None:
     seeing = Seeing()
-    outlet = Outlet("seeing", seeing.finished, Metrics(), limit_bytes=10)
-    outlet.put(plain_record(id="large"), 1000)
-    outlet.close()
+    queue = ObserverQueue("seeing", seeing.finished, Metrics(), limit_bytes=10)
+    queue.put(plain_record(id="large"), 1000)
+    queue.close()
     assert seeing.ids == ["large"]
 
 
@@ -192,13 +199,13 @@ class Away:
 
 async def test_a_sink_gets_the_lines_of_the_file_after_they_are_durable(tmp_path: Path) -> None:
     metrics, copying = Metrics(), Copying()
-    fan = Fan({"copying": copying, "away": Away()}, metrics)
+    fan_out = FanOut({"copying": copying, "away": Away()}, metrics)
     for start in range(2):
-        recorder = Recorder(tmp_path, 0, "e", fan.durable)
+        recorder = Recorder(tmp_path, 0, "e", fan_out.durable)
         await recorder.keep(plain_intent(f"x{start}"))
         await recorder.keep(plain_record(id=f"x{start}"))
         recorder.close()
-    fan.close()
+    fan_out.close()
     file = (tmp_path / "audit-0.jsonl").read_bytes().splitlines(keepends=True)
     header, *entries = file
     assert copying.lines == [header, *entries[:2], header, *entries[2:]], "the header again at each start"

@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 from guardproxy.server.observing.metrics import Metrics
-from guardproxy.server.observing.status import AdminHosts, Pulse, admin_app, on_loop
+from guardproxy.server.observing.status import AdminHosts, LoopLag, admin_app, on_loop
 from guardproxy.server.processes.probes import AdminPort
 from tests.kit.serving import listening
 
@@ -20,12 +20,12 @@ class State:
 
     def __init__(self) -> None:
         self.metrics = Metrics()
-        self.pulse = Pulse(self.metrics)
+        self.loop_lag = LoopLag(self.metrics)
         self.limit_s = 0.0
         self.reloads = 0
 
     def stuck(self) -> list[str]:
-        return ["the event loop has not run"] if self.pulse.still_s() > self.limit_s else []
+        return ["the event loop has not run"] if self.loop_lag.stalled_s() > self.limit_s else []
 
     def trouble(self) -> list[str]:
         return []
@@ -59,14 +59,14 @@ async def test_every_route_answers_while_the_loop_is_blocked() -> None:
     port = AdminPort(admin_app(state, state, on_loop(loop, state.reload)), [listening()])
     try:
         assert get(port.port, "/livez") == (200, "ok\nan ailment\n"), "before the start nothing is stuck"
-        state.pulse.start(loop)
+        state.loop_lag.start(loop)
         assert get(port.port, "/livez") == (503, "the event loop has not run\nan ailment\n")
         assert get(port.port, "/readyz") == (200, "ready\na remark\n")
         assert get(port.port, "/metrics")[0] == 200
         assert json.loads(get(port.port, "/version")[1]) == {"engine": "test"}
         state.limit_s = 60.0
         assert get(port.port, "/livez") == (200, "ok\nan ailment\n")
-        state.pulse.stop()
+        state.loop_lag.stop()
     finally:
         port.close()
 

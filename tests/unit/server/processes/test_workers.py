@@ -26,7 +26,7 @@ def killed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
 def parent(*children: Child) -> Parent:
     made = Parent(Config.of(upstream=("http://127.0.0.1",), livez_stall_s=30), Path("unused"))
     made.children = list(children)
-    for pipe in (made.leash, made.alive, made.wake):
+    for pipe in (made.parent_pipe, made.alive, made.wake):
         os.close(pipe.read)
         os.close(pipe.write)
     return made
