@@ -161,16 +161,16 @@ class Server:
         self._scanner.warm_up(policies.checks.values())
         return policies
 
-    def trouble(self) -> list[str]:
+    def readiness_errors(self) -> list[str]:
         """Reasons for `/readyz` to fail."""
-        reasons = self._audit_trouble()
+        reasons = self._audit_faults()
         states = self._breakers.states() if self.config.observability.readyz_upstreams else {}
         if states and all(state == "open" for state in states.values()):
             causes = dict.fromkeys(cause or "unknown" for _, cause in self._breakers.open().values())
             reasons.append(f"no upstream answers ({', '.join(causes)})")
         return [*reasons, *(["draining"] if self.draining else [])]
 
-    def stuck(self) -> list[str]:
+    def liveness_errors(self) -> list[str]:
         """Reasons for `/livez` to fail."""
         stalled_s = self.loop_lag.stalled_s()
         is_stuck = stalled_s > self.config.observability.livez_stall_s
@@ -187,33 +187,33 @@ class Server:
         self.metrics.refused_requests.set_function(lambda: self.pressure.refused)
         self.metrics.body_bytes.set_function(lambda: self._admission.bodies.by_address.used)
 
-    def ailments(self) -> list[str]:
+    def liveness_warnings(self) -> list[str]:
         """Faults that `/livez` names without failing: a restart would not help, because the log recovers by itself."""
         failing_s = self._recorder.failing_s
-        return [f"{reason} (for {failing_s:.0f} s)" for reason in self._audit_trouble()]
+        return [f"{reason} (for {failing_s:.0f} s)" for reason in self._audit_faults()]
 
-    def _audit_trouble(self) -> list[str]:
+    def _audit_faults(self) -> list[str]:
         """Reasons why no record can be kept."""
-        trouble = self._recorder.trouble
-        return [f"the audit {trouble.removeprefix('the ')}"] if trouble else []
+        fault = self._recorder.fault
+        return [f"the audit {fault.removeprefix('the ')}"] if fault else []
 
     @property
     def policies(self) -> PolicySet:
         """The policies in force. An exchange takes them once and keeps them to its end."""
         return self.reloading.policies
 
-    def remarks(self) -> list[str]:
+    def readiness_warnings(self) -> list[str]:
         """Warnings that do not fail `/readyz`."""
         down = [
             f"the upstream `{name}` is not asked: its circuit breaker is {state.replace('_', '-')} ({cause or 'unknown'})"
             for name, (state, cause) in self._breakers.open().items()
         ]
-        unshipped = [shipper.trouble for shipper in self._shippers if shipper.trouble]
-        remarks = [*self._recorder.remarks, *unshipped, *down, *self.clients.trouble, *self.state.trouble]
+        unshipped = [shipper.fault for shipper in self._shippers if shipper.fault]
+        warnings = [*self._recorder.warnings, *unshipped, *down, *self.clients.fault, *self.state.fault]
         if not self.reloading.errors:
-            return remarks
+            return warnings
         stays = f"the policies' folder cannot be used; {self.policies.digest} stays in force:"
-        return [*remarks, stays, *(str(error) for error in self.reloading.errors)]
+        return [*warnings, stays, *(str(error) for error in self.reloading.errors)]
 
     async def reload(self) -> dict[str, object]:
         """Loads the policies again, for the admin port."""

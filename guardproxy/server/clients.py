@@ -2,7 +2,7 @@
 while the proxy runs.
 
 In: settings, polls. Out: `known` and `limits`, which each request takes. Kept: the content that was read last. Content that
-cannot be used changes nothing: what was read before stays in force, and `trouble` says why.
+cannot be used changes nothing: what was read before stays in force, and `fault` says why.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ClientSource:
         return bool(self._settings.keys or self._settings.jwt_keys)
 
     @property
-    def trouble(self) -> list[str]:
+    def fault(self) -> list[str]:
         """Why content that was read last is not in force."""
         return list(self._troubles.values())
 

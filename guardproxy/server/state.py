@@ -43,12 +43,12 @@ HOLD_MORE_S = 60.0
 
 
 class SharedState:
-    """The store of the settings. Raises `ConfigError`. `server`: the shared store itself, if there is one. `trouble`: why it
+    """The store of the settings. Raises `ConfigError`. `server`: the shared store itself, if there is one. `fault`: why it
     cannot be reached; empty if it can. `lease`: of this process there."""
 
     def __init__(self, settings: ClientSettings) -> None:
         self.lease = Lease(os.urandom(8).hex())
-        self.trouble: tuple[str, ...] = ()
+        self.fault: tuple[str, ...] = ()
         self.server = RedisStore(settings.state) if settings.state else None
         self._failover: Failover | None = None
         self._lost = 0  # what the log has told
@@ -58,10 +58,10 @@ class SharedState:
             )
         self.store: Store = self._failover or MemoryStore()
 
-    def _note(self, trouble: str) -> None:
-        self.trouble = (trouble,) if trouble else ()
-        if trouble:
-            _log.error("state not reached", extra={"error": trouble})
+    def _note(self, fault: str) -> None:
+        self.fault = (fault,) if fault else ()
+        if fault:
+            _log.error("state not reached", extra={"error": fault})
         else:
             _log.info("state reached again")
 
@@ -120,7 +120,7 @@ def caches_of(config: Config, state: SharedState, metrics: Metrics) -> Caches:
     memory = MemoryAnswers(config.limits.cache_bytes, time.monotonic)
     shared = None
     if state.server is not None:
-        store = Failover(state.server, "closed", time.monotonic, lambda trouble: None)
+        store = Failover(state.server, "closed", time.monotonic, lambda fault: None)
         shared = SharedAnswers(store, min(memory.largest_bytes, LARGEST_SHARED_BYTES))
     return Caches(memory, shared, metrics)
 
@@ -132,5 +132,5 @@ def earlier_of(config: Config, key: bytes, state: SharedState, metrics: Metrics)
     metrics.turns_evicted.set_function(lambda: memory.evicted)
     store: TurnStore = memory
     if state.server is not None:
-        store = Failover(state.server, "closed", time.monotonic, lambda trouble: None)
+        store = Failover(state.server, "closed", time.monotonic, lambda fault: None)
     return EarlierValues(key, config.clients.keep_turns_s, store, metrics)

@@ -235,7 +235,7 @@ def check_run(folder: Path, seed: int, run: Run) -> Counter[str]:
     checkpointer.check()
     sink.close()
     checkpointer.close()
-    assert checkpointer.trouble == ""
+    assert checkpointer.fault == ""
     assert lost(folder, run) == set()
     assert problems(folder, run.notes) == []
     return Counter(opened=opened(folder) if way.seals else 0, removed=len(store.states.removed))

@@ -1,10 +1,10 @@
 """Makes checkpoints of the logs of a process: at the start, every few seconds also when idle, and at the end.
 
 In: the store of checkpoints, the states of the process's log. Out: signed checkpoints in the folder, and copies in other
-places. Kept: a thread, the trouble of the last attempt.
+places. Kept: a thread, the fault of the last attempt.
 
 A checkpoint that cannot be signed or written stops no traffic: the records are durable, and a later checkpoint covers
-them. `trouble` names the reason. A copy that fails does not prevent the other copies.
+them. `fault` names the reason. A copy that fails does not prevent the other copies.
 
 At the start the first checkpoint also covers logs that no checkpoint covers yet: in a folder without checkpoints every
 log, otherwise the logs of this process's name. Their lines are marked as `found`.
@@ -71,7 +71,7 @@ class Checkpointer:
         self._ended = Event()
         self._named = [*store.states.removed.values()]  # logs whose files are to go
         self.at = 0.0
-        self.trouble = ""
+        self.fault = ""
         pattern = "*.jsonl" if store.size == 0 else f"{name}*.jsonl"
         found = found_states(store.folder, pattern, store.states)
         self._report(self._checkpoint([*map(self._begun, states()), *found]))
@@ -79,20 +79,20 @@ class Checkpointer:
         self._thread.start()
 
     def check(self) -> None:
-        """Makes a checkpoint and its copies, and removes old logs while the process runs. `trouble` tells what failed."""
+        """Makes a checkpoint and its copies, and removes old logs while the process runs. `fault` tells what failed."""
         try:
             failures = [self._checkpoint(self._states())]
             if self._signing.retain_s and not self._ended.is_set():
                 failures += self._remove_old()
-            trouble = "; ".join(filter(None, failures))
+            fault = "; ".join(filter(None, failures))
         except Exception as error:
-            trouble = f"no checkpoint can be made: {reason(error)}"
-        self._report(trouble)
+            fault = f"no checkpoint can be made: {reason(error)}"
+        self._report(fault)
 
-    def _report(self, trouble: str) -> None:
-        if trouble and trouble != self.trouble:
-            _log.error(trouble)
-        self.trouble = trouble
+    def _report(self, fault: str) -> None:
+        if fault and fault != self.fault:
+            _log.error(fault)
+        self.fault = fault
 
     def close(self) -> None:
         """Makes the last checkpoint and ends the thread. May be called again."""

@@ -40,7 +40,7 @@ LIMIT_LOOKS = 10  # of a folder from which logs are removed again and again
 
 @dataclass(frozen=True, slots=True)
 class LogReport:
-    """The result of verifying a log. `notes`: remarks that are not problems."""
+    """The result of verifying a log. `notes`: what is worth a look and no problem."""
 
     file: str
     report: Report

@@ -51,7 +51,7 @@ WATCH_S = 1.0
 RETRY_S = 0.1
 RETRY_MOST_S = 5.0
 GONE = "another program removed, renamed, replaced or changed the log"
-LIMIT_REMARKS = 5
+LIMIT_WARNINGS = 5
 
 _LIMIT_ROLLS = 3  # how often a file may be replaced during a batch
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
@@ -173,10 +173,10 @@ class FileSink:
         self._rotation = rotation
         self._ended: tuple[CoveredLog, ...] = ()
         self._since = 0.0
-        self._trouble = ""
+        self._fault = ""
         self._unsealable = ""
         self.recoveries = 0
-        self.remarks: tuple[str, ...] = ()
+        self.warnings: tuple[str, ...] = ()
         try:
             self._segment = open_last(self._disk, Path(folder), name, header, stated)
         except OSError as error:
@@ -198,18 +198,18 @@ class FileSink:
 
     @property
     def healthy(self) -> bool:
-        """Whether every record can be kept now. If not, `trouble` gives the reason. Both are thread-safe."""
-        return not (self._trouble or self._unsealable or self._closed)
+        """Whether every record can be kept now. If not, `fault` gives the reason. Both are thread-safe."""
+        return not (self._fault or self._unsealable or self._closed)
 
     @property
-    def trouble(self) -> str:
+    def fault(self) -> str:
         """Why a record cannot be kept now; empty if every record can be."""
-        return self._trouble or self._unsealable
+        return self._fault or self._unsealable
 
     @property
     def failing_s(self) -> float:
         """Returns for how many seconds a record could not be kept; 0 if every record can be."""
-        return max(0.0, time.time() - self._since) if self.trouble else 0.0
+        return max(0.0, time.time() - self._since) if self.fault else 0.0
 
     @property
     def head(self) -> tuple[int, str]:
@@ -230,7 +230,7 @@ class FileSink:
         """
         with self._lock:
             # Under the lock, so that no record comes behind the `None` that ends the thread.
-            if not self._trouble and not self._closed:
+            if not self._fault and not self._closed:
                 self._queue.put((entries, receive))
                 return
         for entry in entries:
@@ -254,21 +254,21 @@ class FileSink:
         self._thread.join()
 
     def _refusal(self) -> AuditError:
-        return AuditError(f"{self.path}: {self.trouble or 'the log is closed'}")
+        return AuditError(f"{self.path}: {self.fault or 'the log is closed'}")
 
     # The writer thread.
 
     def _run(self) -> None:
         closing = False
         while not closing:
-            groups, closing = _drained(self._queue, self._pause_s if self._trouble else self._watch_s)
+            groups, closing = _drained(self._queue, self._pause_s if self._fault else self._watch_s)
             batch: list[Entry] = []
             for entries, _ in groups:
                 batch += entries
             try:
-                if self._trouble and not closing:
+                if self._fault and not closing:
                     self._recover()
-                if not self._trouble:
+                if not self._fault:
                     self._look_at_keys()
                     self._commit(batch, groups)
             except BaseException as error:  # no caller may wait for ever or believe that its record is kept
@@ -354,10 +354,10 @@ class FileSink:
         record was kept since an earlier recovery: on an almost full disk each recovery could take the last bytes."""
         self._why = reason(error)
         with self._lock:
-            if not self._trouble:
+            if not self._fault:
                 self._since = time.time()
                 _log.error("the audit log cannot be written: %s", self._why)
-            self._trouble = f"the log cannot be written: {self._why}"
+            self._fault = f"the log cannot be written: {self._why}"
         self._pause_s = 0.0 if self._wait_s == self._retry_s else self._wait_s
         self._wait_s = min(2 * self._wait_s, RETRY_MOST_S)
 
@@ -384,7 +384,7 @@ class FileSink:
             self._roll(why)
         self.recoveries += 1
         with self._lock:
-            self._trouble = ""
+            self._fault = ""
         _log.warning("the audit log can be written again: %s", self._segment.path)
 
     def _rotate(self) -> None:
@@ -403,10 +403,10 @@ class FileSink:
         self._continue(why)
         self._remark(f"audit log {old.path.name} ended ({why}); records continue in {self._segment.path.name}")
 
-    def _remark(self, remark: str) -> None:
-        if remark not in self.remarks:
-            _log.warning(remark)
-            self.remarks = (*self.remarks, remark)[-LIMIT_REMARKS:]
+    def _remark(self, warning: str) -> None:
+        if warning not in self.warnings:
+            _log.warning(warning)
+            self.warnings = (*self.warnings, warning)[-LIMIT_WARNINGS:]
 
     def _continue(self, why: str, *, is_complete: bool = False) -> None:
         """Continues in a new file. `why`: the reason, for the header of the new file. `is_complete`: whether this file

@@ -73,7 +73,7 @@ class Recorder:
     checkpoints are signed; `None`: there are none. `rotation`: when a new file begins. `sealing`: seals records whose
     texts policies seal. `unknown`: the number of exchanges of an earlier process that were closed at start.
 
-    Any thread may read `healthy`, `trouble`, `failing_s`, `remarks` and `recoveries`.
+    Any thread may read `healthy`, `fault`, `failing_s`, `warnings` and `recoveries`.
     """
 
     def __init__(
@@ -120,9 +120,9 @@ class Recorder:
         return self._sink.healthy
 
     @property
-    def trouble(self) -> str:
+    def fault(self) -> str:
         """The reasons why no record can be kept now; empty if records can be kept."""
-        return self._sink.trouble or ("" if self.healthy else "the log cannot be written")
+        return self._sink.fault or ("" if self.healthy else "the log cannot be written")
 
     @property
     def failing_s(self) -> float:
@@ -130,10 +130,10 @@ class Recorder:
         return self._sink.failing_s
 
     @property
-    def remarks(self) -> tuple[str, ...]:
+    def warnings(self) -> tuple[str, ...]:
         """Warnings about the log since the start, and about checkpoints now."""
-        trouble = self._checkpointer.trouble if self._checkpointer else ""
-        return (*self._sink.remarks, *([f"audit checkpoints: {trouble}"] if trouble else []))
+        fault = self._checkpointer.fault if self._checkpointer else ""
+        return (*self._sink.warnings, *([f"audit checkpoints: {fault}"] if fault else []))
 
     @property
     def checkpoint_at(self) -> float:

@@ -43,7 +43,7 @@ def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 class ShipperProcess:
-    """Keeps a process running. `shown`: the target in messages. `look`: how much it has sent. Any thread may read `trouble`:
+    """Keeps a process running. `shown`: the target in messages. `look`: how much it has sent. Any thread may read `fault`:
     why it does not run, or that its target is behind."""
 
     def __init__(
@@ -71,7 +71,7 @@ class ShipperProcess:
         self._thread.start()
 
     @property
-    def trouble(self) -> str:
+    def fault(self) -> str:
         """Why the process does not run, and that its target is behind; empty if all is well."""
         behind_s = self._arrears.behind_s(time.monotonic())
         behind = ""

@@ -60,11 +60,11 @@ class AdminState(Protocol):
 
     metrics: Metrics
 
-    def stuck(self) -> list[str]:
+    def liveness_errors(self) -> list[str]:
         """Reasons for `/livez` to fail."""
         ...
 
-    def trouble(self) -> list[str]:
+    def readiness_errors(self) -> list[str]:
         """Reasons for `/readyz` to fail."""
         ...
 
@@ -74,11 +74,11 @@ class AdminState(Protocol):
 class Reloading(Protocol):
     """A process with policies that can be reloaded, and an audit log."""
 
-    def remarks(self) -> list[str]:
+    def readiness_warnings(self) -> list[str]:
         """Warnings that do not fail `/readyz`."""
         ...
 
-    def ailments(self) -> list[str]:
+    def liveness_warnings(self) -> list[str]:
         """Faults that `/livez` names without failing: a restart would not help."""
         ...
 
@@ -159,14 +159,14 @@ def admin_app(
         return await handler(request)
 
     async def livez(_: web.Request) -> web.Response:
-        stuck = state.stuck()
-        lines = [*(stuck or ["ok"]), *(reloading.ailments() if reloading else ())]
-        return web.Response(text="".join(f"{line}\n" for line in lines), status=503 if stuck else 200)
+        errors = state.liveness_errors()
+        lines = [*(errors or ["ok"]), *(reloading.liveness_warnings() if reloading else ())]
+        return web.Response(text="".join(f"{line}\n" for line in lines), status=503 if errors else 200)
 
     async def readyz(_: web.Request) -> web.Response:
-        trouble = state.trouble()
-        lines = [*(trouble or ["ready"]), *(reloading.remarks() if reloading else ())]
-        return web.Response(text="".join(f"{reason}\n" for reason in lines), status=503 if trouble else 200)
+        errors = state.readiness_errors()
+        lines = [*(errors or ["ready"]), *(reloading.readiness_warnings() if reloading else ())]
+        return web.Response(text="".join(f"{reason}\n" for reason in lines), status=503 if errors else 200)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=generate_latest(state.metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

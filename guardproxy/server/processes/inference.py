@@ -37,14 +37,14 @@ class _ModelsState:
         self.models = Models(folders, settings(config), Registry(self.metrics.registry))
         self._stall_s = config.observability.livez_stall_s
 
-    def stuck(self) -> list[str]:
+    def liveness_errors(self) -> list[str]:
         stalled_s = self.loop_lag.stalled_s()
         return [f"the event loop has not run for {stalled_s:.0f} s"] if stalled_s > self._stall_s else []
 
-    def trouble(self) -> list[str]:
+    def readiness_errors(self) -> list[str]:
         return []
 
-    def remarks(self) -> list[str]:
+    def readiness_warnings(self) -> list[str]:
         return []
 
     async def reload(self) -> dict[str, object]:

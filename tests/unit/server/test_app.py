@@ -131,7 +131,13 @@ async def test_an_answer_is_counted(running: Start, path: str) -> None:
     assert (await rig.status(path, asked("hello")))[0] == 200
     await until(lambda: rig.count("exchanges_total", route=f"POST {path}", outcome="answered") == 1)
     assert len(rig.journal.all()) == 1
-    assert rig.server.trouble() == rig.server.stuck() == rig.server.ailments() == rig.server.remarks() == []
+    assert (
+        rig.server.readiness_errors()
+        == rig.server.liveness_errors()
+        == rig.server.liveness_warnings()
+        == rig.server.readiness_warnings()
+        == []
+    )
 
 
 @ROUTES
@@ -182,12 +188,12 @@ async def test_exchanges_over_the_limit_are_sent_away(running: Start, path: str)
 async def test_without_a_log_nothing_is_answered(running: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     rig = await running()
     monkeypatch.setattr(Recorder, "healthy", property(lambda _: False))
-    monkeypatch.setattr(Recorder, "trouble", property(lambda _: "the log is gone"))
+    monkeypatch.setattr(Recorder, "fault", property(lambda _: "the log is gone"))
     assert (await rig.status("/v1/messages", asked("hello")))[0] == 503
     assert rig.journal.all() == []
-    assert rig.server.trouble() == ["the audit log is gone"]
-    (ailment,) = rig.server.ailments()
-    assert ailment.startswith("the audit log is gone (for ")
+    assert rig.server.readiness_errors() == ["the audit log is gone"]
+    (warning,) = rig.server.liveness_warnings()
+    assert warning.startswith("the audit log is gone (for ")
 
 
 async def test_an_unknown_route_and_a_wrong_type_are_refused(running: Start) -> None:
@@ -264,7 +270,7 @@ async def test_what_is_open_is_waited_for_and_then_ended(running: Start) -> None
     task = asyncio.create_task(rig.status("/v1/messages", asked("hang early")))
     await until(rig.journal.all)
     rig.server.stop_coming()
-    assert rig.server.trouble() == ["draining"]
+    assert rig.server.readiness_errors() == ["draining"]
     hurry = asyncio.Event()
     drained = asyncio.create_task(rig.server.drain(hurry))
     await asyncio.sleep(0)
@@ -282,7 +288,7 @@ async def test_a_bad_file_is_a_remark_and_the_old_policies_stay(running: Start, 
     (tmp_path / "policies" / "policy.yaml").write_text("policy: [")
     said = await rig.server.reload()
     assert (said["ok"], said["policies"]) == (False, before)
-    assert rig.server.remarks()[0].startswith("the policies' folder cannot be used")
+    assert rig.server.readiness_warnings()[0].startswith("the policies' folder cannot be used")
     os.remove(tmp_path / "policies" / "policy.yaml")
     (tmp_path / "policies" / "other.yaml").write_text(POLICY.replace("umbrella", "parasol"))
     assert (await rig.server.reload())["ok"] is True
@@ -293,9 +299,9 @@ async def test_a_bad_file_is_a_remark_and_the_old_policies_stay(running: Start, 
 async def test_an_upstream_that_is_not_asked_is_a_remark(running: Start) -> None:
     rig = await running(breaker_failures=1, readyz_upstreams=True)
     await rig.status("/v1/messages", asked("error 500"))
-    await until(rig.server.remarks)
-    assert "circuit breaker is open" in rig.server.remarks()[0]
-    assert rig.server.trouble() == ["no upstream answers (status)"]
+    await until(rig.server.readiness_warnings)
+    assert "circuit breaker is open" in rig.server.readiness_warnings()[0]
+    assert rig.server.readiness_errors() == ["no upstream answers (status)"]
     (name,) = rig.server._breakers.states()
     assert rig.count("upstream_breaker", upstream=name, state="open") == 1
 

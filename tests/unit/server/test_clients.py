@@ -84,13 +84,13 @@ def test_keys_that_are_withdrawn_are_dropped_at_once(tmp_path: Path) -> None:
         asyncio.run(found.step(str(path), partial(given, content)))
         assert found.known.tokens is not None
         assert not found.known.tokens.has_keys
-        assert found.trouble == [f"tokens are not accepted: {path}: {module.NO_KEYS}"]
+        assert found.fault == [f"tokens are not accepted: {path}: {module.NO_KEYS}"]
         asyncio.run(found.step(str(path), partial(given, b"<html>")))
-        assert [trouble.startswith("tokens are not accepted: ") for trouble in found.trouble] == [True], "still not"
+        assert [fault.startswith("tokens are not accepted: ") for fault in found.fault] == [True], "still not"
     asyncio.run(found.step(str(path), partial(given, KEY_SET)))
     assert found.known.tokens is not None
     assert found.known.tokens.has_keys
-    assert found.trouble == []
+    assert found.fault == []
 
 
 @pytest.mark.parametrize("is_broken", [False, True])
@@ -111,10 +111,10 @@ def test_keys_that_cannot_be_read_stay_for_a_bounded_time(is_broken: bool, tmp_p
         asyncio.run(found.step(str(path), away if content is None else partial(given, content)))
         assert (found.known.tokens is None) == (at_s > 195.0), at_s
         stays = "what was read before stays in force: " if at_s < 195.0 else "tokens are not accepted: "
-        assert [trouble.startswith(stays) for trouble in found.trouble] == [True] * (content is None)
+        assert [fault.startswith(stays) for fault in found.fault] == [True] * (content is None)
     asyncio.run(found.step(str(path), partial(given, KEY_SET)))
     assert found.known.tokens is not None, "the same content as before"
-    assert found.trouble == []
+    assert found.fault == []
 
 
 def test_new_content_is_used_and_broken_content_is_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -127,10 +127,10 @@ def test_new_content_is_used_and_broken_content_is_not(tmp_path: Path, caplog: p
     for _ in range(2):
         asyncio.run(found.step(str(path), partial(given, FILE[:-9])))
     assert found.known is before
-    assert found.trouble == [f"what was read before stays in force: {path}: Input data was truncated"]
+    assert found.fault == [f"what was read before stays in force: {path}: Input data was truncated"]
     assert [record.message for record in caplog.records] == ["clients not reloaded"], "told once"
     asyncio.run(found.step(str(path), partial(given, EMPTY)))
-    assert found.trouble == []
+    assert found.fault == []
     assert found.known.clients.client(KEY, 0) is None
 
 
@@ -145,11 +145,11 @@ def test_files_are_polled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         path.write_bytes(EMPTY)
         await until(lambda: found.known.clients.client(KEY, 0) is None)
         path.unlink()
-        await until(lambda: bool(found.trouble))
+        await until(lambda: bool(found.fault))
         polling.cancel()
 
     asyncio.run(asyncio.wait_for(changed(), 60))
-    assert "cannot read" in found.trouble[0]
+    assert "cannot read" in found.fault[0]
 
 
 @pytest.fixture
@@ -199,8 +199,8 @@ async def test_an_address_that_does_not_answer_is_asked_again(server: TestServer
         raise ConfigError("away")
 
     await found.step(url, away)
-    assert (found.known.tokens, found.trouble) == (None, ["tokens are not accepted: away"])
+    assert (found.known.tokens, found.fault) == (None, ["tokens are not accepted: away"])
     polling = asyncio.create_task(found.run())
     await until(lambda: found.known.tokens is not None)
     polling.cancel()
-    assert found.trouble == []
+    assert found.fault == []

@@ -43,11 +43,11 @@ def test_a_server_that_is_away_is_told(tmp_path: Path, caplog: pytest.LogCapture
     values = UPSTREAM | {"state": f"unix://{tmp_path}/valkey.sock", "state_down": "local"}
     state = SharedState(load(values, {}).clients)
     assert counted(state, 2) == [1, 2]
-    assert state.trouble == ("the state cannot be reached: ConnectionError",)
+    assert state.fault == ("the state cannot be reached: ConnectionError",)
     with valkey(tmp_path):
         state = SharedState(load(values, {}).clients)
         assert counted(state, 1) == [1]
-    assert state.trouble == ()
+    assert state.fault == ()
     state._note("")
     assert [record.message for record in caplog.records] == ["state not reached", "state reached again"]
     with pytest.raises(StoreError):
@@ -88,4 +88,4 @@ async def test_what_is_never_counted_is_told(caplog: pytest.LogCaptureFixture, m
     assert [(record.message, record.__dict__["count"]) for record in caplog.records if "count" in record.__dict__] == [
         ("what exchanges used is not counted", 2)
     ]
-    assert state.trouble
+    assert state.fault

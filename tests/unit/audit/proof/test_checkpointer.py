@@ -135,22 +135,22 @@ def test_a_checkpoint_that_fails_is_trouble_and_stops_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process = Process(tmp_path / "audit", copies=(str(tmp_path / "none" / "copies"),))
-    assert process.checkpointer.trouble.endswith("copies: no such file or directory")
+    assert process.checkpointer.fault.endswith("copies: no such file or directory")
     process.checkpointer.check()
-    assert [record.getMessage() for record in caplog.records] == [process.checkpointer.trouble]
+    assert [record.getMessage() for record in caplog.records] == [process.checkpointer.fault]
     caplog.clear()
     (tmp_path / "none").mkdir()
     process.checkpointer.check()
-    assert process.checkpointer.trouble == ""
+    assert process.checkpointer.fault == ""
     with monkeypatch.context() as patch, caplog.at_level(logging.ERROR):
         patch.setattr(CheckpointStore, "write", lambda *_: 1 / 0)
         for _ in range(3):
             process.checkpointer.check()
-    assert process.checkpointer.trouble == "no checkpoint can be made: zerodivisionerror"
+    assert process.checkpointer.fault == "no checkpoint can be made: zerodivisionerror"
     assert len(caplog.records) == 1
     process.sink.append({"id": "x"}).result(30)
     process.checkpointer.check()
-    assert process.checkpointer.trouble == ""
+    assert process.checkpointer.fault == ""
     process.close()
     assert codes(tmp_path / "audit") == {}
 
@@ -174,7 +174,7 @@ def test_old_logs_are_removed_and_the_rest_verifies(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(time, "time", lambda: real + 200)
     process.checkpointer.check()
     process.checkpointer.check()
-    assert process.checkpointer.trouble == ""
+    assert process.checkpointer.fault == ""
     assert [path.name for path in tmp_path.glob("*.jsonl")] == ["audit-0.2.jsonl"]
     assert [path.name for path in tmp_path.glob("*.head")] == []
     assert codes(tmp_path) == {}
@@ -213,7 +213,7 @@ def test_an_old_log_that_cannot_be_removed_is_removed_later_also_by_the_next_pro
         patch.setattr(Path, "unlink", stuck)
         for _ in range(2):
             process.checkpointer.check()
-            assert process.checkpointer.trouble == "the old log audit-0.jsonl cannot be removed: permission denied"
+            assert process.checkpointer.fault == "the old log audit-0.jsonl cannot be removed: permission denied"
             assert codes(tmp_path) == {}
         process.close()
     assert gone[:2] == ["audit-0.head", "audit-0.torn"], "the log is the last, so that its head never lies there alone"
@@ -221,7 +221,7 @@ def test_an_old_log_that_cannot_be_removed_is_removed_later_also_by_the_next_pro
     process = Process(tmp_path, rotation=Rotation(150), retain_s=100.0)
     process.checkpointer.check()
     assert not (tmp_path / "audit-0.jsonl").exists()
-    assert process.checkpointer.trouble == ""
+    assert process.checkpointer.fault == ""
     process.close()
     assert codes(tmp_path) == {}
 
@@ -302,7 +302,7 @@ def test_an_old_log_that_an_operator_removes_first_is_no_trouble(
     monkeypatch.setattr(CheckpointStore, "write", remove)
     process.checkpointer.check()
     assert not log.exists()
-    assert process.checkpointer.trouble == ""
+    assert process.checkpointer.fault == ""
     process.close()
     assert codes(tmp_path) == {}
 
@@ -343,9 +343,9 @@ def test_commands_that_cannot_be_read_are_the_reason_why_no_checkpoint_is_made(
     with monkeypatch.context() as patch:
         patch.setattr(CommandLogs, "states", fail)
         process.checkpointer.check()
-        assert "nput/output error" in process.checkpointer.trouble
+        assert "nput/output error" in process.checkpointer.fault
     process.checkpointer.check()
-    assert process.checkpointer.trouble == ""
+    assert process.checkpointer.fault == ""
     process.close()
 
 

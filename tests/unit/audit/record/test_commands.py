@@ -95,7 +95,7 @@ def test_the_next_checkpoint_of_a_running_proxy_covers_a_command(tmp_path: Path,
     command(tmp_path, name)
     assert (codes(tmp_path), notes(tmp_path)) == ({}, [UNSIGNED])
     proxy.checkpointer.check()
-    assert not proxy.checkpointer.trouble
+    assert not proxy.checkpointer.fault
     assert covered(tmp_path)["operator.jsonl"] == 2
     assert (codes(tmp_path), notes(tmp_path)) == ({}, [signed(2)])
     command(tmp_path, "unseal")

@@ -328,7 +328,7 @@ def test_a_failure_refuses_records_until_the_log_can_be_written(tmp_path: Path, 
         with pytest.raises(AuditError, match=f"the log cannot be written: {REASONS[fail]}$"):
             future.result(WAIT_S)
     assert not sink.healthy
-    assert sink.trouble == f"the log cannot be written: {REASONS[fail]}"
+    assert sink.fault == f"the log cannot be written: {REASONS[fail]}"
     with pytest.raises(AuditError, match=REASONS[fail]):
         sink.append({"id": "later"}).result(WAIT_S)
     if held in failed:
@@ -336,7 +336,7 @@ def test_a_failure_refuses_records_until_the_log_can_be_written(tmp_path: Path, 
     disk.fail = ""
     wait_healthy(sink)
     assert sink.append({"id": "after"}).result(WAIT_S)
-    assert (sink.trouble, sink.failing_s, sink.recoveries) == ("", 0.0, 1)
+    assert (sink.fault, sink.failing_s, sink.recoveries) == ("", 0.0, 1)
     sink.close()
     assert whole(tmp_path) == []
     assert {"kept", "after"} <= set(every_id(tmp_path))
@@ -388,12 +388,12 @@ def test_a_log_that_is_taken_away_is_noticed_and_named(tmp_path: Path, how: str,
                 file.write(b"x")
         case _:
             shutil.rmtree(folder)
-    while idle and not sink.remarks:
+    while idle and not sink.warnings:
         sink._thread.join(0.0005)
         assert sink._thread.is_alive()
     assert sink.append({"id": "after"}).result(WAIT_S)[0] == 0
     assert sink.healthy
-    assert sink.remarks == (f"audit log worker-0.jsonl ended ({GONE}); records continue in worker-0.1.jsonl",)
+    assert sink.warnings == (f"audit log worker-0.jsonl ended ({GONE}); records continue in worker-0.1.jsonl",)
     sink.close()
     header, after = entries(folder / "worker-0.1.jsonl")
     assert header["follows"] == {"file": "worker-0.jsonl", "log": "0123abcd", "seq": seq, "hash": digest, "why": GONE}

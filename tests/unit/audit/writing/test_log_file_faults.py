@@ -164,8 +164,8 @@ def test_a_large_log_that_cannot_continue_in_a_new_file_goes_on_and_says_so_once
     disk.is_full = True
     for number in range(3):
         sink.append({"id": f"x{number}"}).result(WAIT_S)
-    assert sink.remarks == ("audit log a.jsonl cannot continue in a new file: too many open files",)
-    assert (sink.trouble, sink.path.name) == ("", "a.jsonl")
+    assert sink.warnings == ("audit log a.jsonl cannot continue in a new file: too many open files",)
+    assert (sink.fault, sink.path.name) == ("", "a.jsonl")
     disk.is_full = False
     sink.append({"id": "x3"}).result(WAIT_S)
     assert sink.path.name == "a.1.jsonl"

@@ -101,7 +101,7 @@ def test_a_changed_key_is_noticed_before_a_record_needs_it(tmp_path: Path) -> No
     custody.close()
     while sink.healthy:
         sink._thread.join(0.0005)
-    assert "is not the key of this key store" in sink.trouble
+    assert "is not the key of this key store" in sink.fault
     kept = sink.append(plain_record())  # of an exchange that had begun before
     kept.result(30)
     assert (sink.healthy, sink.recoveries) == (False, 0)
@@ -117,10 +117,10 @@ def test_keys_that_can_be_used_again_need_no_recovery(tmp_path: Path) -> None:
     sink = FileSink(tmp_path, "a", {"log": "x"}, sealing=sealing, watch_s=0.001)
     while sink.healthy:
         sink._thread.join(0.0005)
-    assert sink.trouble == "no record can be sealed: the key store is away"
+    assert sink.fault == "no record can be sealed: the key store is away"
     assert sink.failing_s > 0
     wait_healthy(sink)
     sink.append(private()).result(30)
     sink.close()
-    assert (sink.trouble, sink.failing_s, sink.recoveries) == ("", 0.0, 0)
+    assert (sink.fault, sink.failing_s, sink.recoveries) == ("", 0.0, 0)
     assert [type(entry) for entry in entries_of(sink.path)] == [Record]

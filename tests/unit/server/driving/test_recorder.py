@@ -60,9 +60,9 @@ async def test_exchanges_of_a_live_worker_go_on(tmp_path: Path) -> None:
 class Failing:
     """A log that fails when told to."""
 
-    trouble = ""
+    fault = ""
     failing_s = 0.0
-    remarks = ()
+    warnings = ()
     recoveries = 0
 
     def __init__(self) -> None:
@@ -86,11 +86,11 @@ async def test_what_the_log_could_not_keep_is_closed_when_it_can(
     sink = Failing()
     monkeypatch.setattr("guardproxy.server.driving.recorder.FileSink", lambda *_, **__: sink)
     recorder = Recorder(tmp_path, 0, "e")
-    assert (recorder.trouble, recorder.failing_s, recorder.remarks, recorder.recoveries) == ("", 0.0, (), 0)
+    assert (recorder.fault, recorder.failing_s, recorder.warnings, recorder.recoveries) == ("", 0.0, (), 0)
     await recorder.keep(plain_intent("x0"))
     await recorder.keep(plain_intent("x1"))
     sink.healthy = False
-    assert recorder.trouble == "the log cannot be written"
+    assert recorder.fault == "the log cannot be written"
     with pytest.raises(AuditError):
         await recorder.keep(ended("x0", "answered"))
     recorder.take(ended("x1", "client_closed"))
@@ -118,8 +118,8 @@ async def test_a_recorder_with_a_key_signs_its_log(tmp_path: Path) -> None:
     await recorder.keep(ended("x0", "answered"))
     await recorder.keep(ended("x1", "answered"))
     assert recorder.checkpoint_at > 0
-    (remark,) = recorder.remarks
-    assert remark.startswith("audit checkpoints: the checkpoint cannot be copied to")
+    (warning,) = recorder.warnings
+    assert warning.startswith("audit checkpoints: the checkpoint cannot be copied to")
     recorder.close()
     report = verify_checkpoints(tmp_path / "audit", [KEY.public])
     assert report is not None
@@ -127,7 +127,7 @@ async def test_a_recorder_with_a_key_signs_its_log(tmp_path: Path) -> None:
     assert [log.report.problems for log in logs] == [(), ()]
     assert report.signed_by == "guard.example"
     plain = Recorder(tmp_path / "plain", 0, "e")
-    assert (plain.checkpoint_at, plain.remarks) == (0.0, ())
+    assert (plain.checkpoint_at, plain.warnings) == (0.0, ())
     plain.close()
 
 

@@ -34,16 +34,16 @@ class State:
         self.wrong: list[str] = []
         self.reloads = True
 
-    def stuck(self) -> list[str]:
+    def liveness_errors(self) -> list[str]:
         return self.reasons
 
-    def trouble(self) -> list[str]:
+    def readiness_errors(self) -> list[str]:
         return self.wrong
 
-    def remarks(self) -> list[str]:
+    def readiness_warnings(self) -> list[str]:
         return []
 
-    def ailments(self) -> list[str]:
+    def liveness_warnings(self) -> list[str]:
         return []
 
     def version(self) -> dict[str, object]:

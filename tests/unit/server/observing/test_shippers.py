@@ -49,7 +49,7 @@ def test_a_process_that_ends_is_started_again() -> None:
     starts = Starts(ending(1), [], ending(0), UNTIL_EOF)
     shipper = ShipperProcess(["shipping"], "s3://kept", 0.001, starts)
     wait_until(shipper, starts, 3)
-    assert shipper.trouble.startswith("`audit ship` to s3://kept ended with exit code 0: it starts again in 0.0")
+    assert shipper.fault.startswith("`audit ship` to s3://kept ended with exit code 0: it starts again in 0.0")
     close_all([shipper])
     assert [process.returncode for process in starts.processes] == [1, 0, 0]
 
@@ -58,7 +58,7 @@ def test_a_process_that_runs_again_is_no_trouble() -> None:
     starts = Starts(ending(1), UNTIL_EOF)
     shipper = ShipperProcess(["shipping"], "s3://kept", 0.001, starts, look_s=0.001)
     wait_until(shipper, starts, 2)
-    while shipper.trouble:
+    while shipper.fault:
         shipper._thread.join(0.001)
     close_all([shipper])
     assert [process.returncode for process in starts.processes] == [1, 0]
@@ -68,7 +68,7 @@ def test_wrong_use_is_not_tried_again() -> None:
     starts = Starts(ending(2), UNTIL_EOF)
     shipper = ShipperProcess(["shipping"], "kafka://host/", 0.001, starts)
     shipper._thread.join(30)
-    assert shipper.trouble == "`audit ship` to kafka://host/ ended with exit code 2: it is not started again"
+    assert shipper.fault == "`audit ship` to kafka://host/ ended with exit code 2: it is not started again"
     close_all([shipper])
     assert len(starts.processes) == 1
 
@@ -85,7 +85,7 @@ def test_a_process_that_does_not_end_is_killed() -> None:
 def test_a_stop_before_the_next_start(monkeypatch: pytest.MonkeyPatch) -> None:
     starts = Starts(ending(1))
     shipper = ShipperProcess(["shipping"], "-", 1e6, starts)
-    while not shipper.trouble:
+    while not shipper.fault:
         shipper._thread.join(0.001)
     close_all([shipper])
     assert len(starts.processes) == 1
@@ -117,11 +117,11 @@ def test_a_target_that_takes_nothing_is_behind() -> None:
     shipper = ShipperProcess(
         ["shipping"], "s3://kept", 0.001, starts, look=lambda: sent[0], look_s=0.001, behind_s=0.01
     )
-    while not shipper.trouble:
+    while not shipper.fault:
         shipper._thread.join(0.001)
-    assert shipper.trouble.startswith("`audit ship` to s3://kept is behind: 60 bytes of the log wait, the oldest for ")
+    assert shipper.fault.startswith("`audit ship` to s3://kept is behind: 60 bytes of the log wait, the oldest for ")
     sent[0] = Sent(100, 100)
-    while shipper.trouble:
+    while shipper.fault:
         shipper._thread.join(0.001)
     close_all([shipper])
 
@@ -136,5 +136,5 @@ def test_a_folder_that_cannot_be_read_tells_nothing() -> None:
     shipper = ShipperProcess(["shipping"], "s3://kept", 0.001, Starts(UNTIL_EOF), look=look, look_s=0.001)
     while looks[0] < 3:
         shipper._thread.join(0.001)
-    assert shipper.trouble == ""
+    assert shipper.fault == ""
     close_all([shipper])

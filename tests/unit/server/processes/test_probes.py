@@ -16,7 +16,7 @@ from tests.kit.serving import listening
 
 
 class State:
-    """A server whose loop counts as stuck as soon as it has not run for any time at all."""
+    """A server whose loop counts as stalled as soon as it has not run for any time at all."""
 
     def __init__(self) -> None:
         self.metrics = Metrics()
@@ -24,17 +24,17 @@ class State:
         self.limit_s = 0.0
         self.reloads = 0
 
-    def stuck(self) -> list[str]:
+    def liveness_errors(self) -> list[str]:
         return ["the event loop has not run"] if self.loop_lag.stalled_s() > self.limit_s else []
 
-    def trouble(self) -> list[str]:
+    def readiness_errors(self) -> list[str]:
         return []
 
-    def remarks(self) -> list[str]:
-        return ["a remark"]
+    def readiness_warnings(self) -> list[str]:
+        return ["a warning"]
 
-    def ailments(self) -> list[str]:
-        return ["an ailment"]
+    def liveness_warnings(self) -> list[str]:
+        return ["a fault"]
 
     def version(self) -> dict[str, object]:
         return {"engine": "test"}
@@ -58,14 +58,14 @@ async def test_every_route_answers_while_the_loop_is_blocked() -> None:
     state, loop = State(), asyncio.get_running_loop()
     port = AdminPort(admin_app(state, state, on_loop(loop, state.reload)), [listening()])
     try:
-        assert get(port.port, "/livez") == (200, "ok\nan ailment\n"), "before the start nothing is stuck"
+        assert get(port.port, "/livez") == (200, "ok\na fault\n"), "before the start nothing is stuck"
         state.loop_lag.start(loop)
-        assert get(port.port, "/livez") == (503, "the event loop has not run\nan ailment\n")
-        assert get(port.port, "/readyz") == (200, "ready\na remark\n")
+        assert get(port.port, "/livez") == (503, "the event loop has not run\na fault\n")
+        assert get(port.port, "/readyz") == (200, "ready\na warning\n")
         assert get(port.port, "/metrics")[0] == 200
         assert json.loads(get(port.port, "/version")[1]) == {"engine": "test"}
         state.limit_s = 60.0
-        assert get(port.port, "/livez") == (200, "ok\nan ailment\n")
+        assert get(port.port, "/livez") == (200, "ok\na fault\n")
         state.loop_lag.stop()
     finally:
         port.close()
