@@ -195,7 +195,7 @@ class ErrorCode(StrEnum):
         "schema_refused",
         400,
         "the request's schema cannot be used",
-        "A rule judges answers by the schema, so the request is not sent.",
+        "A rule checks answers by the schema, so the request is not sent.",
     )
 
     # No capacity: there is no decision.

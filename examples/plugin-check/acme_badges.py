@@ -23,7 +23,7 @@ class Badges:
         return [self._scan(window) for window in windows]
 
     def _scan(self, window: Window) -> Scan:
-        # A word that more text may make longer is not judged yet: that is all that chunk invariance asks for.
+        # A word that more text may make longer is not decided yet: that is all that chunk invariance asks for.
         text = window.text if window.last else window.text[: len(window.text) - len(window.text.split(" ")[-1])]
         matches = (match for match in BADGE.finditer(text) if sum(map(int, match[1])) % 7 == 0)
         found = (

@@ -31,10 +31,10 @@ from guardproxy.findings import Check, Kind, Traits
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A text to be judged, and the `outputs` of the model to return.
+    """A text to be scored, and the `outputs` of the model to return.
 
     `first_stage`: a cheap first model, if there is one, may clear texts that are clearly harmless. `kind`: the kind of
-    the text's channel, for models that judge the same text differently in different channels; `None` if it is unknown.
+    the text's channel, for models that score the same text differently in different channels; `None` if it is unknown.
     """
 
     text: str

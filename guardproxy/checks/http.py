@@ -89,7 +89,7 @@ class Http:
     traits: Traits
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
-        """Calls the service and waits. A text that the service does not judge gets a `Scan` with an error."""
+        """Calls the service and waits. A text that the service does not answer for gets a `Scan` with an error."""
         outgoing = self.ask(windows)
         try:
             if outgoing.queries and self.scorer is None:

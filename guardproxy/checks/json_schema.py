@@ -1,4 +1,4 @@
-"""The check `json_schema`: a text must be JSON that matches a schema, and is judged while it grows.
+"""The check `json_schema`: a text must be JSON that matches a schema, and is validated while it grows.
 
 In: windows of an answer, with the `Form` that the text must have. Out: at most one finding for a text, at the
 character that proves it wrong, with an explanation. Kept between windows: the state of the parser, in the scan's

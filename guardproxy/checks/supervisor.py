@@ -1,7 +1,7 @@
 """The supervisor: a small model that rates how much a text looks like an attack (`use: supervisor`).
 
 In: windows. Out: findings, each at a piece of the text that reaches the threshold, so that a reviewer sees the place. A
-channel's text is cut into segments at places that depend on the text alone, and each segment is judged together with the words
+channel's text is cut into segments at places that depend on the text alone, and each segment is scored together with the words
 before it, so that an attack across a border is seen. A request's text is available as a whole: except for the longest texts it
 is a single segment, and the model cuts it into pieces of the size that it was trained on. An answer is cut at early sentence
 ends, so that little of a stream is held back.
@@ -39,7 +39,7 @@ from guardproxy.findings import (
 
 VERSION = 5
 WINDOW_CHARS = 900
-"""Characters of an answer judged together, with context: about 200 tokens of English, a single piece for the model."""
+"""Characters of an answer scored together, with context: about 200 tokens of English, a single piece for the model."""
 SMALLEST_WINDOW_CHARS = 200
 LARGEST_WINDOW_CHARS = 4000
 REQUEST_CHARS = 50_000
@@ -73,7 +73,7 @@ OPTIONS: Options = {
         tighter="lower",
     ),
     "window_chars": Option(
-        "The most characters of an answer that are judged together.",
+        "The most characters of an answer that are scored together.",
         {"type": "integer", "minimum": SMALLEST_WINDOW_CHARS, "maximum": LARGEST_WINDOW_CHARS},
         default=WINDOW_CHARS,
     ),
@@ -91,7 +91,7 @@ _SPACE = re.compile(r"\s")
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """How a text is cut. `window_chars`: the most characters judged together, with context. `context_chars`: the
+    """How a text is cut. `window_chars`: the most characters scored together, with context. `context_chars`: the
     number of these that are context. `early`: whether a segment ends at the first possible sentence end, so that the
     text after it need not wait."""
 
@@ -136,7 +136,7 @@ REQUESTS = Segments(REQUEST_CHARS, REQUEST_CONTEXT_CHARS, early=False)
 
 
 def answers(window_chars: int) -> Segments:
-    """Returns how answers are cut: a quarter of the text that is judged together is context."""
+    """Returns how answers are cut: a quarter of the text that is scored together is context."""
     return Segments(window_chars, window_chars // 4, early=True)
 
 
@@ -156,7 +156,7 @@ class LabelThresholds:
 
 @dataclass(frozen=True, slots=True)
 class TextSegment:
-    """Text to be judged together: `start` to `end` of its channel, and the query, which begins at `begin`.
+    """Text to be scored together: `start` to `end` of its channel, and the query, which begins at `begin`.
 
     `views`: other readings of the query's text (see `_evasions/readings.py`); each becomes a query.
     """
@@ -179,7 +179,7 @@ class TextSegment:
 
     def span(self, piece: ScoredPiece, view: TextView | None = None) -> tuple[int, int] | None:
         """Returns the place in the channel of a piece of the query, or of a view of it, without the context; `None`
-        for a piece in the context, which was judged with the previous segment."""
+        for a piece in the context, which was scored with the previous segment."""
         low, high = (view.start_of(piece.start), view.stop_of(piece.end)) if view else (piece.start, piece.end)
         start, end = max(self.start, self.begin + low), min(self.end, self.begin + high)
         return (start, end) if start < end else None
@@ -213,7 +213,7 @@ class Supervisor:
     traits: Traits
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
-        """Returns one `Scan` for each window; the texts of all windows are judged in one call."""
+        """Returns one `Scan` for each window; the texts of all windows are scored in one call."""
         segmented = self.ask(windows)
         return self.answer(windows, segmented, self.scorer.judge(segmented.queries) if segmented.queries else [])
 
@@ -285,8 +285,8 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     Options: `label` or `labels` (default `injection`); `names` (labels that are found only where one of these is);
     `threshold`, a score from 0 to 1 or the name of an operating point (`1%`), for all labels or for each label and name
     (default: the model's own point, which is that of a name in any case); `first_stage` (`false`: the
-    encoder judges all texts); `model` (default `supervisor`); `evasions` (the disguises to undo: each reading of a
-    text is judged, and the highest score counts); `window_chars` of an answer judged together. Raises `OptionError`
+    encoder scores all texts); `model` (default `supervisor`); `evasions` (the disguises to undo: each reading of a
+    text is scored, and the highest score counts); `window_chars` of an answer scored together. Raises `OptionError`
     for any other option.
     """
     values = with_defaults(options, OPTIONS)
@@ -310,7 +310,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     cut: Mapping[Direction, Segments] = {"request": REQUESTS, "response": answers(values["window_chars"])}
     digest = options_digest("supervisor", VERSION, dict(options), scorer.digest, unicodedata.unidata_version)
     traits = Traits(
-        is_sensitive=False,  # its findings judge a text; they are not values
+        is_sensitive=False,  # its findings are scores of a text; they are not values
         labels=frozenset((*labels, *names)),
         looks_at=frozenset(place for place in ALL_PLACES if any(label.thresholds for label in wanted[place[1]])),
         advice=tuple(_advice(wanted, scorer)),

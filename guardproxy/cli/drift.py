@@ -22,10 +22,12 @@ _SHOWN = 20
 
 def drift(
     folder: Folder,
-    first: Annotated[str | None, typer.Option("--from", metavar="WHEN", help="The first day or hour to judge.")] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", metavar="WHEN", help="The first day or hour to compare.")
+    ] = None,
     last: Annotated[
         str | None,
-        typer.Option("--to", metavar="WHEN", help="The last day to judge, or the hour before which it ends."),
+        typer.Option("--to", metavar="WHEN", help="The last day to compare, or the hour before which it ends."),
     ] = None,
     baseline_from: Annotated[
         str | None, typer.Option(metavar="WHEN", help="The first day or hour of the baseline.")
@@ -47,7 +49,7 @@ def drift(
 
     Measures: the shares of blocked, redacted and unread exchanges, of each rule and of each kind of finding; the scores
     of findings; lengths; the time to the first byte; routes, models and languages. Without options, the last day of the
-    log is judged against all days before it. Days, and hours such as 2026-01-31T12:00, are in UTC. Exit code 0: stable; 1:
+    log is compared with all days before it. Days, and hours such as 2026-01-31T12:00, are in UTC. Exit code 0: stable; 1:
     something shifted; 2: wrong use.
     """
     from guardproxy.audit import confirmed_entries  # noqa: PLC0415

@@ -8,7 +8,7 @@ type says which states follow.
 
 Parts
     RequestPhase   reads, scans and edits the request
-    AnswerPhase    decodes, gates and judges the answers, and asks for further attempts
+    AnswerPhase    decodes, gates and checks the answers, and asks for further attempts
     Client         the head, receipts and the endings
     Patience       keep-alives, and the time limit of all attempts
     Guard          the rules for the request, the editor, the tally of findings
@@ -16,7 +16,7 @@ Parts
 
 Rules that must hold
 - The request is sent upstream when all its texts are settled, except for checks that only rules with `parallel` use; no byte of
-  the answer is read before these have judged the request.
+  the answer is read before these have read the request.
 - A frame is sent to the client when it is settled.
 - At most one `RunScans` is under way. Text that arrives meanwhile joins the next window, so a slow check makes larger windows.
 - Decisions are made in the order of the frames: the outcome is a function of the bytes, not of their chunks.
@@ -108,8 +108,8 @@ class Exchange:
                 state, commands = self._scanning(event)
             case State.PROVING:
                 state, commands = self._proving(event)
-            case State.JUDGING:
-                state, commands = self._judging(event)
+            case State.CHECKING:
+                state, commands = self._checking(event)
             case State.EXPECTING:
                 state, commands = self._expecting(event)
             case State.OVER:  # pragma: no branch - these are all states
@@ -139,10 +139,10 @@ class Exchange:
             return self._request.proved(event)
         return self._anytime(event) or (State.PROVING, [])
 
-    def _judging(self, event: Input) -> Transition[Sent | Over]:
+    def _checking(self, event: Input) -> Transition[Sent | Over]:
         if isinstance(event, Scanned):
-            return self._request.judged(event)
-        return self._anytime(event) or (State.JUDGING, [])
+            return self._request.checked(event)
+        return self._anytime(event) or (State.CHECKING, [])
 
     def _waiting(self, event: Input) -> Transition[Waiting | Answering | Over]:
         match event:

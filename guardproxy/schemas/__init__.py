@@ -1,4 +1,4 @@
-"""Judges growing JSON texts by JSON Schemas."""
+"""Validates growing JSON texts against JSON Schemas."""
 
 from __future__ import annotations
 

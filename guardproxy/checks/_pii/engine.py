@@ -287,16 +287,16 @@ class _Shifted:
         return tuple(self._match.groups())
 
 
-Judge = Callable[[Any, str, float], tuple[int, int, float, bool] | None]
+MatchReader = Callable[[Any, str, float], tuple[int, int, float, bool] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class PatternSource:
-    """A recognizer made of patterns. `judge(match, text, score)`: returns the finding for a match, if any."""
+    """A recognizer made of patterns. `read_match(match, text, score)`: returns the finding for a match, if any."""
 
     entity: str
     patterns: Sequence[Pattern]
-    judge: Judge
+    read_match: MatchReader
     context: Sequence[str]
     words: Words
     least: float
@@ -319,7 +319,7 @@ class PatternSource:
             for match in pattern.matches(text, traced, first, undecided):
                 stop_point()
                 taken.append(match.span())
-                if result := self.judge(match, text, pattern.score):
+                if result := self.read_match(match, text, pattern.score):
                     start, end, score, proven = result
                     found.append(Span(start, end, self.entity, score, proven))
         return found, taken

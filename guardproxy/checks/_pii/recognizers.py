@@ -195,7 +195,7 @@ def source(recognizer: Any, words: Words, threshold: float | None, otherwise: fl
     if kind.analyze is PatternRecognizer.analyze or kind.analyze is IbanRecognizer.analyze:
         trusted = kind in classes().values() and recognizer.patterns is getattr(kind, "PATTERNS", None)
         is_iban = kind.analyze is IbanRecognizer.analyze
-        judge = partial(_judge_iban if is_iban else _judge, recognizer)
+        read_match = partial(_read_iban if is_iban else _read_match, recognizer)
         validates = kind.validate_result is not PatternRecognizer.validate_result
         patterns = [
             _pattern(pattern, int(recognizer.global_regex_flags), trusted)
@@ -203,7 +203,7 @@ def source(recognizer: Any, words: Words, threshold: float | None, otherwise: fl
             if validates or (boost().of(pattern.score) if context else pattern.score) >= from_score
         ]
         bodies = tuple(pattern.cover.body for pattern in patterns)
-        return PatternSource(entity, patterns, judge, context, words, from_score, not is_iban, bodies)
+        return PatternSource(entity, patterns, read_match, context, words, from_score, not is_iban, bodies)
     if kind.analyze in (PhoneRecognizer.analyze, za.ZaPhoneNumberRecognizer.analyze):
         local = kind.analyze is not PhoneRecognizer.analyze
         regions = (kind.REGION,) if local else tuple(recognizer.supported_regions)
@@ -228,8 +228,8 @@ def _pattern(pattern: Any, flags: int, trusted: bool) -> Pattern:
         raise UncoveredError(f"pattern `{pattern.name}`: {error}") from None
 
 
-def _judge(recognizer: Any, match: Any, text: str, score: float) -> tuple[int, int, float, bool] | None:
-    """Judges a match as Presidio's `PatternRecognizer` does."""
+def _read_match(recognizer: Any, match: Any, text: str, score: float) -> tuple[int, int, float, bool] | None:
+    """Reads a match as Presidio's `PatternRecognizer` does."""
     start, end = match.span()
     if start == end:
         return None
@@ -242,8 +242,8 @@ def _judge(recognizer: Any, match: Any, text: str, score: float) -> tuple[int, i
     return (start, end, score, bool(valid)) if score > recognizer.MIN_SCORE else None
 
 
-def _judge_iban(recognizer: Any, match: Any, text: str, score: float) -> tuple[int, int, float, bool] | None:
-    """Judges a match as Presidio's `IbanRecognizer` does: takes the longest sequence of its groups that has the right
+def _read_iban(recognizer: Any, match: Any, text: str, score: float) -> tuple[int, int, float, bool] | None:
+    """Reads a match as Presidio's `IbanRecognizer` does: takes the longest sequence of its groups that has the right
     check digits."""
     start, end = match.span()
     for group in range(len(match.groups()), 0, -1):

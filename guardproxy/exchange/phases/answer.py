@@ -1,4 +1,4 @@
-"""The response half of an exchange: decodes, gates and judges an answer of the model, and asks for the next attempt.
+"""The response half of an exchange: decodes, gates and checks an answer of the model, and asks for the next attempt.
 
 An answer flows through a gate and leaves frame by frame. If a rule may ask for another answer (`action: retry`) or judges the
 form of the whole answer, all frames are held to the end, so that no part of a wrong answer is sent. The first finding that

@@ -1,4 +1,4 @@
-"""Judges a request that was sent: the checks of rules with `parallel` read its texts while the upstream already works.
+"""Checks a request that was sent: the checks of rules with `parallel` read its texts while the upstream already works.
 
 In: the lanes of the request, then the scans. Out: the decision of the rules. Such rules edit nothing, and the record masks
 nothing that such checks find, so the body that was sent does not depend on them. The answer waits for the decision.
@@ -23,8 +23,8 @@ from guardproxy.findings import Finding, Scan, Window
 from guardproxy.wire.json import view
 
 
-class Judging(msgspec.Struct):
-    """The checks that judge a request after it was sent. `jobs`: their scans, empty if there are none."""
+class ParallelChecks(msgspec.Struct):
+    """The checks that read a request after it was sent. `jobs`: their scans, empty if there are none."""
 
     guard: Guard
     notes: Notes

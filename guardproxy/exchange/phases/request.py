@@ -1,7 +1,7 @@
 """The request half of an exchange: reads the body, scans its texts, decides, edits, and sends it upstream.
 
 In: the body, then scans. Out: transitions. The request is sent upstream
-when all its texts are settled and its schemas have proved usable. Checks that only rules with `parallel` use judge it after
+when all its texts are settled and its schemas have proved usable. Checks that only rules with `parallel` use read it after
 that (`parallel_checks.py`).
 
 The body that goes upstream is made in this order. First the texts are edited, because findings count in the client's own texts.
@@ -34,7 +34,7 @@ from guardproxy.exchange.inputs.transcript import (
 from guardproxy.exchange.phases.client import Client
 from guardproxy.exchange.phases.guard import Guard
 from guardproxy.exchange.phases.ledger import Ledger
-from guardproxy.exchange.phases.parallel_checks import Judging
+from guardproxy.exchange.phases.parallel_checks import ParallelChecks
 from guardproxy.exchange.phases.scans import Scans
 from guardproxy.exchange.phases.stage import RequestDraft
 from guardproxy.exchange.phases.stages import Stages, stages_of
@@ -57,7 +57,7 @@ class RequestPhase:
     attempts: Attempts
     cache: CacheQuery | None = None
     """What to look for in the cache, once the request was sent."""
-    judging: Judging = field(init=False)
+    parallel: ParallelChecks = field(init=False)
     """The checks that judge the request after it was sent."""
     _scans: Scans = field(init=False)
     _draft: RequestDraft = field(init=False)
@@ -66,7 +66,7 @@ class RequestPhase:
 
     def __post_init__(self) -> None:
         self._scans = Scans(self.ledger.request.gate, self.guard.editor, self.ledger.notes)
-        self.judging = Judging(self.guard, self.ledger.notes)
+        self.parallel = ParallelChecks(self.guard, self.ledger.notes)
 
     def refused(self, event: Refused) -> Transition[Over]:
         """Takes the driver's refusal."""
@@ -124,11 +124,11 @@ class RequestPhase:
             return self.client.refuse(DownstreamError(ErrorCode.SCHEMA_REFUSED, forms.refused), event.at_s)
         return self._send_upstream(event.at_s)
 
-    def judged(self, event: Scanned) -> Transition[Waiting | Over]:
+    def checked(self, event: Scanned) -> Transition[Waiting | Over]:
         """Takes the scans of the checks that judge the request after it was sent."""
-        if shortage := self.guard.shortage(self.judging.jobs, event.scans):
+        if shortage := self.guard.shortage(self.parallel.jobs, event.scans):
             return self.client.no_capacity(shortage, event.at_s, cancels=True)
-        stop = self.judging.learn(event.scans)
+        stop = self.parallel.learn(event.scans)
         self.ledger.time("request_judged", event.at_s)
         if stop:
             return self.client.block(stop, event.at_s, "blocked_request", cancels=True)
@@ -260,9 +260,9 @@ class RequestPhase:
             earlier=self._earlier() if bound and bound.restores else None,
         )
         if bound and bound.has_parallel:
-            self.judging.begin(self.ledger.request.gate)
-        if jobs := self.judging.jobs:
-            return State.JUDGING, [structs.replace(sending, parallel=True), RunScans(jobs)]
+            self.parallel.begin(self.ledger.request.gate)
+        if jobs := self.parallel.jobs:
+            return State.CHECKING, [structs.replace(sending, parallel=True), RunScans(jobs)]
         if attempts.failover is not None:
             attempts.passed()
         self.guard.tally.begin_answers()

@@ -21,9 +21,9 @@ class State(StrEnum):
     EXPECTING = "expecting", "no request came yet"
     SCANNING = "scanning", "the texts of the request are scanned"
     PROVING = "proving", "the schemas that the request asks for are compiled"
-    JUDGING = (
-        "judging",
-        "the request was sent upstream, and checks judge it meanwhile; no answer begins before their scans are known",
+    CHECKING = (
+        "checking",
+        "the request was sent upstream, and checks read it meanwhile; no answer begins before their scans are known",
     )
     WAITING = "waiting", "the request was sent upstream, and no answer began"
     HOLDING = "holding", "the answer arrives and is held, as a rule may ask for another attempt"
@@ -41,22 +41,22 @@ TRANSITIONS: Mapping[State, Mapping[State, str]] = {
     State.EXPECTING: {
         State.SCANNING: "a request with texts that a check reads",
         State.PROVING: "a request without such texts that asks for a schema",
-        State.JUDGING: "a request that only checks of rules with `parallel` read",
+        State.CHECKING: "a request that only checks of rules with `parallel` read",
         State.WAITING: "a request that no check reads",
         State.OVER: "a request that cannot be read",
     },
     State.SCANNING: {
         State.PROVING: "the texts are settled, and the request asks for a schema",
-        State.JUDGING: "the texts are settled, and rules with `parallel` judge them",
+        State.CHECKING: "the texts are settled, and rules with `parallel` read them",
         State.WAITING: "the texts are settled",
         State.OVER: "a rule blocks the request",
     },
     State.PROVING: {
-        State.JUDGING: "the schema can be used, and rules with `parallel` judge the request",
+        State.CHECKING: "the schema can be used, and rules with `parallel` read the request",
         State.WAITING: "the schema can be used",
         State.OVER: "the schema cannot be used",
     },
-    State.JUDGING: {
+    State.CHECKING: {
         State.WAITING: "no rule blocks the request",
         State.OVER: "a rule blocks the request",
     },
@@ -86,7 +86,7 @@ Over = Literal[State.OVER]
 Waiting = Literal[State.WAITING]
 Reading = Literal[State.SCANNING, State.PROVING]
 """The states before the request is sent."""
-Sent = Literal[State.JUDGING, State.WAITING]
+Sent = Literal[State.CHECKING, State.WAITING]
 """The states after the request was sent."""
 Answering = Literal[State.HOLDING, State.ANSWERING]
 """The states while an answer arrives."""

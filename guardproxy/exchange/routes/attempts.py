@@ -1,4 +1,4 @@
-"""The attempts of an exchange: their limit, the feedback that the model gets between them, and their notes.
+"""The attempts of an exchange: their limit, the list of faults that the model gets between them, and their notes.
 
 In: answers that a rule refused, each with the finding that shows why. Out: whether another attempt follows, and its body.
 Kept: every answer, for the record. The model gets its own answer back as the record shows it; of a stream, the part up to
@@ -278,7 +278,7 @@ class Attempts(msgspec.Struct):
         self.retries += 1
         self.retry = retry
         turn = turn_of(self.codec.contract, answer, lane, finding)
-        return self.codec.write_body(self.codec.turns.further(self.tree, turn, feedback(retry, lane, finding)))
+        return self.codec.write_body(self.codec.turns.further(self.tree, turn, retry_message(retry, lane, finding)))
 
     def elsewhere(self, retry: Retry, decision: str) -> NextAttempt:
         """The attempt with the first body and the fallback model."""
@@ -312,7 +312,7 @@ def tokens_of(contract: Contract, usage: dict[str, Any], chars: int, asked_chars
     return TokenCount(output + -(-asked_chars // CHARS_A_TOKEN), output, False)
 
 
-def feedback(retry: Retry, lane: Lane, finding: Finding) -> str:
+def retry_message(retry: Retry, lane: Lane, finding: Finding) -> str:
     """The message to the model about its fault."""
     errors = "\n".join(f"- {line}" for line in errors_of(finding))
     where = "in the arguments of your tool call: " if lane.channel.kind == "tool_arguments" else ""

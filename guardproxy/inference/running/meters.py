@@ -33,7 +33,7 @@ class Registry:
         self._rows = histogram("batch_rows", "Rows that were run at once.", _ROWS)
         self._took = histogram("run_seconds", "How long the network took for a batch.", _SECONDS)
         self._texts = counter("texts", "Texts by where their verdict came from.", "cache")
-        self._pieces = counter("pieces", "Pieces of texts by what judged them.", "by")
+        self._pieces = counter("pieces", "Pieces of texts by what scored them.", "by")
         self._refused = counter("refused", "Requests refused because the queue was full.")
         self._dropped = counter("dropped", "Requests that were given up before their turn came.")
 

@@ -206,10 +206,10 @@ def build_checks(policies: Sequence[Policy], resources: checks.Resources) -> Map
 
 
 def _nothing_to_cut(policies: Sequence[Policy], built: Mapping[Key, checks.Check]) -> list[PolicyError]:
-    """Returns errors for rules that redact findings without a span, because their check judges an answer as a whole."""
+    """Returns errors for rules that redact findings without a span, because their check reads an answer as a whole."""
     return [
         PolicyError(
-            f"`{name}` judges an answer as a whole, so there is nothing to redact; use the action retry or block",
+            f"`{name}` reads an answer as a whole, so there is nothing to redact; use the action retry or block",
             rule.place.path or policy.source,
             rule.place.line,
             rule.place.column,

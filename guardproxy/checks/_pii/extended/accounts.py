@@ -75,7 +75,7 @@ _SIGNS_BETWEEN, _WORDS_BETWEEN = 5, 6
 
 
 def labelled_account(match: Any) -> Span | None:
-    """Judges a match of `ACCOUNT`: a US_BANK_NUMBER or a BANK_ACCOUNT."""
+    """Reads a match of `ACCOUNT`: a US_BANK_NUMBER or a BANK_ACCOUNT."""
     start, end = match.span()
     if follows_digits(match.string, start):
         return None
@@ -90,19 +90,19 @@ def labelled_account(match: Any) -> Span | None:
 
 
 def account(match: Any) -> Span | None:
-    """Judges a match of `ACCOUNT` where all numbers of accounts are a BANK_ACCOUNT."""
+    """Reads a match of `ACCOUNT` where all numbers of accounts are a BANK_ACCOUNT."""
     span = labelled_account(match)
     return span._replace(entity="BANK_ACCOUNT") if span else None
 
 
 def us_account(match: Any) -> Span | None:
-    """Judges a match of `ACCOUNT` where only the numbers of the United States count."""
+    """Reads a match of `ACCOUNT` where only the numbers of the United States count."""
     span = labelled_account(match)
     return span if span and span.entity == "US_BANK_NUMBER" else None
 
 
 def code(match: Any) -> Span | None:
-    """Judges a match of `CODE`."""
+    """Reads a match of `CODE`."""
     start, end = match.span()
     near = match.string[max(0, start - NEAR) : start].lower()
     if _BRANCH.fullmatch(match[0]):

@@ -45,7 +45,7 @@ _LIKELY, _CERTAIN = 0.6, 1.0
 
 
 def base58(match: Any) -> Span | None:
-    """Judges a match of `BASE58`."""
+    """Reads a match of `BASE58`."""
     address = match[0]
     if address.isalpha() or address.isdigit():
         return None  # a long word or number
@@ -57,17 +57,17 @@ def base58(match: Any) -> Span | None:
 
 
 def bech32(match: Any) -> Span | None:
-    """Judges a match of `BECH32`."""
+    """Reads a match of `BECH32`."""
     return _span(match, _is_bech32(match[0]), match[0].startswith(("bc1", "ltc1")))
 
 
 def ethereum(match: Any) -> Span:
-    """Judges a match of `ETHEREUM`."""
+    """Reads a match of `ETHEREUM`."""
     return Span(match.start(), match.end(), "CRYPTO", _LIKELY, False)
 
 
 def long(match: Any) -> Span | None:
-    """Judges a match of `LONG`."""
+    """Reads a match of `LONG`."""
     address = match[0]
     if len(address) == _LONG_LETTERS:
         data = base64.b32decode(address)

@@ -88,7 +88,7 @@ _NUMBER_WITH_LETTERS = range(7, 11)
 
 
 def international(match: Any) -> Span | None:
-    """Judges a match of `INTERNATIONAL`."""
+    """Reads a match of `INTERNATIONAL`."""
     number = match[0].replace("+ ", "+")
     digits, is_solid = _digits(_main(number)), number[1:].isdigit()
     if _DECIMAL.fullmatch(number) or not _has_country(digits) or (is_solid and number != match[0]):
@@ -100,7 +100,7 @@ def international(match: Any) -> Span | None:
 
 
 def dialled(match: Any) -> Span | None:
-    """Judges a match of `DIALLED`."""
+    """Reads a match of `DIALLED`."""
     text, start = match.string, match.start()
     is_named = match["named"] is not None
     if not is_named and follows_digits(text, start) and not _AREA.match(match[0]):
@@ -136,7 +136,7 @@ def _is_direct(main: str, digits: str, relation: Relation | None) -> bool:
 
 
 def lettered(match: Any) -> Span | None:
-    """Judges a match of `LETTERED`."""
+    """Reads a match of `LETTERED`."""
     tail = match["tail"]
     letters = [letter for letter in tail if letter.isalpha()]
     if sum(map(str.isalnum, tail)) not in _NUMBER_WITH_LETTERS or len(letters) < 2:

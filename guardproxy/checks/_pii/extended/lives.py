@@ -7,7 +7,7 @@ In: a match of a pattern, in its text. Out: a span of AGE, TITLE or DATE_OF_BIRT
 - DATE_OF_BIRTH: a date with a day and a month after a word such as `born` or `DOB`, with a place between them
   (`nata a Roma il 12/03/1984`), or before `geboren`.
 
-A pattern begins with its word, so a match has everything that the judgement needs.
+A pattern begins with its word, so a match has everything that is needed to read it.
 """
 
 from __future__ import annotations

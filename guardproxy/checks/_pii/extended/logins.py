@@ -277,16 +277,16 @@ def _handle(match: Any) -> Span | None:
 
 
 def _value_of(entity: str) -> Callable[[Any], Span | None]:
-    """Returns a judgement that takes the group that took part, unless it stands for a value."""
+    """Returns a reader of matches that takes the group that took part, unless it stands for a value."""
 
-    def judge(match: Any) -> Span | None:
+    def read_match(match: Any) -> Span | None:
         group = next(name for name, value in match.groupdict().items() if value)
         value = match[group]
         return (
             None if _STAND_IN.fullmatch(value) else Span(match.start(group), match.end(group), entity, _LIKELY, False)
         )
 
-    return judge
+    return read_match
 
 
 RECOGNIZERS = (

@@ -113,11 +113,11 @@ _YEAR = regex.compile("(?:19|20)[0-9]{2}")
 _NO_PLACE = _words("string str text null none unknown object varchar n/a city town value any true false")
 _RUN = regex.compile("[0-9A-Za-z]+|.", regex.DOTALL)
 
-Judge = Callable[[Any], Span | None]
+MatchReader = Callable[[Any], Span | None]
 
 
 def _numbered(match: Any) -> Span | None:
-    """Judges a match of `NUMBERED`: cuts it after the word for a street if no part of an address follows."""
+    """Reads a match of `NUMBERED`: cuts it after the word for a street if no part of an address follows."""
     street, tail = match["street"], match["tail"]
     words = street.split(" ")
     kinds = [word.rstrip(".'’,").lower() for word in words]
@@ -156,7 +156,7 @@ def _is_large(number: str) -> bool:
 
 
 def _named(match: Any) -> Span | None:
-    """Judges a match of `NAMED`."""
+    """Reads a match of `NAMED`."""
     start, tail = match.start(), match["tail"]
     compound, kind = match["compound"], match["kind"]
     is_sure = match["french"] or (compound and _SURE_COMPOUND.search(compound)) or (kind and _SURE_KIND.fullmatch(kind))
@@ -168,19 +168,19 @@ def _named(match: Any) -> Span | None:
 
 
 def _box(match: Any) -> Span | None:
-    """Judges a match of `BOX`."""
+    """Reads a match of `BOX`."""
     if match["sure"] or match["tail"]:
         return _span(match.start(), match.end(), match.string, _CERTAIN if match["sure"] else _LIKELY)
     return None
 
 
 def _spoken(match: Any) -> Span | None:
-    """Judges a match of `SPOKEN`."""
+    """Reads a match of `SPOKEN`."""
     return _span(match.start("body"), match.end("body"), match.string, _LIKELY)
 
 
 def _code(match: Any) -> Span | None:
-    """Judges a match of `CODE`. A state must come after a name: `OK 20000 times` is none."""
+    """Reads a match of `CODE`. A state must come after a name: `OK 20000 times` is none."""
     if match[0][-1].isdigit() and match[0][-4:].replace("-", "").isdigit():
         before = match.string[max(0, match.start() - BEFORE) : match.start()]
         if not _AFTER_PLACE.search(before):
@@ -192,7 +192,7 @@ _AFTER_PLACE = regex.compile(rf"[{UP}][\w.'’-]*(?:,[ ]{{0,2}}|[ ]|,?\r?\n)\Z")
 
 
 def _named_code(match: Any) -> Span | None:
-    """Judges a match of `NAMED_CODE`. A PIN code of fewer than six digits opens a bank account."""
+    """Reads a match of `NAMED_CODE`. A PIN code of fewer than six digits opens a bank account."""
     code = match["code"]
     if match[0][:3].lower() == "pin" and len(code) != 6:
         return None
@@ -200,7 +200,7 @@ def _named_code(match: Any) -> Span | None:
 
 
 def _field(match: Any) -> Span | None:
-    """Judges a match of `FIELD`."""
+    """Reads a match of `FIELD`."""
     value, is_place = match["value"], match["key"].lower() in ("city", "town")
     if is_place:
         is_right = (
@@ -235,7 +235,7 @@ class PlaceSource(Covered):
     the end of its match."""
 
     wide: Any
-    exact: tuple[tuple[Any, Judge], ...]
+    exact: tuple[tuple[Any, MatchReader], ...]
     words: Words
     least: float
     context: Sequence[str] = ()
@@ -262,8 +262,8 @@ class PlaceSource(Covered):
         seen = self.wide.match(text, at)
         if not seen:
             return None
-        for pattern, judge in self.exact:
-            if (match := pattern.match(text, at, seen.end())) and (span := judge(match)):
+        for pattern, read_match in self.exact:
+            if (match := pattern.match(text, at, seen.end())) and (span := read_match(match)):
                 return span
         return None
 
@@ -300,7 +300,11 @@ def sources(words: Words, threshold: float | None, otherwise: float) -> list[Sou
     least = otherwise if threshold is None else threshold
     return [
         PlaceSource(
-            _cover(wide), exact(wide, 0), tuple((exact(pattern, 0), judge) for pattern, judge in of), words, least
+            _cover(wide),
+            exact(wide, 0),
+            tuple((exact(pattern, 0), read_match) for pattern, read_match in of),
+            words,
+            least,
         )
         for wide, of in _RECOGNIZERS
     ]
@@ -311,7 +315,7 @@ def _cover(pattern: str) -> Cover:
     return cover(pattern, 0)
 
 
-_RECOGNIZERS: tuple[tuple[str, tuple[tuple[str, Judge], ...]], ...] = (
+_RECOGNIZERS: tuple[tuple[str, tuple[tuple[str, MatchReader], ...]], ...] = (
     (ADDRESS, ((NAMED, _named), (NUMBERED, _numbered), (BOX, _box))),
     (SPOKEN, ((SPOKEN, _spoken),)),
     (CODE, ((CODE, _code),)),

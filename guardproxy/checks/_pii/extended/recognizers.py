@@ -110,7 +110,7 @@ _SIZES = {country: size for size, countries in _IBAN_SIZES.items() for country i
 
 @dataclass(frozen=True, slots=True)
 class OwnSource(Covered):
-    """A `Source` that calls `judge` for every match of a pattern, overlapping matches included.
+    """A `Source` that calls `read_match` for every match of a pattern, overlapping matches included.
 
     `step`: without those that begin inside of another one; `once`: inside of a finding. `run`: matches the characters from a
     place on inside of which no match begins.
@@ -118,7 +118,7 @@ class OwnSource(Covered):
 
     entity: str
     pattern: Any
-    judge: Callable[[Any], Span | None]
+    read_match: Callable[[Any], Span | None]
     words: Words
     least: float
     run: Any
@@ -139,7 +139,7 @@ class OwnSource(Covered):
             if at >= undecided:
                 break
             match = self.pattern.match(text, at)
-            span = self.judge(match) if match else None
+            span = self.read_match(match) if match else None
             if span is not None:
                 found.append(span)
                 torn.append(span[:2])
@@ -159,21 +159,21 @@ def own(entities: frozenset[str], words: Words, threshold: float | None, otherwi
     used."""
     least = otherwise if threshold is None else threshold
     rows = [row for row in _RECOGNIZERS if row[0] in entities]
-    if judge := _ACCOUNTS.get(entities & _BANKS):
-        rows.append(("BANK_ACCOUNT", accounts.ACCOUNT, judge))
+    if read_match := _ACCOUNTS.get(entities & _BANKS):
+        rows.append(("BANK_ACCOUNT", accounts.ACCOUNT, read_match))
     return [
         OwnSource(
             _cover(pattern),
             entity,
             exact(pattern, 0),
-            judge,
+            read_match,
             words,
             least,
             _run(pattern),
             step=entity == "EMAIL_ADDRESS",
             once=entity in ("PHONE_NUMBER", "BANK_ACCOUNT"),
         )
-        for entity, pattern, judge in rows
+        for entity, pattern, read_match in rows
     ] + worded_sources([recognizer for recognizer in WORDED if recognizer.entity in entities], words, least)
 
 
@@ -237,7 +237,7 @@ def _card(match: Any) -> Span | None:
 
 
 def _spread(match: Any) -> Span | None:
-    """Judges digits in small groups. They are all digits of their list: a part of a longer list is no card."""
+    """Reads digits in small groups. They are all digits of their list: a part of a longer list is no card."""
     low, high = match.span()
     by = next(sign for sign in match.groups() if sign is not None)
     text = match.string
@@ -342,7 +342,7 @@ def _iban(match: Any) -> Span | None:
 
 
 def _named_iban(match: Any) -> Span | None:
-    """Judges a code whose check digits or length may be wrong. The word before it says what it is."""
+    """Reads a code whose check digits or length may be wrong. The word before it says what it is."""
     start, end = match.span()
     if not _IBAN_NAME.search(match.string[max(0, start - _IBAN_BEFORE) : start]):
         return None
@@ -379,7 +379,7 @@ _RECOGNIZERS: tuple[tuple[str, str, Callable[[Any], Span | None]], ...] = (
     ("BANK_ACCOUNT", accounts.CODE, accounts.code),
 )
 _BANKS = frozenset(("BANK_ACCOUNT", "US_BANK_NUMBER"))
-# The judge of `accounts.ACCOUNT` for the entities that are searched for. So a text is searched only once.
+# The reader of `accounts.ACCOUNT` for the entities that are searched for. So a text is searched only once.
 _ACCOUNTS = {
     frozenset(("BANK_ACCOUNT",)): accounts.account,
     frozenset(("US_BANK_NUMBER",)): accounts.us_account,

@@ -7,7 +7,7 @@ In: a match of a pattern, in its text. Out: a span of MEDICAL_RECORD or LICENSE_
 - LICENSE_PLATE: capital letters and digits in the form of a country (`FORMS`) after a word for a plate. Some words also
   mean something else (`registration number`, `placa`); after others any five to eight letters and digits are a plate.
 
-A pattern begins with its word, so a match has everything that the judgement needs.
+A pattern begins with its word, so a match has everything that is needed to read it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Recognizers whose matches begin with a word: `password`, `born`, `MRN`.
 
-In: for each recognizer a pattern for its word, a pattern for the text after it, and the judgement of a match of both. Out: a
-source for the engine.
+In: for each recognizer a pattern for its word, a pattern for the text after it, and a function that reads a match of both.
+Out: a source for the engine.
 
 There are many such recognizers, and their words are rare. So all share one search. The places where a match
 could still grow are searched only if a word is near the end of the text.
@@ -21,13 +21,14 @@ from guardproxy.concurrency import stop_point
 
 
 class Worded(NamedTuple):
-    """A recognizer. `word`, `rest`: patterns for the word and for the text after it. `judge`: returns the span of a match of
+    """A recognizer. `word`, `rest`: patterns for the word and for the text after it. `read_match`: returns the span of a
+    match of
     both, if it is one."""
 
     entity: str
     word: str
     rest: str
-    judge: Callable[[Any], Span | None]
+    read_match: Callable[[Any], Span | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class WordedSource:
             stop_point()
             at = hit.start()
             for recognizer, pattern in zip(self.recognizers, self.patterns, strict=True):
-                if (match := pattern.match(text, at)) and (span := recognizer.judge(match)):
+                if (match := pattern.match(text, at)) and (span := recognizer.read_match(match)):
                     found.append(span)
                     torn.append((at, span.end))
             at += 1

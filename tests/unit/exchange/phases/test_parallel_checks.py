@@ -1,4 +1,4 @@
-"""Judging a request that was sent: what waits for it, what a block does, and that nothing but the order changes."""
+"""Checks of a request that was sent: what waits for them, what a block does, and that nothing but the order changes."""
 
 from __future__ import annotations
 
@@ -71,9 +71,9 @@ def checks_of(command: RunScans) -> set[str]:
     return {job.check.name for job in command.jobs}
 
 
-def test_the_request_leaves_redacted_while_the_model_still_judges_it() -> None:
+def test_the_request_leaves_redacted_while_the_model_still_reads_it() -> None:
     play = begun(body("mail jo@ab.io"), BLOCK % PARALLEL)
-    assert state_of(play) is State.JUDGING
+    assert state_of(play) is State.CHECKING
     first, sent, beside = play.done
     assert isinstance(first, RunScans)
     assert isinstance(sent, SendUpstream)
@@ -109,17 +109,17 @@ def test_an_attack_cancels_the_upstream_and_nothing_of_an_answer_is_seen() -> No
 def test_an_answer_is_not_read_before_the_verdict() -> None:
     play = begun(body("hello"), BLOCK % PARALLEL)
     assert play.tell(ResponseStarted(200, "application/json")) == []
-    assert state_of(play) is State.JUDGING
+    assert state_of(play) is State.CHECKING
 
 
 @pytest.mark.parametrize(
     ("more", "word", "state"),
     [
-        ({}, "true", State.JUDGING),
-        ({"web_search_options": None, "tools": []}, "true", State.JUDGING),
+        ({}, "true", State.CHECKING),
+        ({"web_search_options": None, "tools": []}, "true", State.CHECKING),
         ({"web_search_options": {}}, "true", State.WAITING),
         ({"web_search_options": {"user_location": None}}, "true", State.WAITING),
-        ({"web_search_options": {"user_location": None}}, "always", State.JUDGING),
+        ({"web_search_options": {"user_location": None}}, "always", State.CHECKING),
         ({}, "false", State.WAITING),
     ],
 )
@@ -141,7 +141,7 @@ def test_a_check_whose_findings_the_record_masks_is_waited_for() -> None:
 def test_a_rule_may_need_a_finding_of_before_and_one_of_beside() -> None:
     both = "  - {id: both, on: user, when: attack and mail, action: block, parallel: true}\n"
     play = begun(body("attack jo@ab.io"), both)
-    assert state_of(play) is State.JUDGING
+    assert state_of(play) is State.CHECKING
     play.scan()
     assert play.finish.outcome == "blocked_request"
 

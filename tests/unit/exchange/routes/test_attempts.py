@@ -6,7 +6,7 @@ import pytest
 
 from guardproxy.decisions import Retry
 from guardproxy.exchange.gate.lanes import CHECK_ERROR, Lane
-from guardproxy.exchange.routes.attempts import NOT_REPEATED, errors_of, feedback, shown, tokens_of
+from guardproxy.exchange.routes.attempts import NOT_REPEATED, errors_of, retry_message, shown, tokens_of
 from guardproxy.findings import Channel, Detail, Finding
 from guardproxy.redaction.placeholders import Restoring
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT
@@ -44,9 +44,11 @@ def test_errors_in_words() -> None:
 
 def test_the_feedback_says_where_the_fault_is() -> None:
     found = Finding(0, 1, "c", "CREDIT_CARD", 1.0)
-    assert feedback(Retry("r", template="<{errors}>"), TEXT, found) == "<- it contains this: credit card>"
-    assert feedback(Retry("r", template="{errors}"), CALL, found).startswith("in the arguments of your tool call: \n- ")
-    assert "Give the whole answer again" in feedback(Retry("r"), TEXT, found)
+    assert retry_message(Retry("r", template="<{errors}>"), TEXT, found) == "<- it contains this: credit card>"
+    assert retry_message(Retry("r", template="{errors}"), CALL, found).startswith(
+        "in the arguments of your tool call: \n- "
+    )
+    assert "Give the whole answer again" in retry_message(Retry("r"), TEXT, found)
 
 
 def test_what_was_found_is_masked_up_to_the_end_that_is_shown() -> None:

@@ -336,7 +336,7 @@ rules:
 """
 
 
-@pytest.mark.parametrize("policy", [READ, PARALLEL], ids=["scanning", "judging"])
+@pytest.mark.parametrize("policy", [READ, PARALLEL], ids=["scanning", "checking"])
 def test_a_request_that_is_not_judged_yet_goes_nowhere_else(policy: str) -> None:
     parsed = (parse(policy + ROUTE, "p.yaml"),)
     checks = build_checks(parsed, Resources(scorer=lambda name: FakeScorer(lambda text, output: 1.0)))

@@ -264,7 +264,7 @@ def test_there_is_nothing_to_redact_in_a_shape(tmp_path: Path) -> None:
         "policy: p\nchecks: {shape: {use: json_schema, schema: from_request}, word: {use: pattern, words: [a]}}\n"
         "rules:\n  - {id: r, on: response, when: word or shape, action: redact}\n"
     )
-    with pytest.raises(PolicyErrors, match=r"p\.yaml:4:5: `shape` judges an answer as a whole"):
+    with pytest.raises(PolicyErrors, match=r"p\.yaml:4:5: `shape` reads an answer as a whole"):
         build_checks([parse(text, "p.yaml")], Resources())
 
 

@@ -12,15 +12,15 @@ from guardproxy.checks._pii.words import words
 from guardproxy.concurrency import stoppable
 
 
-def judge(match: Any) -> Span | None:
+def read_match(match: Any) -> Span | None:
     return None if match["value"] == "0" else Span(match.start("value"), match.end("value"), "NUMBER", 0.6, False)
 
 
 ENGINE = Engine(
     worded_sources(
         [
-            Worded("NUMBER", "number", r"[ :]{1,3}(?P<value>[0-9]{1,6})(?![0-9])", judge),
-            Worded("NUMBER", "#", "(?P<value>[0-9])", judge),
+            Worded("NUMBER", "number", r"[ :]{1,3}(?P<value>[0-9]{1,6})(?![0-9])", read_match),
+            Worded("NUMBER", "#", "(?P<value>[0-9])", read_match),
         ],
         words("en"),
         0.4,
