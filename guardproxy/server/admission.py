@@ -248,7 +248,7 @@ class Admission:
         self.settling = Settling()
 
     def refusal(self, path: str) -> bytes:
-        """The body of a refusal for want of capacity, in the format of a path. Nothing of the request is read."""
+        """The body of a refusal because of missing capacity, in the format of a path. Nothing of the request is read."""
         formats = self._formats()
         if formats is not self._refusals[0] or len(self._refusals[1]) >= LIMIT_PATHS:
             self._refusals = formats, {}

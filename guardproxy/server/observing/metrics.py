@@ -94,20 +94,18 @@ class Metrics:
     exchanges: Counter = metric("exchanges", "Exchanges by how they ended.", "route", "outcome")
     rules: Counter = metric("rule_hits", "Rules that held.", "policy", "rule", "action", "mode")
     spans: Counter = metric("redacted_spans", "Spans replaced by placeholders.", "direction")
-    attempts: Counter = metric(
-        "discarded_answers", "Answers that were not sent, by what followed.", "route", "decision"
-    )
+    attempts: Counter = metric("discarded_answers", "Discarded answers, by what followed.", "route", "decision")
     saved_tokens: Counter = metric("saved_tokens", "Tokens of answers ended early (estimate).")
     saved_seconds: Counter = metric("saved_seconds", "Time of answers ended early (estimate).")
     routes: Counter = metric("routes", "Requests by where policies routed them.", "policy", "upstream", "mode")
-    saved_money: Counter = metric("saved_money", "Money that simple requests saved (estimate).", "policy", "mode")
+    saved_money: Counter = metric(
+        "saved_money", "Money saved by cheaper models for simple requests (estimate).", "policy", "mode"
+    )
     limit_refusals: Counter = metric("limit_refusals", "Requests past a limit, also in shadow mode.", "limit", "mode")
     key_refusals: Counter = metric(
         "key_refusals", "Requests whose key is refused, also in shadow mode.", "code", "mode"
     )
-    cache_lookups: Counter = metric(
-        "cache_lookups", "Requests for which the cache was asked, by what it had.", "match", "mode", "result"
-    )
+    cache_lookups: Counter = metric("cache_lookups", "Lookups in the cache, by result.", "match", "mode", "result")
     cache_stored: Counter = metric("cache_stored", "Answers that were stored.")
     cache_answers: Gauge = metric("cache_answers", "Answers in memory.")
     cache_bytes: Gauge = metric("cache_bytes", "Memory that stored answers take.")
@@ -118,7 +116,7 @@ class Metrics:
     turn_bytes: Gauge = metric("turn_bytes", "Memory that values of stored turns take.")
     turns_evicted: Gauge = metric("turns_evicted", "Turns evicted because memory was full.")
     altered: Counter = metric(
-        "altered_placeholders", "Placeholders that a model changed, so that no value came back.", "label"
+        "altered_placeholders", "Placeholders that a model changed, so they were not restored.", "label"
     )
     judged: Counter = metric("judged_answers", "Answers that a judge was to score.", "policy", "result")
     scores: Counter = metric("judge_scores", "Scores of judges.", "policy", "score")
@@ -135,10 +133,10 @@ class Metrics:
     tokens: Counter = metric("tokens", "Tokens that upstreams counted.", "direction", "model", "tenant")
     cost: Counter = metric("cost", "The cost of exchanges whose model has a price.", "model", "tenant")
     decisions: Counter = metric("decisions", "Exchanges by the strongest decision about them.", "decision")
-    scan: Durations = metric("scan_seconds", "Time that one exchange waited for scans.")
-    scan_cache: Counter = metric("scan_cache", "Whole texts by whether their scan was remembered.", "result")
+    scan: Durations = metric("scan_seconds", "Time that an exchange waited for its scans.")
+    scan_cache: Counter = metric("scan_cache", "Scans of whole texts, by whether the result was cached.", "result")
     scan_refused: Counter = metric(
-        "scan_no_capacity", "Scans that gave no verdict for want of capacity, by the reason.", "reason"
+        "scan_no_capacity", "Scans without a verdict because of missing capacity, by reason.", "reason"
     )
     scans_waiting: Gauge = metric("scans_waiting", "Scans that wait for a thread or are under way.")
     commit: Durations = metric("audit_commit_seconds", "Time until a record was durable.")
@@ -148,22 +146,22 @@ class Metrics:
     audit_checkpoint: Gauge = metric(
         "audit_checkpoint_time", "The time of the newest checkpoint of the audit log, as Unix time; 0 without a key."
     )
-    audit_recoveries: Gauge = metric("audit_recoveries", "How often the audit log could be written again.")
+    audit_recoveries: Gauge = metric("audit_recoveries", "How often the audit log recovered.")
     observer_dropped: Counter = metric(
         "observer_dropped", "Records and lines dropped because an observer was slow.", "observer"
     )
-    observer_failed: Counter = metric("observer_failed", "What an observer got and failed on.", "observer")
+    observer_failed: Counter = metric("observer_failed", "Records and lines that an observer failed on.", "observer")
     alerts: Counter = metric("alerts", "Alerts by result: sent, failed, repeated, limited.", "result")
     open: Gauge = metric("open_exchanges", "Exchanges under way.")
     connections: Gauge = metric("open_connections", "Client connections.")
-    refused_connections: Gauge = metric("refused_connections", "Client connections that there was no room for.")
-    refused_requests: Gauge = metric("refused_requests", "Requests that were refused unread, as too much waited.")
+    refused_connections: Gauge = metric("refused_connections", "Client connections refused for lack of room.")
+    refused_requests: Gauge = metric("refused_requests", "Requests refused unread because of overload.")
     body_bytes: Gauge = metric("held_body_bytes", "Memory that request bodies take.")
     breakers: Gauge = metric(
         "upstream_breaker", "1 for the state of an upstream's circuit breaker.", "upstream", "state"
     )
     upstream_failures: Counter = metric(
-        "upstream_failures", "Failed requests to an upstream, by why.", "upstream", "cause"
+        "upstream_failures", "Failed requests to an upstream, by cause.", "upstream", "cause"
     )
     lag: Durations = metric("event_loop_lag_seconds", "How late the loop's clock ticks.")
     policies: Gauge = metric("policy_info", "The policies in force.", "digest")
