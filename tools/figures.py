@@ -66,7 +66,7 @@ class Module:
         return len({id(node) for node in every if isinstance(node, ast.Import | ast.ImportFrom)})
 
     def chains(self) -> int:
-        """How many accesses go through three attributes or more, such as `self.answer.side.gate`. A module is no object."""
+        """How many accesses go through three attributes or more, such as `self.answer.side.gate`. A module is not an object."""
         names = [
             alias.asname or alias.name for node in self.nodes if isinstance(node, ast.Import) for alias in node.names
         ]

@@ -52,7 +52,7 @@ _DETAIL = Detail("", "", "a statement that the documents support", "a sentence t
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
-    """Builds the check `name`. Raises `OptionError` for an unknown option, or a share that is no number from 0 to 1."""
+    """Builds the check `name`. Raises `OptionError` for an unknown option, or a share that is not a number from 0 to 1."""
     support = with_defaults(options, OPTIONS)["support"]
     traits = Traits(
         is_sensitive=False,

@@ -23,7 +23,7 @@ def load(
     """Reads the settings. A flag overrides the environment, the environment the file, the file the default. `flags`:
     values by name; `None` means that the flag is absent. Paths in the file count from its folder. `warn`: is called for what
     the user should know. Raises `ConfigError` with a line for each fault: the source of a wrong value and the allowed values,
-    or a name that is no setting."""
+    or a name that is not a setting."""
     faults, warnings = unknown_variables(environ, [setting.variable for setting in SETTINGS.values()])
     values: dict[str, Any] = {}
 

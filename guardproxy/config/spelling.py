@@ -40,7 +40,7 @@ def unknown_variables(environ: Mapping[str, str], known: Collection[str]) -> tup
         near = [(edits(word, variable.removeprefix(PREFIX)), variable) for variable in like]
         distance, variable = min(near, default=(NEAR_EDITS + 1, ""))
         if distance <= NEAR_EDITS:
-            errors.append(f"{name} is no setting; did you mean {variable}?")
+            errors.append(f"{name} is not a setting; did you mean {variable}?")
         else:
             others.append(name)
     if not others:
@@ -49,7 +49,7 @@ def unknown_variables(environ: Mapping[str, str], known: Collection[str]) -> tup
 
 
 def unknown_key(name: str, is_table: bool, known: Collection[str]) -> str:
-    """Returns what is wrong with a key of the file that is no setting. `is_table`: whether it is a section."""
+    """Returns what is wrong with a key of the file that is not a setting. `is_table`: whether it is a section."""
     if is_table:
         return f"there is no section `{name}`: settings stand at the top of the file, before every `[section]`"
     near = nearest(name.lower().replace("-", "_"), known)

@@ -100,7 +100,7 @@ def _reach(address: str) -> None:
     except (OSError, UnicodeError, OverflowError) as error:
         raise EngineError(f"{where}: {getattr(error, 'strerror', None) or error}") from None
     if answer[_TYPE : _TYPE + 1] != _SETTINGS:
-        raise EngineError(f"{where}: what answers there is no cluster")
+        raise EngineError(f"{where}: what answers there is not a cluster")
 
 
 def _sizes(workers: int, uses_models: bool, resources: dict[str, float]) -> tuple[int, float]:

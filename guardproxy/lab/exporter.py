@@ -54,7 +54,7 @@ def export(
         whole = Path(scratch) / "model.onnx"
         _write_graph(checkpoint, whole)
         found = {"fp32": _parity(checkpoint, whole, _together(checkpoint))}
-        if not found["fp32"].logit_most <= TOLERANCE:  # nor where it is no number
+        if not found["fp32"].logit_most <= TOLERANCE:  # nor where it is not a number
             raise ParityError(
                 f"the exported graph differs from torch by {found['fp32'].logit_most:.2g} in a logit; nothing was written"
             )

@@ -137,7 +137,7 @@ def _require_writable(path: Path) -> None:
     while not there.exists() and there != there.parent:
         there = there.parent
     if there != path.absolute() and not there.is_dir():
-        raise ConfigError(f"{path}: {there} is no folder")
+        raise ConfigError(f"{path}: {there} is not a folder")
     if not os.access(there, os.W_OK | (os.X_OK if there.is_dir() else 0)):
         raise ConfigError(f"{path}: cannot be written{'' if there == path.absolute() else f', as {there} cannot'}")
 

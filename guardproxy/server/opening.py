@@ -109,8 +109,8 @@ def _resolved(host: str, port: int, names: str) -> list[tuple[socket.AddressFami
     except (OSError, UnicodeError) as error:
         reason = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
         raise ConfigError(
-            f"{names}: `{host}` is no address, and no name that can be resolved{reason}: give an address of this machine, "
-            "like 127.0.0.1, or 0.0.0.0 for all"
+            f"{names}: `{host}` is neither an address nor a name that can be resolved{reason}: give an address of this "
+            "machine, like 127.0.0.1, or 0.0.0.0 for all"
         ) from None
     return [(family, tuple(place)) for family, _, _, _, place in dict.fromkeys(found)]
 
@@ -143,7 +143,9 @@ def _fault(error: OSError, address: ListenAddress) -> ConfigError:
         )
         return ConfigError(f"{message}, or choose another port")
     if error.errno in _ABSENT:
-        message = f"{address.host_names}: `{host}` is no address of this machine: give one that it has, like 127.0.0.1"
+        message = (
+            f"{address.host_names}: `{host}` is not an address of this machine: give one that it has, like 127.0.0.1"
+        )
         return ConfigError(f"{message}, or 0.0.0.0 for all")
     if error.errno in (errno.EACCES, errno.EPERM):
         return ConfigError(

@@ -29,7 +29,7 @@ def usable_policies(config: Config, models: Models, remotes: Remotes, clients: C
     tenant and no limit in a policy is refused. Raises `PolicyError` if they are wrong or need a setting that is missing, and
     `ConfigError` if the folder of models is missing: a shipped model would take the place of one that the operator means."""
     if config.models.folder and not config.models.folder.is_dir():
-        raise ConfigError(f"`models`: {config.models.folder} is no folder")
+        raise ConfigError(f"`models`: {config.models.folder} is not a folder")
     policies = load(config.policies.folder, config.models.folder, models, remotes, code=config.policies.allow_code)
     check_policies(policies, config)
     if clients is not None and not clients.limits.prices:

@@ -116,15 +116,15 @@ def _matched(table: Sequence[ServedRoute], route: str) -> ServedRoute | None:
 def _of_plugin(codec: Any, owner: str, table: list[ServedRoute]) -> list[ServedRoute]:
     """Returns the routes of a plug-in. Raises `PluginError`."""
     if missing := missing_members(codec):
-        raise PluginError(f"the plug-in {owner} is no wire format: it has no {', '.join(missing)}")
+        raise PluginError(f"the plug-in {owner} is not a wire format: it has no {', '.join(missing)}")
     if not isinstance(codec.contract, Contract):
-        raise PluginError(f"the plug-in {owner} is no wire format: its `contract` is not a guardproxy.wire.Contract")
+        raise PluginError(f"the plug-in {owner} is not a wire format: its `contract` is not a guardproxy.wire.Contract")
     own: list[ServedRoute] = []
     for text in codec.routes:
         try:
             served = ServedRoute(Route(text), cast(Codec, codec), owner)
         except ValueError as error:
-            raise PluginError(f"the plug-in {owner} is no wire format: {error}") from None
+            raise PluginError(f"the plug-in {owner} is not a wire format: {error}") from None
         for earlier in (*table, *own):
             if served.route.overlaps(earlier.route):
                 raise PluginError(
@@ -134,7 +134,7 @@ def _of_plugin(codec: Any, owner: str, table: list[ServedRoute]) -> list[ServedR
                 )
         own.append(served)
     if not own:
-        raise PluginError(f"the plug-in {owner} is no wire format: its `routes` is empty")
+        raise PluginError(f"the plug-in {owner} is not a wire format: its `routes` is empty")
     if unknown := sorted(codec.contract.unanswered.difference(codec.routes)):
         raise PluginError(f"the plug-in {owner}: `contract.unanswered` names an unknown route: {', '.join(unknown)}")
     return own

@@ -154,7 +154,7 @@ def test_an_address_does_not_reach_the_model_wherever_it_stands(
 
 
 def test_a_place_that_cannot_be_rewritten_is_refused(upstream: Upstream, guarding: Proxy, openai_at: OpenAIs) -> None:
-    """A model's name is no text: a placeholder in it would be another model."""
+    """A model's name is not text: a placeholder in it would be another model."""
     got = outcome(lambda: openai_at(guarding.url).chat.completions.create(**{**chat("hello"), "model": MAIL}))
     assert isinstance(got, Failed)
     assert MAIL not in seen_by_model(upstream)

@@ -289,7 +289,7 @@ DISORDERED = {
     "after the end": START + STOP + TEXT + STOP,
     "two ends": START + TEXT + STOP + STOP,
     "an end alone": STOP,
-    "an index that is no number": START + TEXT.replace('"index":0', '"index":"0"') + STOP,
+    "an index that is not a number": START + TEXT.replace('"index":0', '"index":"0"') + STOP,
     "a negative index": START + TEXT.replace('"index":0', '"index":-1') + STOP,
     "a huge index": START + TEXT.replace('"index":0', '"index":99999999999999999999') + STOP,
 }

@@ -19,7 +19,7 @@ Anthropics = Callable[[str], anthropic.Anthropic]
 
 
 def _address(text: str) -> str:
-    """Raises `ValueError` for what is no address, as validators of addresses do."""
+    """Raises `ValueError` for what is not an address, as validators of addresses do."""
     name, _, host = text.partition("@")
     if not name.isalnum() or host.count(".") != 1 or not host.replace(".", "").isalnum():
         raise ValueError("not an address")

@@ -157,6 +157,6 @@ def test_without_a_contract_nothing_starts(site: Path, tmp_path: Path) -> None:
     command = ["-m", "guardproxy", "serve", "--upstream", "http://127.0.0.1:9", "--audit", str(tmp_path / "audit")]
     ran = run(copy, *command, "--port", "0", "--admin-port", "0")
     assert ran.returncode == 2
-    said = "the plug-in `acme_talk` (guardproxy.wire) of acme-talk 1.0 is no wire format: it has no contract"
+    said = "the plug-in `acme_talk` (guardproxy.wire) of acme-talk 1.0 is not a wire format: it has no contract"
     assert said in ran.stderr
     assert "Traceback" not in ran.stderr

@@ -1,4 +1,5 @@
-"""A wire format whose requests are no JSON and whose path names the model: chat completions as a form, `chat=JSON` with percent
+"""A wire format whose requests are not JSON and whose path names the model: chat completions as a form, `chat=JSON` with
+percent
 signs, on `POST /models/{model}/chat`."""
 
 from __future__ import annotations

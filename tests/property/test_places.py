@@ -292,7 +292,7 @@ def test_every_place_of_a_stream(name: str) -> None:
     for route, at, build in some(event_cases(), name):
         try:
             tree = build(deepcopy(SHAPES[name]))
-        except TypeError:  # the whole frame is no object
+        except TypeError:  # the whole frame is not an object
             continue
         if route in LINES:
             data = ndjson.frame(json.dumps(tree).encode()) + ndjson.frame(b'{"done":true}')

@@ -50,7 +50,7 @@ def time_of(text: str) -> float:
 
 
 def clock(at: float) -> str:
-    """Returns a Unix time in UTC, for people; a number that is no time as it is."""
+    """Returns a Unix time in UTC, for people; a number that is not a time as it is."""
     try:
         return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     except (ValueError, OverflowError, OSError):

@@ -2,7 +2,7 @@
 
 In: what policies say (`user`, `tenant`, `conversation`, `header:NAME`), and the request. Out: the owner.
 
-A client names its user itself, so the owner is no proof of who wrote a text. An owner belongs to one tenant: a name that
+A client names its user itself, so the owner is not a proof of who wrote a text. An owner belongs to one tenant: a name that
 another tenant uses is another owner, with another key.
 """
 

@@ -86,7 +86,7 @@ class SealedIds(msgspec.Struct, frozen=True):
                 yield TreeLeaf(at, "", UNMAPPED), self.opened_id(node, field)
 
     def _opened_text(self, name: object, field: str) -> str:
-        """Returns the id that the upstream gave. Raises `DownstreamError`, also for what is no text, in which a lenient server
+        """Returns the id that the upstream gave. Raises `DownstreamError`, also for what is not text, in which a lenient server
         could read an id."""
         if not isinstance(name, str):
             raise DownstreamError(ErrorCode.INVALID_TYPE, f"`{field}` must be an id", field)

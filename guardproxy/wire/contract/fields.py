@@ -60,7 +60,7 @@ class FieldPath:
     def written(self, tree: Any, value: Any) -> Any:
         """Returns the tree with this value in the field, as this path spells it: in every item of a list, and in an object
         that is created if it is missing. Other spellings are removed, and so is the field in nested bodies. Raises
-        `DownstreamError` (400), which names the place, if a value on the way is no object."""
+        `DownstreamError` (400), which names the place, if a value on the way is not an object."""
         return _written(_with_bodies(tree, self.steps), self.steps, value, ())
 
     def is_part_of(self, other: FieldPath) -> bool:

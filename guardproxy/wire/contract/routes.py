@@ -32,7 +32,7 @@ class Route:
 
     def __post_init__(self) -> None:
         if not _PATTERN.fullmatch(self.text):
-            raise ValueError(f"`{self.text}` is no route: it must be a method and a path, like `POST /v1/messages`")
+            raise ValueError(f"`{self.text}` is not a route: it must be a method and a path, like `POST /v1/messages`")
         names = tuple(_PARAMETER.findall(self.text))
         if len(set(names)) < len(names):
             raise ValueError(f"the route `{self.text}` has two parameters of one name")

@@ -236,7 +236,7 @@ class JsonAuthor(ABC):
 
     @abstractmethod
     def items(self, prompt: Prompt, reply: Reply, ident: str, cut: CutText) -> Iterator[Any]:
-        """Yields the items of a stream: objects, and texts that are no JSON."""
+        """Yields the items of a stream: objects, and texts that are not JSON."""
 
     @abstractmethod
     def items_with(self, kind: Kind, pieces: Sequence[str]) -> Iterable[Any] | None:

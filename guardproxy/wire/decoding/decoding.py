@@ -80,7 +80,7 @@ def events_of(
 
 
 def _join(events: list[Event], parts: Iterable[tuple[int, TreeLeaf]]) -> None:
-    """Names the runs of parts in their events. Parts of JSON are no JSON: they are one channel, as in a stream."""
+    """Names the runs of parts in their events. Parts of JSON are not JSON: they are one channel, as in a stream."""
     runs: dict[str, list[int]] = {}
     for place, leaf in parts:
         runs.setdefault(_run_of(leaf), []).append(place)

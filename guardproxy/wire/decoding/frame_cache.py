@@ -8,7 +8,7 @@ A frame is remembered if it has one place of text, and if its bytes with other v
 other values differ from its own, so the changed bytes are the values at these places and nothing else. By the grammar of JSON
 the same holds for every value of the same form, also for a text with escapes. The other leaves stay as they are: the map of a
 format must choose by types and by words of the protocol, never by such a value (`StreamDecoder.remembers`), and a value that
-is no text is no leaf in any of its forms here (`Filler`). The cost is linear in a frame; long frames are not remembered.
+is not text is not a leaf in any of its forms here (`Filler`). The cost is linear in a frame; long frames are not remembered.
 """
 
 from __future__ import annotations
@@ -211,7 +211,8 @@ def _is_text(leaf: TreeLeaf) -> bool:
 
 
 def _is_special(value: str) -> bool:
-    """Whether the walk reads a text in a way of its own: an empty one is no leaf, digits may belong to a longer number, and a
+    """Whether the walk reads a text in a way of its own: an empty one is not a leaf, digits may belong to a longer number,
+    and a
     word may stand for tokens."""
     return not value or bool(part_of(value)) or value == NOT_KEPT
 

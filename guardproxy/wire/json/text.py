@@ -1,6 +1,6 @@
 """JSON that travels as text (tool-call arguments): text -> its strings and numbers, decoded, with their places.
 
-Works on any text, whole or cut off or broken: what stands between strings and is no list of scalars is a leaf in one
+Works on any text, whole or cut off or broken: what stands between strings and is not a list of scalars is a leaf in one
 piece, so nothing hides in a malformed part. `view` joins the leaves by line ends: that is what checks scan, so that
 `\\u0034` is a `4` and a key is context for its value. `rewrite` puts edits of the view back, escaped, and touches
 nothing else.

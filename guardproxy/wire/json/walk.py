@@ -385,7 +385,7 @@ def _holds_tokens(value: Any) -> bool:
 
 
 def _ids_at(value: Any, leaf: MapLeaf) -> MapLeaf:
-    """Returns how to list a place for token ids. What is no token id, such as a text between them, has a kind of its own."""
+    """Returns how to list a place for token ids. What is not a token id, such as a text between them, has a kind of its own."""
     return leaf if _are_ids(value) else NOT_TOKEN_IDS
 
 

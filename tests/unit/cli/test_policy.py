@@ -184,7 +184,7 @@ def test_what_cannot_be_copied(tmp_path: Path) -> None:
 
 @pytest.fixture
 def log(folder: Path) -> Path:
-    """A log of three exchanges, one of which is no record."""
+    """A log of three exchanges, one of which is not a record."""
     lines = []
     policies = load(folder)
     for text in ("a plain \u202eword", "nothing"):

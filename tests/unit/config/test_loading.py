@@ -119,7 +119,7 @@ def test_every_fault_is_found_at_once_with_the_nearest_name(tmp_path: Path) -> N
     with pytest.raises(ConfigError) as refused:
         load({"port": "x"}, {f"{port}T": "1", "GUARDPROXY_LIMIT_TEXTS": "0"}, file)
     assert str(refused.value).splitlines() == [
-        f"{port}T is no setting; did you mean {port}?",
+        f"{port}T is not a setting; did you mean {port}?",
         f"{file}: unknown setting `upstraem`; did you mean `upstream`?",
         f"{file}: unknown setting `limit-texts`; did you mean `limit_texts`?",
         f"{file}: `limit_depth` must be at least 1 and at most 100",

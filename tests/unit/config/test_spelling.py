@@ -92,7 +92,7 @@ def test_a_name_is_compared_only_with_settings_of_its_length(monkeypatch: pytest
 @pytest.mark.parametrize("name", ["guardproxy_unknown_tenant", "GuardProxy_Port", "GUARDPROXY_UNKNOWN_TENNANT"])
 def test_letters_of_the_other_case_are_a_misspelling_too(name: str) -> None:
     (error,), _ = unknown_variables({name: "refuse"}, VARIABLES)
-    assert error.startswith(f"{name} is no setting; did you mean GUARDPROXY_")
+    assert error.startswith(f"{name} is not a setting; did you mean GUARDPROXY_")
 
 
 def test_variables_that_the_repository_reads_are_known() -> None:

@@ -184,7 +184,7 @@ def answering(data: bytes | None) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "what answers there is no cluster"), (None, "no answer in 0.2 s")],
+    [(b"HTTP/1.1 400 Bad Request\r\n\r\n", "what answers there is not a cluster"), (None, "no answer in 0.2 s")],
 )
 def test_what_is_no_cluster_is_said_at_once(data: bytes | None, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(of_ray, "REACH_S", 0.2)

@@ -54,19 +54,19 @@ WRONG: dict[str, tuple[str, Callable[[Path], dict[str, Any]], str]] = {
     "limits": ("clients", lambda folder: {"limits": folder / "p" / "p.yaml"}, "p.yaml"),
     "state": ("clients", lambda _: {"state": "unix://a:b@/x?db=y"}, "`state`: "),
     "no policies": ("policies", lambda _: {"policies": Path("strct")}, "did you mean `strict`?"),
-    "models": ("policies", lambda folder: {"models": folder / "gone"}, "gone is no folder"),
+    "models": ("policies", lambda folder: {"models": folder / "gone"}, "gone is not a folder"),
     "seal key": ("policies", lambda folder: {"policies": sealed(folder)}, "needs the operator's key"),
     "duty": ("plug-ins", lambda _: {"duty": ("none",)}, "no installed package provides this duty"),
     "sink": ("plug-ins", lambda _: {"audit_sink": ("none",)}, "there is no audit sink `none`"),
-    "audit": ("audit log", lambda folder: {"audit": blocked(folder)}, "file is no folder"),
-    "copy": ("audit log", lambda folder: {"audit_copy": (str(blocked(folder)),)}, "file is no folder"),
+    "audit": ("audit log", lambda folder: {"audit": blocked(folder)}, "file is not a folder"),
+    "copy": ("audit log", lambda folder: {"audit_copy": (str(blocked(folder)),)}, "file is not a folder"),
     "copy address": ("audit log", lambda _: {"audit_copy": ("https://a:b@c.example",)}, "credentials do not belong"),
     "sign": ("audit log", lambda folder: {"audit_key": str(folder / "gone")}, "gone: "),
     "seal": ("audit log", lambda _: {"seal_key": ("env:NO_SUCH",)}, "the variable `NO_SUCH` with the key is not set"),
     "store": (
         "audit log",
         lambda folder: {"seal_key": ("command:false",), "seal_store": blocked(folder)},
-        "file is no folder",
+        "file is not a folder",
     ),
 }
 

@@ -77,15 +77,15 @@ def without_contract() -> Any:
 @pytest.mark.parametrize(
     ("codec", "said"),
     [
-        (incomplete(), "of acme 1.0 is no wire format: it has no provider, cut"),
-        (without_contract(), "of acme 1.0 is no wire format: it has no contract"),
+        (incomplete(), "of acme 1.0 is not a wire format: it has no provider, cut"),
+        (without_contract(), "of acme 1.0 is not a wire format: it has no contract"),
         (foreign(contract={"carries": {}}), "its `contract` is not a guardproxy.wire.Contract"),
         (
             foreign(turns=SimpleNamespace(further=1)),
             "it has no turns.first_words, turns.with_model, turns.system_of, turns.with_system",
         ),
         (foreign(routes=()), "its `routes` is empty"),
-        (foreign(routes=("POST acme",)), "of acme 1.0 is no wire format: `POST acme` is no route"),
+        (foreign(routes=("POST acme",)), "of acme 1.0 is not a wire format: `POST acme` is not a route"),
         (foreign(routes=("POST /a/{x}", "POST /a/b")), "reads the route `POST /a/b`, which .* reads as `POST /a/{x}`"),
         (
             foreign(routes=("POST /v1/{x}",)),
@@ -116,7 +116,7 @@ def test_two_formats_for_one_route_are_refused(install: Install) -> None:
 
 def test_a_start_and_a_reload_find_what_is_broken(install: Install) -> None:
     install("guardproxy.wire", "foreign", incomplete())
-    with pytest.raises(PolicyError, match="is no wire format"):
+    with pytest.raises(PolicyError, match="is not a wire format"):
         load(None)
 
 

@@ -403,7 +403,7 @@ def test_a_log_that_is_taken_away_is_noticed_and_named(tmp_path: Path, how: str,
     assert said.get(how, "not here") in found
     assert bool(found) is (
         how not in ("replaced", "added to")
-    )  # an equal copy is the same log; what was added is no record
+    )  # an equal copy is the same log; what was added is not a record
     if how in ("replaced", "added to"):
         opened(folder).close()
 

@@ -52,7 +52,7 @@ def test_a_date_at_the_end_of_a_model_is_no_number() -> None:
     "text", ["/v1/messages", "POST v1", "post /v1", "POST /a b", "POST /{A}", "POST /{a", "POST /{}", "POST /a?b", ""]
 )
 def test_what_is_no_pattern(text: str) -> None:
-    with pytest.raises(ValueError, match="is no route"):
+    with pytest.raises(ValueError, match="is not a route"):
         Route(text)
 
 

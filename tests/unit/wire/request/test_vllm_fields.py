@@ -61,7 +61,7 @@ def test_numbers_in_place_of_a_text_are_refused_in_any_form(name: str, value: An
     allowed = ask(CHAT, "token_ids: pass", **{name: value})
     if value == [1, 2]:
         assert allowed.upstream[name] == value
-    else:  # tensors are no token ids
+    else:  # tensors are not token ids
         assert allowed.record["error"]["code"] == "token_ids"
 
 

@@ -230,5 +230,5 @@ def test_what_stands_for_an_address_is_none() -> None:
 
 @pytest.mark.parametrize("text", ["bb@b@bob", "b@1@bob.example", "-@1''@bob", "_@bob'@bob1", "'@bob@b@bob-.@bob "])
 def test_a_row_of_addresses_is_cut_nowhere(text: str) -> None:
-    """A part that is no address takes its characters as well."""
+    """A part that is not an address takes its characters as well."""
     assert_every_split(_check("extended"), text)
