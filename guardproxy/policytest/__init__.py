@@ -5,8 +5,8 @@ from __future__ import annotations
 from guardproxy.policytest.agreement import Agreement, LabelledCase, Rate, agreement_of, read_cases
 from guardproxy.policytest.contrasts import Fragment, contrast
 from guardproxy.policytest.explaining import Explanation, RuleOutcome, explain, kinds_of, scene_of
-from guardproxy.policytest.judging import Mismatch
 from guardproxy.policytest.junit_xml import junit
+from guardproxy.policytest.mismatches import Mismatch
 from guardproxy.policytest.playing import Delivery, TextFinding
 from guardproxy.policytest.running import CaseResult, run_tests, untested
 from guardproxy.policytest.scan import scan_text

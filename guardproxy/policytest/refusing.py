@@ -15,7 +15,7 @@ from msgspec import structs
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway import Answer, Call, Head, LimitSet, MemoryStore, Steps, Take, UsageLimits
 from guardproxy.policy import ANY_LIMIT, NO_LIMIT, LimitRule, PolicySet, RawExchange, RequestFacts, Texts, limit_words
-from guardproxy.policytest.judging import Mismatch
+from guardproxy.policytest.mismatches import Mismatch
 from guardproxy.policytest.scenes import codec_of, request_of
 from guardproxy.wire import Request
 

@@ -13,7 +13,7 @@ from guardproxy.audit import Record, read_record
 from guardproxy.errors import RecordError
 from guardproxy.library import using
 from guardproxy.policy import LogLine, Match, Policy, PolicySet, PolicyTest
-from guardproxy.policytest.judging import Mismatch, disagreement, mismatches, no_match_message
+from guardproxy.policytest.mismatches import Mismatch, disagreement, mismatches, no_match_message
 from guardproxy.policytest.playing import SceneResult, play_scene, replay_result
 from guardproxy.policytest.refusing import limit_verdict, refusal_mismatches
 from guardproxy.policytest.scenes import plays

@@ -19,7 +19,7 @@ from guardproxy.redaction.operators import (
 from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE, WITHHELD, Restoring, keyed_hash, mint
 from guardproxy.redaction.restoration import EVERYWHERE, Restoration
 from guardproxy.redaction.shapes import NAME, NO_SHAPES, Shape, Shapes
-from guardproxy.redaction.stand_ins import stand_in
+from guardproxy.redaction.surrogates import stand_in
 
 __all__ = [
     "DEFAULT",

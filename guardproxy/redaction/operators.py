@@ -2,7 +2,7 @@
 
 Names, parameters and meaning are Presidio's, with three exceptions. `placeholder` is the default and the only operator
 whose value can be restored. `hash` is keyed, because a plain hash of a phone or card number can be reversed by trying
-all numbers. `neutralise` keeps a text that acts on its reader readable, and takes its effect away (`neutral.py`).
+all numbers. `neutralise` keeps a text that acts on its reader readable, and takes its effect away (`escaping.py`).
 
 Decision: docs/decisions/0037-a-neutral-text-is-an-operator.md
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from guardproxy.redaction.neutral import neutral
+from guardproxy.redaction.escaping import neutral
 
 Kind = Literal["redact", "replace", "hash", "placeholder", "mask", "neutralise"]
 HashType = Literal["sha256", "sha512"]

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from markdown_it import MarkdownIt
 
 from guardproxy.checks import Check
-from guardproxy.redaction.neutral import neutral
+from guardproxy.redaction.escaping import neutral
 from guardproxy.testing import scan_in_chunks, whole
 
 RENDERERS = (

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.policy.values.cases import RequestFacts, Texts
-from guardproxy.policytest.judging import disagreement
+from guardproxy.policytest.mismatches import disagreement
 from guardproxy.policytest.playing import play_scene
 from guardproxy.policytest.scenes import Cuts
 from tests.kit.play import CHAT, MESSAGES, policy_set

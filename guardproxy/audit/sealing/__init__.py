@@ -9,21 +9,21 @@
 | `operator_key` | where the operator's key comes from, and how it wraps the ring key |
 | `store` | the key store: one file of wrapped data keys, of which erasing removes some |
 | `sealer` | seals records before they are written, and opens them |
-| `custody` | commands of the operator: erase, rotate, unseal; each leaves an entry in the log |
+| `key_access` | commands of the operator: erase, rotate, unseal; each leaves an entry in the log |
 
 Data keys are not in the log, because a log only grows, and erasing must make its texts unreadable.
 """
 
 from __future__ import annotations
 
-from guardproxy.audit.sealing.custody import Custody
+from guardproxy.audit.sealing.key_access import KeyAccess
 from guardproxy.audit.sealing.operator_key import FORMS, OperatorKey, new_key, read_key
 from guardproxy.audit.sealing.sealer import OpenedRecord, Sealer
 from guardproxy.audit.sealing.store import KeyStore, open_store
 
 __all__ = [
     "FORMS",
-    "Custody",
+    "KeyAccess",
     "KeyStore",
     "OpenedRecord",
     "OperatorKey",

@@ -22,7 +22,7 @@ from guardproxy.errors import GuardproxyError
 
 if TYPE_CHECKING:
     from guardproxy.audit import Record
-    from guardproxy.audit.sealing import Custody
+    from guardproxy.audit.sealing import KeyAccess
 
 Key = Annotated[
     list[str], typer.Option("--key", help="The operator's key: `file:PATH`, `env:NAME` or `command:COMMAND`.")
@@ -62,8 +62,8 @@ def unseal(
 ) -> None:
     """Print an exchange with its sealed texts and the values that placeholders replace. The log records it first."""
     record = _record(folder, exchange_id)
-    with _custody(folder, store, key, reason, by) as custody:
-        opened = custody.unseal(record)
+    with _key_access(folder, store, key, reason, by) as access:
+        opened = access.unseal(record)
     if as_json:
         say_json({"record": opened.record.document(), "values": opened.values})
         return
@@ -104,8 +104,8 @@ def erase(
         fail("give --subject or --conversation, not both")
     if subject is None and conversation is None and tenant is None:
         fail("give --subject, --conversation or --tenant")
-    with _custody(folder, store, (), reason, by) as custody:
-        count = custody.erase(subject=subject, conversation=conversation, tenant=tenant)
+    with _key_access(folder, store, (), reason, by) as access:
+        count = access.erase(subject=subject, conversation=conversation, tenant=tenant)
     _say_count(count, "destroyed", as_json)
     raise typer.Exit(0 if count else 1)
 
@@ -125,8 +125,8 @@ def rotate(
     """
     from guardproxy.audit.sealing import read_key  # noqa: PLC0415
 
-    with _custody(folder, store, key, reason, by) as custody:
-        count = custody.rotate(read_key(new_key, folder))
+    with _key_access(folder, store, key, reason, by) as access:
+        count = access.rotate(read_key(new_key, folder))
     _say_count(count, "wrapped under the new key", as_json)
 
 
@@ -138,11 +138,13 @@ def _say_count(count: int, what: str, as_json: bool) -> None:
 
 
 @contextmanager
-def _custody(folder: Path, store: Path | None, key: Sequence[str], reason: str, by: str | None) -> Iterator[Custody]:
+def _key_access(
+    folder: Path, store: Path | None, key: Sequence[str], reason: str, by: str | None
+) -> Iterator[KeyAccess]:
     """Opens the key store, and completes what an earlier command did not complete. Ends the command at an error."""
     from importlib.metadata import version  # noqa: PLC0415
 
-    from guardproxy.audit.sealing import Custody, open_store  # noqa: PLC0415
+    from guardproxy.audit.sealing import KeyAccess, open_store  # noqa: PLC0415
 
     if not folder.is_dir():
         fail(f"{folder}: no such folder")
@@ -151,9 +153,9 @@ def _custody(folder: Path, store: Path | None, key: Sequence[str], reason: str, 
     try:
         keys = open_store(folder, store, key)
         try:
-            custody = Custody(folder, keys, f"guardproxy {version('guardproxy')}", by or _user(), reason)
-            custody.settle()
-            yield custody
+            access = KeyAccess(folder, keys, f"guardproxy {version('guardproxy')}", by or _user(), reason)
+            access.settle()
+            yield access
         finally:
             keys.close()
     except GuardproxyError as error:

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 from junitparser import Failure, JUnitXml, Skipped
 
 from guardproxy.policy.file.load import parse_all
-from guardproxy.policytest.judging import Mismatch
 from guardproxy.policytest.junit_xml import junit
+from guardproxy.policytest.mismatches import Mismatch
 from guardproxy.policytest.running import CaseResult
 
 POLICY = """

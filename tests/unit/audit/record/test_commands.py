@@ -20,7 +20,7 @@ from guardproxy.audit.proof.verification import verify_checkpoints
 from guardproxy.audit.record.chain import begin, open_line, seal
 from guardproxy.audit.record.document import Record
 from guardproxy.audit.record.versions import entries_of
-from guardproxy.audit.sealing.custody import Custody
+from guardproxy.audit.sealing.key_access import KeyAccess
 from guardproxy.audit.sealing.sealer import Sealer
 from guardproxy.audit.writing.log_file import FileSink, Rotation
 from tests.kit.logs import write_log
@@ -61,15 +61,15 @@ def proxy(tmp_path: Path) -> Iterator[Proxy]:
 def command(folder: Path, name: str) -> None:
     """Runs a command as another process does."""
     store = store_at(folder, (OPERATOR, OTHER))
-    custody = Custody(folder, store, "test", "eve", "ticket 7", lambda: 5.0)
+    access = KeyAccess(folder, store, "test", "eve", "ticket 7", lambda: 5.0)
     match name:
         case "erase":
-            assert custody.erase(subject="ann") == 1
+            assert access.erase(subject="ann") == 1
         case "rotate":
-            assert custody.rotate(OTHER) >= 1
+            assert access.rotate(OTHER) >= 1
         case "unseal":
             *_, record = (entry for entry in entries_of(folder / "audit-0.jsonl") if isinstance(entry, Record))
-            custody.unseal(record)
+            access.unseal(record)
     store.close()
 
 

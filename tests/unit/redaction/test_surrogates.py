@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from guardproxy.redaction.placeholders import PLACEHOLDER
 from guardproxy.redaction.shapes import FORMATS, Constraint, Shape
-from guardproxy.redaction.stand_ins import StandIn, sample, stand_in
+from guardproxy.redaction.surrogates import StandIn, sample, stand_in
 from tests.kit.play import mint
 
 TOKEN = mint("MAIL", "jo@ab.io")

@@ -9,7 +9,7 @@ import pytest
 
 from guardproxy.audit.record.tasks import RecordedRoute
 from guardproxy.policy.values.cases import Expectation, ExpectedFinding, RequestFacts
-from guardproxy.policytest.judging import Mismatch, disagreement, mismatches, no_match_message
+from guardproxy.policytest.mismatches import Mismatch, disagreement, mismatches, no_match_message
 from guardproxy.policytest.playing import Delivery, RuleHit, SceneResult, TextFinding
 
 HELD = RuleHit("p", "mail", "redact", True, "request", "m[0]", "mail", "MAIL", 3, 9, 0, "redact")

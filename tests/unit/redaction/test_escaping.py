@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.checks import Resources, build
-from guardproxy.redaction.neutral import neutral
+from guardproxy.redaction.escaping import neutral
 from tests.kit.checks import whole
 
 CHECKS = [build(use, use, {}, Resources()) for use in ("links", "control_chars", "special_tokens")]

@@ -11,7 +11,7 @@ from guardproxy.audit.proof.folder import verify_folder
 from guardproxy.audit.record.document import Record
 from guardproxy.audit.record.entries import AnyEntry, Erased, Rotated, Unsealed
 from guardproxy.audit.record.versions import entries_of
-from guardproxy.audit.sealing.custody import Custody
+from guardproxy.audit.sealing.key_access import KeyAccess
 from guardproxy.audit.sealing.sealer import Sealer
 from guardproxy.audit.sealing.store import KeyStore
 from guardproxy.audit.writing.log_file import FileSink
@@ -36,8 +36,8 @@ def log(tmp_path: Path, store: KeyStore) -> Path:
     return tmp_path
 
 
-def custody(log: Path, store: KeyStore, why: str = "ticket 7") -> Custody:
-    return Custody(log, store, "test", "eve", why, lambda: 5.0)
+def access(log: Path, store: KeyStore, why: str = "ticket 7") -> KeyAccess:
+    return KeyAccess(log, store, "test", "eve", why, lambda: 5.0)
 
 
 def records(log: Path) -> list[Record]:
@@ -52,7 +52,7 @@ def entries(log: Path) -> list[AnyEntry]:
 def test_an_erased_subject_cannot_be_read_and_the_log_verifies(log: Path, store: KeyStore) -> None:
     before = (log / "audit-0.jsonl").read_bytes()
     first, second, third = records(log)
-    assert custody(log, store).erase(subject="ann") == 1
+    assert access(log, store).erase(subject="ann") == 1
     (entry,) = entries(log)
     assert first.sealed is not None
     assert entry == Erased(v=3, at=5.0, engine="test", keys=(first.sealed.key,), by="eve", why="ticket 7")
@@ -62,13 +62,13 @@ def test_an_erased_subject_cannot_be_read_and_the_log_verifies(log: Path, store:
         with pytest.raises(SealError, match="the texts were erased"):
             sealer.open(record)
     assert MAIL in sealer.open(second).values.values()
-    assert custody(log, store).erase(subject="ann") == 0
+    assert access(log, store).erase(subject="ann") == 0
     assert len(entries(log)) == 1
 
 
 def test_rotation_changes_no_record(log: Path, store: KeyStore) -> None:
     before = (log / "audit-0.jsonl").read_bytes()
-    assert custody(log, store).rotate(OTHER) == 2
+    assert access(log, store).rotate(OTHER) == 2
     assert entries(log) == [Rotated(v=3, at=5.0, engine="test", count=2, by="eve", why="ticket 7")]
     assert (log / "audit-0.jsonl").read_bytes() == before
     again = store_at(log, (OTHER,), create=False)
@@ -78,25 +78,25 @@ def test_rotation_changes_no_record(log: Path, store: KeyStore) -> None:
 
 def test_unsealing_is_recorded_before_the_texts_are_shown(log: Path, store: KeyStore) -> None:
     record, *_ = records(log)
-    opened = custody(log, store).unseal(record)
+    opened = access(log, store).unseal(record)
     assert MAIL in opened.values.values()
     assert record.sealed is not None
     key = record.sealed.key
     assert entries(log) == [Unsealed(v=3, at=5.0, id=record.id, engine="test", key=key, by="eve", why="ticket 7")]
     held = FileSink(log, "operator", {"log": "other"})
     with pytest.raises(AuditError, match="another process"):
-        custody(log, store).unseal(record)
+        access(log, store).unseal(record)
     held.close()
 
 
 def test_a_command_that_could_not_write_its_entry_is_completed_by_the_next(log: Path, store: KeyStore) -> None:
     held = FileSink(log, "operator", {"log": "other"})
     with pytest.raises(AuditError, match="another process"):
-        custody(log, store, "ticket 8").erase(subject="ann")
+        access(log, store, "ticket 8").erase(subject="ann")
     held.close()
     assert store.is_unsettled
-    custody(log, store, "ticket 9").settle()
-    custody(log, store, "ticket 9").settle()
+    access(log, store, "ticket 9").settle()
+    access(log, store, "ticket 9").settle()
     (entry,) = entries(log)
     assert isinstance(entry, Erased)
     assert entry.why == "ticket 8"
@@ -105,7 +105,7 @@ def test_a_command_that_could_not_write_its_entry_is_completed_by_the_next(log: 
 def test_a_rotation_with_the_wrong_key_changes_nothing(log: Path, store: KeyStore) -> None:
     wrong = store_at(log, (), create=False)
     with pytest.raises(SealError, match="the operator's key is needed"):
-        custody(log, wrong).rotate(OTHER)
+        access(log, wrong).rotate(OTHER)
     wrong.close()
     assert not store.is_unsettled
     again = store_at(log, (OPERATOR,), create=False)

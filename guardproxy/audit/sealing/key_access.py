@@ -30,7 +30,7 @@ TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Custody:
+class KeyAccess:
     """The sealed texts of the logs in `folder`. `engine`: the version that entries name; `by`: who gives the command; `why`:
     the reason; `clock`: returns Unix time in seconds. Methods raise `AuditError`."""
 
