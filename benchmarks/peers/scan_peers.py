@@ -31,7 +31,7 @@ PIPELINES = ("en_core_web_sm", "en_core_web_lg", "zh_core_web_sm")
 
 
 def stand_ins(folder: Path) -> None:
-    """Makes packages in place of spaCy's pipelines: blank ones of the same language."""
+    """Makes packages instead of spaCy's pipelines: blank ones of the same language."""
     for name in PIPELINES:
         (folder / name).mkdir()
         source = f"import spacy\n\n\ndef load(**options):\n    return spacy.blank({name[:2]!r})\n"
@@ -58,7 +58,7 @@ def llm_guard(words: list[str]) -> tuple[Scans, list[str]]:
     from llm_guard.vault import Vault
     from presidio_analyzer import EntityRecognizer
 
-    class Nothing(EntityRecognizer):  # in place of a model of 0.7 GB
+    class Nothing(EntityRecognizer):  # instead of a model of 0.7 GB
         def load(self) -> None:
             pass
 

@@ -63,7 +63,7 @@ def read_cases(lines: Iterable[str], source: str) -> Iterator[LabelledCase]:
         except (ValueError, TypeError, KeyError, RecursionError):
             message = (
                 'expected {"answer": text, "good": true or false, "request": text}, or `messages` with `role` and '
-                "`content` in place of `request`"
+                "`content` instead of `request`"
             )
             raise PolicyError(message, source, number, 1) from None
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from guardproxy.audit import Record
-from guardproxy.shapes import is_harmless
+from guardproxy.harmless import is_harmless
 from guardproxy.wire import codec_for, codec_named
 
 Attribute = str | int | float | bool | Sequence[str]

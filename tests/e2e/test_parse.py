@@ -130,7 +130,7 @@ def test_where_nothing_can_stand_the_answer_is_a_refusal(
 def test_what_a_past_call_held_is_called_with_again(
     upstream: Upstream, guarding: Proxy, anthropic_at: Anthropics
 ) -> None:
-    """The model sees an address of the right form in place of the one that the client's tool was called with."""
+    """The model sees an address of the right form instead of the one that the client's tool was called with."""
     client = anthropic_at(guarding.url).messages
     tools: list[Any] = [{"name": "send", "input_schema": {"type": "object", "properties": {"to": {"format": "email"}}}}]
     history: list[Any] = [

@@ -114,7 +114,7 @@ def laid_out(frame: bytes, spaces: bytes) -> bytes:
 
 
 def counted(frame: bytes, number: int, digits: bytes) -> bytes:
-    """A frame with another number in place of one of its numbers."""
+    """A frame with another number instead of one of its numbers."""
     places = list(_COUNT.finditer(frame))
     if not places:
         return frame
@@ -123,7 +123,7 @@ def counted(frame: bytes, number: int, digits: bytes) -> bytes:
 
 
 def put(frame: bytes, number: int, word: str, *, escaped: bool) -> bytes:
-    """A frame with another string in place of one of its strings."""
+    """A frame with another string instead of one of its strings."""
     places = list(_STRING.finditer(frame))
     if not places:
         return frame

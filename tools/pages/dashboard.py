@@ -131,7 +131,7 @@ def dashboard() -> dict[str, Any]:
 
 
 def queries() -> dict[str, str]:
-    """The PromQL of every panel, by title and legend, with values in place of Grafana's variables."""
+    """The PromQL of every panel, by title and legend, with values instead of Grafana's variables."""
     return {
         f"{panel.title}: {legend}": query.replace("$__rate_interval", "1m").replace("$model", ".*")
         for panels in ROWS.values()

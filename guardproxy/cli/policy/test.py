@@ -32,9 +32,7 @@ def run(
     junit: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the results as JUnit XML.")] = None,
     judge: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="Ask the judges of the policies about labelled cases, in place of the tests."
-        ),
+        typer.Option(metavar="FILE", help="Ask the judges of the policies about labelled cases, instead of the tests."),
     ] = None,
     upstream: Annotated[
         list[str], typer.Option(metavar="NAME=URL", help="With --judge: the upstream of a judge.")

@@ -75,7 +75,7 @@ class QueuedFrame(msgspec.Struct, eq=False):
         return True
 
     def texts(self, until: tuple[Piece, int] | None = None) -> tuple[list[tuple[Text, str]], bool]:
-        """The texts to send in place of the frame's own, and whether a text differs. `until`: the offset of a piece at which
+        """The texts to send instead of the frame's own, and whether a text differs. `until`: the offset of a piece at which
         the text ends."""
         out: list[tuple[Text, str]] = []
         changed = stopped = False

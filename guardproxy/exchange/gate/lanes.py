@@ -338,7 +338,7 @@ class Rewrite(Struct, eq=False):
         return stand_in(end - start) if leaf and leaf.number else ""
 
     def edit(self, start: int, end: int, replacement: str) -> None:
-        """Puts `replacement` in place of a settled span; edits must come in order."""
+        """Puts `replacement` instead of a settled span; edits must come in order."""
         self.edits.append((start, end, self.replacement_for(start, end) or replacement))
 
     def render(self, start: int, end: int) -> str:

@@ -375,7 +375,7 @@ def extent(bound: BoundRules, forms: Forms, *, streamed: bool, early: bool = Fal
 
 
 def with_repair(events: Iterable[Event], lane: Lane, repair: str) -> list[Event]:
-    """The events of an answer, with `repair` in place of the text of `lane`."""
+    """The events of an answer, with `repair` instead of the text of `lane`."""
     out: list[Event] = []
     for event in events:
         if isinstance(event, Text) and event.channel == lane.channel and not event.judged:

@@ -49,7 +49,7 @@ def _names_a_call(text: Text) -> bool:
 
 
 def _cut(piece: Piece, note: str) -> None:
-    """Puts a note in place of a whole text. A key stays a key, and a number becomes a number."""
+    """Puts a note instead of a whole text. A key stays a key, and a number becomes a number."""
     lane = piece.lane
     end = len(lane.text.view.text) if lane.text.view else lane.text.total
     lane.rewrite.edits[:] = []

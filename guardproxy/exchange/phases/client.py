@@ -192,7 +192,7 @@ class Client(msgspec.Struct):
         return Finish(outcome, data, partial(self.ledger.record, outcome), self._unrecorded)
 
     def _unrecorded(self) -> bytes:
-        """The data to send in place of an ending whose record cannot be kept."""
+        """The data to send instead of an ending whose record cannot be kept."""
         code, message = ErrorCode.AUDIT_UNAVAILABLE, "the record of this exchange could not be kept"
         codec = self.setting.codec
         if self.has_head and self.ledger.notes.streamed:

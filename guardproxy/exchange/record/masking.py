@@ -99,7 +99,7 @@ class Masks(msgspec.Struct):
     hidden: dict[str, str] | None = None
     """Paths of the record that show a key which is text -> the same paths without it. `None`: not needed."""
     _keys: KeyPaths = msgspec.field(default_factory=KeyPaths)
-    _hidden_keys: KeyPaths | None = None  # with `*` in place of every key that is text; made when there is one
+    _hidden_keys: KeyPaths | None = None  # with `*` instead of every key that is text; made when there is one
     _scanned: dict[int, frozenset[str]] = msgspec.field(default_factory=dict)  # by side: scanned texts in one piece
     _blind: bool = False  # whether everything that may hold a value is masked
 

@@ -50,8 +50,8 @@ from guardproxy.exchange.record.masking import Masks
 from guardproxy.exchange.routes.routing import recorded_plan
 from guardproxy.findings import Finding
 from guardproxy.gateway import Refusal, StoreAnswered
+from guardproxy.harmless import is_harmless
 from guardproxy.policy import BoundRules, FieldChange, Keeping, Outcome
-from guardproxy.shapes import is_harmless
 from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import LEAST_DIGITS, is_plain_key, is_word
 
@@ -281,7 +281,7 @@ def _saving(attempts: Sequence[Attempt]) -> RecordedSaving:
 
 
 def _plain_words(words: re.Pattern[str], text: str) -> str:
-    """Returns a text with `*` in place of its `words` that have not the shape of a field name, and of its numbers, if they have
+    """Returns a text with `*` instead of its `words` that have not the shape of a field name, and of its numbers, if they have
     the digits of a number that a check would read."""
     shown = words.sub(_plain_word, text)
     return shown if sum(map(len, _DIGITS.findall(shown))) < LEAST_DIGITS else _DIGITS.sub("*", shown)

@@ -30,7 +30,7 @@ from guardproxy.wire import Call, Codec, Contract, Decoder, ModelTurn
 from guardproxy.wire.json import rewrite
 
 CHARS_A_TOKEN = 4
-NOT_REPEATED = "(not repeated)"  # in place of text that could not be checked
+NOT_REPEATED = "(not repeated)"  # instead of text that could not be checked
 LATE = "late"  # the time for an answer was over
 TEMPLATE = """\
 Your last answer cannot be used:

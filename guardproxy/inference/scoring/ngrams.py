@@ -5,7 +5,7 @@ the table. An n-gram counts in the span in which it ends, so that no n-gram is l
 nothing to its right. Sums are of integers: they do not depend on an order of additions.
 
 The words of an n-gram are the tokenizer's numbers, 1 to 3 of them; its characters are the bytes of the text, 3 to 5 of them,
-with small letters in place of capitals and one space in place of a run of white space. Characters let the table read other
+with small letters instead of capitals and one space instead of a run of white space. Characters let the table read other
 alphabets and misspellings, of which the tokenizer makes fragments.
 """
 

@@ -124,7 +124,7 @@ def _fitting(globs: tuple[str, ...] | None, values: Sequence[str]) -> list[str]:
 
 
 def _of_glob(glob: str, values: Sequence[str]) -> list[str]:
-    """Returns texts that a glob matches: each value in place of its `*`, and each value that it matches."""
+    """Returns texts that a glob matches: each value instead of its `*`, and each value that it matches."""
     plain = glob.replace("?", "x")
     candidates = [plain.replace("*", value) for value in values] if "*" in plain else [plain]
     return [value for value in dict.fromkeys([*candidates, *values]) if is_any((glob,), value)]

@@ -137,7 +137,7 @@ def _option(option: checks.Option) -> Schema:
 
 
 def with_variables(form: Mapping[str, Any]) -> Schema:
-    """Returns the schema, extended so that `${name}` is allowed in place of any value."""
+    """Returns the schema, extended so that `${name}` is allowed instead of any value."""
     inner = _inside(form)
     if form.get("type") == "object" or (form.get("type") == "string" and form.get("pattern") == r"\S"):
         return inner
@@ -148,7 +148,7 @@ def with_variables(form: Mapping[str, Any]) -> Schema:
 
 
 def _inside(form: Mapping[str, Any]) -> Schema:
-    """Returns the schema, extended so that `${name}` is allowed in place of any value inside of a value."""
+    """Returns the schema, extended so that `${name}` is allowed instead of any value inside of a value."""
     inner = dict(form)
     for key in ("properties", "patternProperties"):
         if key in form:
@@ -165,7 +165,7 @@ def _inside(form: Mapping[str, Any]) -> Schema:
 
 
 def _decided(form: Any) -> Any:
-    """Returns the schema with decisions in place of alternatives, so that a value has the errors of one; with keys that are
+    """Returns the schema with decisions instead of alternatives, so that a value has the errors of one; with keys that are
     required only beside known keys, and limits of integers for integers only."""
     if not isinstance(form, Mapping):
         return form

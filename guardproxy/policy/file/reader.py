@@ -288,7 +288,7 @@ def _check(reading: FileReading, name: str, node: YamlNode) -> CheckSpec | None:
         return None
     if "use" not in entries:
         instead = next((key for key in entries if "`use`" in foreign("option", key)), "")
-        reading.fail(node.place, "`use` is missing" + (f"; write `use` in place of `{instead}`" if instead else ""))
+        reading.fail(node.place, "`use` is missing" + (f"; write `use` instead of `{instead}`" if instead else ""))
     use = reading.word(entries.get("use"))
     options = {key: value.plain() for key, value in entries.items() if key not in ("use", "on_error")}
     places: dict[str, FilePlace] = {}

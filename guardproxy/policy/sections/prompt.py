@@ -38,7 +38,7 @@ class Wrap:
 
 @dataclass(frozen=True, slots=True)
 class PromptSection:
-    """The section. `prepend`, `append`: texts before and after the system prompt. `template`: writes the text in place of the
+    """The section. `prepend`, `append`: texts before and after the system prompt. `template`: writes the text instead of the
     client's. `canary`: whether the system prompt gets a word that only this proxy and the model know."""
 
     prepend: str = ""

@@ -56,7 +56,7 @@ class FeedbackRoute:
 
 @dataclass(slots=True)
 class OwnAnswer:
-    """An answer of the proxy itself, in place of an upstream's: status, headers and body."""
+    """An answer of the proxy itself, instead of an upstream's: status, headers and body."""
 
     body: bytes = FEEDBACK_ANSWER
     status: int = 200

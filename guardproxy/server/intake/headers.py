@@ -18,9 +18,9 @@ from aiohttp import HttpVersion10, web
 from multidict import CIMultiDict
 
 from guardproxy.errors import DownstreamError, ErrorCode
+from guardproxy.harmless import is_harmless, without_ids
 from guardproxy.policy import first_language
 from guardproxy.server.aiohttp_parts import HttpRequest
-from guardproxy.shapes import is_harmless, without_ids
 from guardproxy.wire import AMOUNT, IDENTIFIER, SWITCH, HeaderFamily, QuerySyntax, known_headers, limits_family
 
 # The headers of an answer that are forwarded, with the shapes of their values. No check reads headers, so they must not hold

@@ -48,7 +48,7 @@ class AdminPort:
 
 
 def _bound(path: Path) -> socket.socket:
-    """A socket at a path, in place of that of a process that was killed."""
+    """A socket at a path, instead of that of a process that was killed."""
     path.unlink(missing_ok=True)
     bound = socket.socket(socket.AF_UNIX)
     bound.bind(str(path))

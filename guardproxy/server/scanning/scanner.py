@@ -517,7 +517,7 @@ def _result(work: asyncio.Future[list[Scan]], same: Sequence[_Batch]) -> Iterabl
 
 
 def _answers(same: Sequence[_Batch], questions: Sequence[Any], judged: Any) -> list[Scan]:
-    """The scans that checks make of the shared answer of a model. An error stands in place of a question or of the answer."""
+    """The scans that checks make of the shared answer of a model. An error stands instead of a question or of the answer."""
     scans: list[Scan] = []
     at = 0
     for batch, own in zip(same, questions, strict=True):

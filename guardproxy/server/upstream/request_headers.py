@@ -17,8 +17,8 @@ from multidict import CIMultiDict
 
 from guardproxy.config import NetworkSettings
 from guardproxy.errors import ConfigError, DownstreamError, ErrorCode
+from guardproxy.harmless import is_harmless
 from guardproxy.server.intake.headers import NEVER_DOWNSTREAM
-from guardproxy.shapes import is_harmless
 from guardproxy.wire import PRODUCTS, VERSION, HeaderShape, KeyHeader, header_shape, known_headers
 
 AGENT = "guardproxy"

@@ -140,7 +140,7 @@ class Codec(Protocol):
         ...
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
-        """Returns the frame with these texts in place of its own. Fields that could show the old text are dropped."""
+        """Returns the frame with these texts instead of its own. Fields that could show the old text are dropped."""
         ...
 
     def cut(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:

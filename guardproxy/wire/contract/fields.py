@@ -4,7 +4,7 @@ A `FieldPath` is a text like `store`, `stream_options.include_usage` or `tools.*
 every item of a list. What a server could read as the field is the field:
 
 - Names count without underscores and case, as some servers read `topLogprobs`, `top_logprobs` or `Top_Logprobs` alike.
-- A value in place of a list is its only item, as Google's servers read `{"tools": {...}}` like `{"tools": [{...}]}`.
+- A value instead of a list is its only item, as Google's servers read `{"tools": {...}}` like `{"tools": [{...}]}`.
 - A field of a body that is nested in the request is a field of the request (`_NESTED`).
 
 In: the tree of a request. Out: the places of a field, or a new tree; a tree is never changed in place. The cost is linear in

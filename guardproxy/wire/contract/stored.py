@@ -98,7 +98,7 @@ class StoredIds:
         return path[: found.start(1)], unquote(found[1]), path[found.end(1) :]
 
     def without_id(self, path: str) -> str:
-        """Returns a path with the word `id` in place of an id, to look for its route: an id has more digits than the parameter
+        """Returns a path with the word `id` instead of an id, to look for its route: an id has more digits than the parameter
         of a route may have."""
         parts = self.split_path(path)
         return path if parts is None else f"{parts[0]}id{parts[2]}"

@@ -28,7 +28,7 @@ _CAN_NAME = (str, dict, list)
 UNREAD = False
 """Stands for names that were not looked for. No server takes it for the name of a model."""
 _WITH_MODEL: MapFields = {"model": STRUCTURE}
-"""The map of an object in place of the name of a model."""
+"""The map of an object instead of the name of a model."""
 
 
 @dataclass(frozen=True, slots=True)

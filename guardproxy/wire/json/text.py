@@ -202,8 +202,9 @@ def edited_leaves(seen: View, edits: Sequence[tuple[int, int, str]]) -> dict[int
 def rewrite(
     seen: View, edits: Sequence[tuple[int, int, str]], fitted: Mapping[int, str] | None = None
 ) -> list[tuple[int, int, str]]:
-    """Translates edits of the view (sorted, not overlapping) to edits of the raw text. `fitted`: the text of some leaves, in
-    place of the edits."""
+    """Translates edits of the view (sorted, not overlapping) to edits of the raw text. `fitted`: the text of some leaves,
+    instead
+    of the edits."""
     out: dict[int, tuple[int, int, str]] = {}
     for index, text in {**edited_leaves(seen, edits), **(fitted or {})}.items():
         leaf = seen.leaves[index]

@@ -112,7 +112,7 @@ _MOST_NANOSECONDS = 10**13  # almost three hours; card numbers are longer
 _PLAIN_KEY = re.compile(r"[A-Za-z_$-]{1,40}", re.ASCII)
 _NUMBERS = (int, float)
 _FEW_NUMBERS = 8  # a longer array of numbers at an unknown place may be token ids
-# Fields in which servers take token ids in place of a text.
+# Fields in which servers take token ids instead of a text.
 _TOKEN_FIELDS = frozenset(
     (
         "prompt_token_ids",

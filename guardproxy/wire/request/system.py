@@ -16,7 +16,7 @@ ROLES = ("system", "developer")
 
 @dataclass(frozen=True, slots=True)
 class SystemChange:
-    """A change of a system prompt. `before`, `after`: texts to add. `instead`: a text in place of the client's, or `None`."""
+    """A change of a system prompt. `before`, `after`: texts to add. `instead`: a text instead of the client's, or `None`."""
 
     before: str = ""
     after: str = ""

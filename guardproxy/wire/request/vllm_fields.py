@@ -13,7 +13,7 @@ from guardproxy.wire.json import STRUCTURE, TOKEN_IDS, MapFields, naming, text
 
 _LORA = "loads other weights"
 _HOST = "names another host or the state of another request"
-_CACHE = "takes cached content of another host in place of the prompt"
+_CACHE = "takes cached content of another host instead of the prompt"
 
 _OTHER_WEIGHTS = ("lora_path", "lora_request", "lora_id", "lora", "adapter_id", "adapter_source")
 DENIED: Mapping[str, str] = {
@@ -61,7 +61,7 @@ OPTIONS: MapFields = {
     **dict.fromkeys(("dry_sequence_breakers", "samplers", "request_id", "rid"), text("metadata")),
     **dict.fromkeys(("stop_token_ids", "logprob_token_ids"), text("metadata")),
     **dict.fromkeys(("input_ids", "prompt_token_ids"), TOKEN_IDS),
-    # Tensors that a server takes in place of a text.
+    # Tensors that a server takes instead of a text.
     **dict.fromkeys(("prompt_embeds", "input_embeds", "inputs_embeds", "precomputed_embeddings"), TOKEN_IDS),
 }
 """The fields of a request that every format may have."""

@@ -29,7 +29,7 @@ from guardproxy.redaction import KINDS
 from tests.kit.supervisor import LABELS, FakeScorer, words
 
 OPTIONS = {name for use in checks.check_names() for name in checks.options(use)}
-# By place: our words, and a policy with a foreign word in place of WORD (and `true` in place of VALUE).
+# By place: our words, and a policy with a foreign word instead of WORD (and `true` instead of VALUE).
 KNOWN: dict[str, Collection[str]] = {
     "action": ACTIONS,
     "decision": VERDICTS,
@@ -197,5 +197,5 @@ def test_a_key_by_another_name_is_one_mistake() -> None:
     with pytest.raises(PolicyErrors) as caught:
         load(FLAG.replace("id: r", "name: r"))
     assert [error.message.split(" (")[0] for error in caught.value.errors] == ["unknown key `name`; write `id`"]
-    with pytest.raises(PolicyErrors, match="`use` is missing; write `use` in place of `type`"):
+    with pytest.raises(PolicyErrors, match="`use` is missing; write `use` instead of `type`"):
         load(FLAG.replace("use: pattern", "type: regex"))

@@ -104,7 +104,7 @@ def test_a_model_at_a_place_that_no_map_lists_is_named(name: str, key: str) -> N
 
 
 def _renamed(node: Any, key: str, value: Any) -> Any:
-    """The tree with `key: value` in place of the key that no map lists."""
+    """The tree with `key: value` instead of the key that no map lists."""
     if isinstance(node, dict):
         own = {name: _renamed(child, key, value) for name, child in node.items() if name != OTHER}
         return {**own, key: value} if OTHER in node else own

@@ -94,7 +94,7 @@ _COMMIT = regex.compile("(?=.*[0-9])[0-9a-f]{7,40}")
 _GROUP = regex.compile("[0-9]+")
 _DIGITS, _LETTERS_AND_DIGITS = (regex.compile(f"[{some}]+|.", regex.DOTALL) for some in ("0-9", "0-9A-Za-z"))
 _LIKELY, _CERTAIN, _GUESS = 0.6, 1.0, 0.5
-# Tags that may follow the name of a package in place of a version.
+# Tags that may follow the name of a package instead of a version.
 _TAGS = frozenset(
     ("latest", "next", "beta", "alpha", "canary", "stable", "lts", "dev", "head", "main", "master", "workspace")
 )

@@ -26,7 +26,7 @@ def whole(prompt: Prompt, reply: Reply, ident: str) -> dict[str, Any]:
 
 
 def compacted(prompt: Prompt, ident: str) -> dict[str, Any]:
-    """A compacted conversation: the last message, and sealed content in place of the others."""
+    """A compacted conversation: the last message, and sealed content instead of the others."""
     sealed = base64.b64encode(hashlib.sha256(prompt.text.encode()).digest()).decode()
     said = {"type": "output_text", "text": prompt.text, "annotations": []}
     message = {"type": "message", "id": f"msg_{ident}", "role": "assistant", "status": "completed", "content": [said]}

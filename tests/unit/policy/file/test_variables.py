@@ -1,4 +1,4 @@
-"""Variables and lists: what stands in place of `${name}`, and where."""
+"""Variables and lists: what stands instead of `${name}`, and where."""
 
 from __future__ import annotations
 
