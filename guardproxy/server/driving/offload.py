@@ -120,9 +120,7 @@ def _restores_few(size: Size, new_bytes: int) -> bool:
 def is_short(event: Input, exchange: Exchange | PassThrough) -> bool:
     """Whether an input can be processed on the loop: the input and its possible effects are small."""
     if not isinstance(exchange, Exchange):
-        return (
-            not exchange.seals_ids or not isinstance(event, DataReceived) or len(event.data) <= SHORT_DATA_BYTES
-        )
+        return not exchange.seals_ids or not isinstance(event, DataReceived) or len(event.data) <= SHORT_DATA_BYTES
     if type(event) is RequestReceived:
         # Each text has two quotes, so their number bounds the texts before the body is decoded.
         return len(event.body) <= SHORT_BYTES and event.body.count(b'"') <= 8 * SHORT_TEXTS
