@@ -25,7 +25,7 @@ from random import Random
 from typing import Any
 
 from benchmarks.checks.pii_texts import chat, dense
-from guardproxy.checks._contract import Resources, build
+from guardproxy.checks._declared.contract import Resources, build
 from guardproxy.checks._pii.recognizers import configured_recognizers, versions
 from guardproxy.checks._pii.whole import nlp_engine
 from guardproxy.findings import Channel, Window

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from guardproxy.checks._contract import Resources, build
+from guardproxy.checks._declared.contract import Resources, build
 from guardproxy.checks._pii.recognizers import DEFAULTS, versions
 from guardproxy.findings import Channel, Window
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from guardproxy.checks._allowing import ALLOW
-from guardproxy.checks._contract import (
+from guardproxy.checks._declared.allowing import ALLOW
+from guardproxy.checks._declared.contract import (
     Query,
     Resources,
     ScoredPiece,
@@ -16,8 +16,8 @@ from guardproxy.checks._contract import (
     own_names,
     with_partner,
 )
-from guardproxy.checks._foreign import foreign, hint
-from guardproxy.checks._options import Option, Options, options_digest, with_defaults
+from guardproxy.checks._declared.foreign import foreign, hint
+from guardproxy.checks._declared.options import Option, Options, options_digest, with_defaults
 from guardproxy.checks.http import VERSION
 from guardproxy.checks.supervisor import Supervisor
 from guardproxy.checks.supervisor import build as build_supervisor

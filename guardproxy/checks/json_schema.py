@@ -21,8 +21,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from guardproxy.checks._contract import Resources
-from guardproxy.checks._options import Option, Options, options_digest, with_defaults
+from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._declared.options import Option, Options, options_digest, with_defaults
 from guardproxy.concurrency import WorkLimitError, metered
 from guardproxy.errors import OptionError
 from guardproxy.findings import Detail, Finding, Form, Kind, Scan, Traits, Window

@@ -5,7 +5,7 @@ In: windows of text. Out: findings with a single label. Kept: nothing between sc
 Options: `patterns` (RE2 syntax; `\\b`, `\\d`, `\\w` mean ASCII, `\\p{L}` any script), `words` (found in any case, if
 no letter, digit or underscore touches them), `sets` (names of `SETS`), `label`, `score`, and `cap`: the longest match, in
 characters, of a pattern that sets no bound itself. Such a match cannot see text beyond `cap` characters, so `a.*` finds at
-most `cap` characters at a time. Overlapping matches are one finding (see `_patterns/reach.py`). `_allowing.py` has
+most `cap` characters at a time. Overlapping matches are one finding (see `_patterns/reach.py`). `_declared/allowing.py` has
 `allow` and `allow_patterns`.
 
 Decision: docs/decisions/0056-plain-overrides-are-found-by-a-pattern-too.md
@@ -18,10 +18,10 @@ from typing import Any
 
 import re2
 
-from guardproxy.checks._allowing import ALLOW, allow_list, allowing
-from guardproxy.checks._contract import Resources
+from guardproxy.checks._declared.allowing import ALLOW, allow_list, allowing
+from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._declared.options import SCORE, TEXTS, Option, Options, chosen, options_digest, with_defaults
 from guardproxy.checks._evasions.unfolding import EVASIONS, unfolding
-from guardproxy.checks._options import SCORE, TEXTS, Option, Options, chosen, options_digest, with_defaults
 from guardproxy.checks._patterns import overrides
 from guardproxy.checks._patterns.reach import Reach, ReachCheck, SearchRule, rule, why_refused
 from guardproxy.checks._patterns.shape import UnreadableError

@@ -17,8 +17,8 @@ Options
 - `parity`: `extended` (the default) adds the recognizers of `_pii/extended/recognizers.py` to Presidio's, and those of
   `_pii/extended/places.py` to a model that finds LOCATION; `strict` does not.
 - `evasions`: see `_evasions/unfolding.py`.
-- `allow`, `allow_patterns`: see `_allowing.py`. Phone numbers, and the entities whose recognizers leave separators out of
-  a value, are compared as numbers; names and addresses of e-mail in any case.
+- `allow`, `allow_patterns`: see `_declared/allowing.py`. Phone numbers, and the entities whose recognizers leave separators out
+  of a value, are compared as numbers; names and addresses of e-mail in any case.
 
 With `parity: strict`, the findings are Presidio's findings (see `_pii/engine.py`) without those under the threshold,
 after overlaps are resolved (`resolve`). A partner of the check finds names and reads the text at its own pace. If a
@@ -35,8 +35,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
-from guardproxy.checks._allowing import Allowing, AllowList, allowing
-from guardproxy.checks._contract import Resources
+from guardproxy.checks._declared.allowing import Allowing, AllowList, allowing
+from guardproxy.checks._declared.contract import Resources
 from guardproxy.checks._evasions.unfolding import unfolding
 from guardproxy.checks._patterns.spans import SpanSet
 from guardproxy.checks._pii.engine import BEHIND, Engine, Span

@@ -4,7 +4,7 @@ In: windows of text. Out: findings, with a label for each kind of secret. Kept: 
 data (`secrets_rules.yaml`). `_patterns/reach.py` describes the search in growing text, and matches that overlap or
 have no end.
 
-Options: `rules` (only these ids), `skip` (all except these), and those of `_allowing.py`. `_evasions/unfolding.py` has
+Options: `rules` (only these ids), `skip` (all except these), and those of `_declared/allowing.py`. `_evasions/unfolding.py` has
 `evasions`.
 """
 
@@ -20,11 +20,11 @@ from typing import Any
 
 import yaml
 
-from guardproxy.checks._allowing import ALLOW, allow_list, allowing
-from guardproxy.checks._contract import Resources
+from guardproxy.checks._declared.allowing import ALLOW, allow_list, allowing
+from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._declared.foreign import hint
+from guardproxy.checks._declared.options import Option, Options, options_digest, with_defaults
 from guardproxy.checks._evasions.unfolding import EVASIONS, unfolding
-from guardproxy.checks._foreign import hint
-from guardproxy.checks._options import Option, Options, options_digest, with_defaults
 from guardproxy.checks._patterns.reach import Reach, ReachCheck, SearchRule, rule
 from guardproxy.errors import OptionError
 from guardproxy.findings import Check, Traits

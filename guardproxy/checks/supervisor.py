@@ -17,12 +17,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from guardproxy.checks._contract import Query, Resources, ScoredPiece, Scorer
+from guardproxy.checks._declared.contract import Query, Resources, ScoredPiece, Scorer
+from guardproxy.checks._declared.foreign import hint
+from guardproxy.checks._declared.options import SCORE, TEXTS, Option, Options, options_digest, with_defaults
 from guardproxy.checks._evasions.readings import other_views
 from guardproxy.checks._evasions.unfolding import EVASIONS, merge_views
 from guardproxy.checks._evasions.views import TextView
-from guardproxy.checks._foreign import hint
-from guardproxy.checks._options import SCORE, TEXTS, Option, Options, options_digest, with_defaults
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import (
     ALL_PLACES,

@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from guardproxy.checks._contract import Tag
+from guardproxy.checks._declared.contract import Tag
 from guardproxy.checks._pii import recognizers as ours
 from guardproxy.checks._pii.cover import parse
 from guardproxy.checks._pii.engine import Engine

@@ -9,7 +9,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from guardproxy.checks import pii
-from guardproxy.checks._contract import Resources, build
+from guardproxy.checks._declared.contract import Resources, build
 from guardproxy.checks._patterns.reach import compile_pattern
 from guardproxy.checks._patterns.shape import shape
 from guardproxy.checks._pii.recognizers import recognizers

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.checks._contract import Resources, build
+from guardproxy.checks._declared.contract import Resources, build
 from guardproxy.checks._evasions.folding import table
 from guardproxy.checks._evasions.unfolding import UNDECODED, Unfolding, unfolding
 from guardproxy.findings import QUICK

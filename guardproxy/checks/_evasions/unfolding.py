@@ -36,9 +36,9 @@ from typing import Any, TypeVar
 import regex
 from msgspec import structs
 
+from guardproxy.checks._declared.options import Option, options_digest
 from guardproxy.checks._evasions.folding import ASCII, Table, spaced_open, table
 from guardproxy.checks._evasions.views import TextView, Views, hides, join, long_words, plain, read, unchanged_views
-from guardproxy.checks._options import Option, options_digest
 from guardproxy.concurrency import stop_point
 from guardproxy.errors import NoCapacityError
 from guardproxy.findings import Check, Finding, Scan, Traits, Window

@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from guardproxy.checks._contract import Tag, Tagger
+from guardproxy.checks._declared.contract import Tag, Tagger
 from guardproxy.concurrency import stop_point
 from guardproxy.findings import Direction
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from guardproxy.checks._allowing import ALLOW, AllowList, allow_list
-from guardproxy.checks._contract import Resources
+from guardproxy.checks._declared.allowing import ALLOW, AllowList, allow_list
+from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._declared.foreign import hint
+from guardproxy.checks._declared.options import SCORE, Option, Options, options_digest, with_defaults
 from guardproxy.checks._evasions.unfolding import EVASIONS
-from guardproxy.checks._foreign import hint
-from guardproxy.checks._options import SCORE, Option, Options, options_digest, with_defaults
 from guardproxy.checks._pii.cover import UncoveredError
 from guardproxy.checks._pii.custom import CustomRecognizers
 from guardproxy.checks._pii.engine import Engine, Source

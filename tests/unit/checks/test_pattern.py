@@ -11,7 +11,7 @@ import re2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.checks._contract import Resources, build, check_names
+from guardproxy.checks._declared.contract import Resources, build, check_names
 from guardproxy.checks._patterns.reach import CHAIN, Reach, _undecided, rule
 from guardproxy.checks._patterns.shape import UnreadableError, shape
 from guardproxy.errors import OptionError

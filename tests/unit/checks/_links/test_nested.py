@@ -6,7 +6,7 @@ import html
 
 import pytest
 
-from guardproxy.checks._contract import Resources, build
+from guardproxy.checks._declared.contract import Resources, build
 from guardproxy.checks._links.nested import DecodedText, NestedSearch, Place
 from guardproxy.checks._links.signs import decoded
 from guardproxy.findings import Window

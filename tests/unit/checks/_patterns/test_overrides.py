@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks._contract import Resources, build
+from guardproxy.checks._declared.contract import Resources, build
 from guardproxy.checks._patterns.overrides import overrides
 from guardproxy.checks.pattern import SLOW
 from guardproxy.errors import OptionError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks._contract import Resources, build
+from guardproxy.checks._declared.contract import Resources, build
 from guardproxy.checks._pii.cover import parse
 from guardproxy.checks._pii.custom import CustomRecognizers, attacks
 from guardproxy.errors import OptionError

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks._contract import Resources, build
+from guardproxy.checks._declared.contract import Resources, build
 from guardproxy.checks._pii.language import LANGUAGES, detector
 from guardproxy.errors import OptionError
 from guardproxy.findings import Facts, Finding, Window

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.checks._contract import Tag
+from guardproxy.checks._declared.contract import Tag
 from guardproxy.checks._pii.names import CONTEXT_CHARS, CUTS, MOST_CHARS, Names, TextPiece
 from guardproxy.findings import Direction
 from tests.kit.checks import PROSE, promise

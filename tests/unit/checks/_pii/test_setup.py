@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from guardproxy.checks import pii
-from guardproxy.checks._contract import Resources, build
+from guardproxy.checks._declared.contract import Resources, build
 from guardproxy.checks._pii.setup import NAMED
 from guardproxy.errors import OptionError
 from tests.kit.checks import whole

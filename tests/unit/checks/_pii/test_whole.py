@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks._contract import Resources, build
+from guardproxy.checks._declared.contract import Resources, build
 from guardproxy.checks._pii.whole import whole as make
 from guardproxy.findings import Window
 from tests.kit.checks import CHANNEL, assert_every_split, whole

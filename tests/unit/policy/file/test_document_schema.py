@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from guardproxy import checks
 from guardproxy.checks import secrets
-from guardproxy.checks._contract import Resources
+from guardproxy.checks._declared.contract import Resources
 from guardproxy.checks._pii.setup import NAMED
 from guardproxy.errors import PolicyError
 from guardproxy.policy.file import keys as tables

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from guardproxy import checks
-from guardproxy.checks._contract import Resources
-from guardproxy.checks._foreign import foreign, hint, table
+from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._declared.foreign import foreign, hint, table
 from guardproxy.checks._pii.extended.recognizers import ENTITIES
 from guardproxy.checks._pii.recognizers import recognizers
 from guardproxy.checks._pii.setup import NAMED

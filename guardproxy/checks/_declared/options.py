@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from operator import ge, gt, le
 from typing import Any, Literal
 
-from guardproxy.checks._foreign import hint
+from guardproxy.checks._declared.foreign import hint
 from guardproxy.errors import OptionError
 
 Tighter = Literal["longer", "shorter", "lower"] | tuple[Any, ...] | None

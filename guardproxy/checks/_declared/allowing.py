@@ -28,9 +28,9 @@ from typing import Any
 import re2
 from msgspec import structs
 
+from guardproxy.checks._declared.options import Option, Options, options_digest
 from guardproxy.checks._evasions.folding import has_hidden, table
 from guardproxy.checks._evasions.unfolding import UNDECODED
-from guardproxy.checks._options import Option, Options, options_digest
 from guardproxy.checks._patterns.reach import compile_pattern, why_refused
 from guardproxy.errors import OptionError
 from guardproxy.findings import Advice, Check, Finding, Scan, Traits, Window

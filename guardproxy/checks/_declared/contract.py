@@ -1,6 +1,6 @@
 """The contract of checks, which turn text into findings. Each check is a file with its name in policies (`use: pii`).
 
-A check file holds `build(name, options, resources) -> Check` and declares its options in `OPTIONS` (`_options.py`). A
+A check file holds `build(name, options, resources) -> Check` and declares its options in `OPTIONS` (`options.py`). A
 file whose name begins with `_` is shared code. Another package adds a check by an entry point of the group
 `guardproxy.checks` that names such a function; `OPTIONS` may be an attribute of its module.
 
@@ -23,8 +23,8 @@ from pkgutil import iter_modules
 from typing import Any, Protocol, cast
 
 from guardproxy import plugins
-from guardproxy.checks._foreign import hint
-from guardproxy.checks._options import Option
+from guardproxy.checks._declared.foreign import hint
+from guardproxy.checks._declared.options import Option
 from guardproxy.errors import OptionError, PluginError
 from guardproxy.findings import Check, Kind, Traits
 
@@ -168,7 +168,7 @@ def check_names() -> list[str]:
 
 def own_names() -> set[str]:
     """Returns the names of this package's checks."""
-    return {module.name for module in iter_modules([str(Path(__file__).parent)]) if not module.name.startswith("_")}
+    return {module.name for module in iter_modules([str(Path(__file__).parents[1])]) if not module.name.startswith("_")}
 
 
 def options(use: str) -> Mapping[str, Option]:

@@ -50,7 +50,7 @@ def _plain(word: str) -> str:
 @cache
 def table() -> Mapping[str, Mapping[str, str]]:
     """Returns the table: by place, our word or a phrase, with the foreign words for it as one text."""
-    text = files("guardproxy.checks").joinpath("foreign.yaml").read_text("utf-8")
+    text = files("guardproxy.checks._declared").joinpath("foreign.yaml").read_text("utf-8")
     entries: Mapping[str, Mapping[str, str]] = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - texts only
     return entries
 

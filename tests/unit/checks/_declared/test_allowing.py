@@ -10,7 +10,7 @@ import pytest
 import re2
 
 from guardproxy.checks import ALLOW, Check, Resources, build, options, own_names, with_partner
-from guardproxy.checks._allowing import VALUE_CHARS_LIMIT, VALUES_LIMIT, Allowing, AllowList
+from guardproxy.checks._declared.allowing import VALUE_CHARS_LIMIT, VALUES_LIMIT, Allowing, AllowList
 from guardproxy.checks._pii.engine import Span
 from guardproxy.checks.pii import beyond, resolve
 from guardproxy.errors import OptionError

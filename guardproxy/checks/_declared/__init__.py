@@ -1,0 +1,1 @@
+"""What checks declare and share: the contract, options, foreign words for them, and lists of allowed values."""
