@@ -204,31 +204,19 @@ BENCH ?=
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks --peers $(PROXIES) $(BENCH)
 
+# Those that need nothing but the project; the others take what they compare with.
+ALONE = path.client path.connections path.parallel path.formats path.cost_growth path.overload \
+  checks.profiles checks.evasions checks.reader_attacks checks.holdback checks.schema audit.log audit.engine \
+  gateway.duties gateway.cache gateway.gateway_extras gateway.monitoring gateway.routes gateway.prompts
+RESULTS = --out benchmarks/results
+WITH_PEERS = $(RESULTS) $(if $(PEERS),--peers $(PEERS))
 bench-all: bench $(VENV)/.bench
-	$(BIN)/python -m benchmarks.path.client --out benchmarks/results
-	$(BIN)/python -m benchmarks.path.connections --out benchmarks/results
-	$(BIN)/python -m benchmarks.path.parallel --out benchmarks/results
-	$(BIN)/python -m benchmarks.path.formats --out benchmarks/results
-	$(BIN)/python -m benchmarks.path.cost_growth --out benchmarks/results
-	$(BIN)/python -m benchmarks.path.overload --out benchmarks/results
-	$(BIN)/python -m benchmarks.checks.profiles --out benchmarks/results
-	$(BIN)/python -m benchmarks.checks.evasions --out benchmarks/results
-	$(BIN)/python -m benchmarks.checks.reader_attacks --out benchmarks/results
-	$(BIN)/python -m benchmarks.checks.pii --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
-	$(BIN)/python -m benchmarks.checks.holdback --out benchmarks/results
-	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.checks.pii_quality --out benchmarks/results)
-	$(BIN)/python -m benchmarks.models.supervisor --out benchmarks/results $(if $(TORCH),--torch $(TORCH)) $(if $(PEERS),--peers $(PEERS))
-	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.models.supervisor_quality --out benchmarks/results $(if $(PEERS),--peers $(PEERS)) $(if $(NPM),--npm $(NPM)))
-	$(BIN)/python -m benchmarks.audit.log --out benchmarks/results
-	$(BIN)/python -m benchmarks.audit.engine --out benchmarks/results
-	$(BIN)/python -m benchmarks.checks.schema --out benchmarks/results
-	$(BIN)/python -m benchmarks.gateway.duties --out benchmarks/results
-	$(BIN)/python -m benchmarks.gateway.cache --out benchmarks/results
-	$(BIN)/python -m benchmarks.gateway.gateway_extras --out benchmarks/results
-	$(BIN)/python -m benchmarks.gateway.monitoring --out benchmarks/results
-	$(BIN)/python -m benchmarks.gateway.routes --out benchmarks/results
-	$(BIN)/python -m benchmarks.gateway.prompts --out benchmarks/results
-	$(BIN)/python -m benchmarks.gateway.policy --out benchmarks/results $(if $(PEERS),--peers $(PEERS))
+	for each in $(ALONE); do $(BIN)/python -m benchmarks.$$each $(RESULTS) || exit 1; done
+	$(BIN)/python -m benchmarks.checks.pii $(WITH_PEERS)
+	$(BIN)/python -m benchmarks.gateway.policy $(WITH_PEERS)
+	$(BIN)/python -m benchmarks.models.supervisor $(WITH_PEERS) $(if $(TORCH),--torch $(TORCH))
+	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.checks.pii_quality $(RESULTS))
+	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.models.supervisor_quality $(WITH_PEERS) $(if $(NPM),--npm $(NPM)))
 
 # The proxies and libraries that `make bench` measures beside ours, each in an environment of its own; `PEERS` in `bench-all` names
 # another interpreter, for other libraries.
