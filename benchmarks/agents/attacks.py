@@ -1,0 +1,201 @@
+"""How many orders of strangers reach a tool with side effects, and how many honest tasks still succeed, with each guard.
+
+Run `python -m benchmarks.agents.attacks --out DIR [--guards NAME...] [--doors NAME...] [--half tuned]`: prints a table and writes
+`agents.json`. Each of the 200 scenes runs with each guard of `guards/`, over each door: `mcp`, where the guard stands between
+the agent and its tools, and `llm`, where it stands between the agent and its model (chat completions and Anthropic messages in
+turn). The agent, the clients and the servers are real, the model is a gullible script.
+
+The user confirms a call that the task needs and denies every other. A task that needed the user counts as confirmed. Policies were
+tuned on one half of the scenes; `held out` has the figures of the other. A zero of N is below 3/N with 95 % confidence (the rule
+of three), which stands beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmarks.agents.domains import DOMAINS
+from benchmarks.agents.doors import Outcome, Tools, expected, harmed, run, succeeded
+from benchmarks.agents.model import ChatThinking, MessagesThinking, ModelServer
+from benchmarks.agents.scene import Scene
+from benchmarks.agents.scenes import scenes
+from benchmarks.agents.servers import Servers
+from benchmarks.processes import ROOT, free_port, last_lines, machine, start, wait_ready
+
+GUARDS = ("none", "supervisor", "taint", "allow lists", "all")
+DOORS = ("mcp", "llm")
+FOLDER = Path(__file__).parent / "guards"
+ACTING: Mapping[str, bool] = {tool.name: tool.acts for domain in DOMAINS.values() for tool in domain.tools}
+CONFIDENCE = 3.0  # of the rule of three, for 95 %
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """A guard that runs, or none: where clients reach it. `confirm`: confirms the call that the text of a refusal names."""
+
+    name: str
+    url: str
+    confirm: Callable[[str], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a guard did in a scene."""
+
+    scene: Scene
+    outcome: Outcome
+
+    @property
+    def is_harmed(self) -> bool:
+        """Whether a call with side effects that the user did not mean reached a server."""
+        return bool(harmed(self.scene, self.outcome, ACTING))
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether the task was done."""
+        return succeeded(self.scene, self.outcome, ACTING)
+
+
+async def _deny(_text: str) -> bool:
+    return False
+
+
+def started(stack: ExitStack, name: str, servers: Servers, model: ModelServer, folder: Path) -> Guard:
+    """Starts the proxy with a set of policies. `none` has no proxy."""
+    if name == "none":
+        return Guard(name, "", _deny)
+    port, admin_port = free_port(), free_port()
+    policies = FOLDER / f"{name.replace(' ', '-')}.yaml"
+    command = [sys.executable, "-m", "guardproxy", "serve", "--policies", str(policies), "--audit", str(folder / name)]
+    command += ["--port", str(port), "--admin-port", str(admin_port), "--upstream", model.url]
+    for domain in DOMAINS:
+        command += ["--mcp", f"{domain}={servers.url}/{domain}/mcp"]
+    log = folder / f"{name}.log"
+    process = start(stack, command, range(2), log)
+    if not wait_ready(process, f"http://127.0.0.1:{admin_port}/readyz"):
+        raise SystemExit(f"{name}: {last_lines(log)}")
+    return Guard(name, f"http://127.0.0.1:{port}", _deny)
+
+
+async def over_mcp(scene: Scene, guard: Guard, servers: Servers) -> Outcome:
+    """Runs a scene with the guard between the agent and its tools."""
+    url = f"{guard.url}/mcp/{scene.domain}" if guard.url else f"{servers.url}/{scene.domain}/mcp"
+    async with servers.showing(scene):
+        async with Tools.at(url) as tools:
+            outcome = await run(scene, tools, guard.confirm)
+        outcome.reached = list(servers.log)
+    return outcome
+
+
+async def over_llm(scene: Scene, guard: Guard, servers: Servers, model: ModelServer) -> Outcome:
+    """Runs a scene with the guard between the agent and its model."""
+    thinking = MessagesThinking if scene.number % 4 // 2 else ChatThinking
+    wanted = expected(scene)
+
+    async def confirm(text: str) -> bool:
+        return model.last.call in wanted and await guard.confirm(text)
+
+    async with servers.showing(scene):
+        async with Tools.at(f"{servers.url}/{scene.domain}/mcp") as tools:
+            think = thinking(guard.url or model.url, scene, tools.listed)
+            outcome = await run(scene, tools, confirm, think)
+        outcome.reached = list(servers.log)
+    return outcome
+
+
+async def measured(names: Sequence[str], doors: Sequence[str], chosen: Sequence[Scene]) -> dict[str, dict[str, list[Result]]]:
+    """What each guard does in each scene: guard -> door -> results."""
+    found: dict[str, dict[str, list[Result]]] = {}
+    async with Servers().listening() as servers, ModelServer(chosen).listening() as model:
+        for name in names:
+            with ExitStack() as stack:
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+                guard = await asyncio.to_thread(started, stack, name, servers, model, folder)
+                ways: Mapping[str, Callable[[Scene], Awaitable[Outcome]]] = {
+                    "mcp": partial(over_mcp, guard=guard, servers=servers),
+                    "llm": partial(over_llm, guard=guard, servers=servers, model=model),
+                }
+                found[name] = {door: [Result(scene, await ways[door](scene)) for scene in chosen] for door in doors}
+    return found
+
+
+def share(count: int, of: int) -> dict[str, Any]:
+    """A share in percent. A zero has the bound of the rule of three beside it."""
+    row: dict[str, Any] = {"count": count, "of": of, "percent": round(100 * count / of, 1) if of else None}
+    if of and not count:
+        row["below_percent"] = round(100 * min(1.0, CONFIDENCE / of), 1)
+    return row
+
+
+def summary(results: Iterable[Result]) -> dict[str, Any]:
+    """The measures of a guard over one door."""
+    attacks, honest = [], []
+    for result in results:
+        (attacks if result.scene.is_attack else honest).append(result)
+    reached = [result for result in attacks if result.is_harmed]
+    done = [result for result in honest if result.has_succeeded]
+    return {
+        "attacks_reached": share(len(reached), len(attacks)),
+        "honest_done": share(len(done), len(honest)),
+        "honest_done_unasked": share(sum(not result.outcome.confirmed for result in done), len(honest)),
+        "tasks_done_under_attack": share(sum(result.has_succeeded for result in attacks), len(attacks)),
+        "reached_by_way": dict(sorted(Counter(result.scene.way for result in reached).items())),
+        "failed_honest": sorted(result.scene.name for result in honest if not result.has_succeeded),
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the benchmark, prints its table and writes its file."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--guards", nargs="+", default=GUARDS, choices=GUARDS)
+    parser.add_argument("--doors", nargs="+", default=DOORS, choices=DOORS)
+    parser.add_argument("--half", choices=("tuned", "held out"), help="Only these scenes, for work on policies.")
+    parser.add_argument("--only", help="Only scenes whose name begins so.")
+    options = parser.parse_args(arguments)
+    chosen = [
+        scene
+        for scene in scenes()
+        if options.half in (None, scene.half) and scene.name.startswith(options.only or "")
+    ]
+    found = asyncio.run(measured(options.guards, options.doors, chosen))
+    halves = [options.half] if options.half else ["held out", "tuned"]
+    report = {
+        "about": {
+            **machine(),
+            "scenes": {half: sum(scene.half == half for scene in chosen) for half in halves},
+            "carrying": sum(bool(scene.task.carried) for scene in chosen if not scene.is_attack),
+            "policies_tuned_on": "tuned",
+            "figures_to_report": "held out",
+        },
+        "measured": {
+            half: {
+                name: {door: summary(result for result in results if result.scene.half == half) for door, results in doors.items()}
+                for name, doors in found.items()
+            }
+            for half in halves
+        },
+    }
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "agents.json").write_text(json.dumps(report, indent=2) + "\n")
+    for half, guards in report["measured"].items():
+        for name, doors in guards.items():
+            for door, row in doors.items():
+                parts = [f"{key} {row[key]['count']}/{row[key]['of']}" for key in row if isinstance(row[key], dict) and "of" in row[key]]
+                print(f"{half:9} {name:12} {door:4} {', '.join(parts)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
