@@ -1,13 +1,13 @@
 """How many orders of strangers reach a tool with side effects, and how many honest tasks still succeed, with each guard.
 
-Run `python -m benchmarks.agents.attacks --out DIR [--guards NAME...] [--doors NAME...] [--half tuned]`: prints a table and writes
-`agents.json`. Each of the 200 scenes runs with each guard of `guards/`, over each door: `mcp`, where the guard stands between
-the agent and its tools, and `llm`, where it stands between the agent and its model (chat completions and Anthropic messages in
-turn). The agent, the clients and the servers are real, the model is a gullible script.
+Run `python -m benchmarks.agents.attacks --out DIR [--guards NAME...] [--doors NAME...] [--half tuned]`: prints a table and
+writes `agents.json`. Each of the 200 scenes runs with each guard of `guards/`, over each door: `mcp`, where the guard stands
+between the agent and its tools, and `llm`, where it stands between the agent and its model (chat completions and Anthropic
+messages in turn). The agent, the clients and the servers are real, the model is a gullible script.
 
-The user confirms a call that the task needs and denies every other. A task that needed the user counts as confirmed. Policies were
-tuned on one half of the scenes; `held out` has the figures of the other. A zero of N is below 3/N with 95 % confidence (the rule
-of three), which stands beside it.
+The user confirms a call that the task needs and denies every other. A task that needed the user counts as confirmed. Policies
+were tuned on one half of the scenes; `held out` has the figures of the other. A zero of N is below 3/N with 95 % confidence
+(the rule of three); this bound stands beside it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from benchmarks.agents.model import ChatThinking, MessagesThinking, ModelServer
 from benchmarks.agents.scene import Scene
 from benchmarks.agents.scenes import scenes
 from benchmarks.agents.servers import Servers
-from benchmarks.processes import ROOT, free_port, last_lines, machine, start, wait_ready
+from benchmarks.processes import free_port, last_lines, machine, start, wait_ready
 
 GUARDS = ("none", "supervisor", "taint", "allow lists", "all")
 DOORS = ("mcp", "llm")
@@ -107,14 +107,18 @@ async def over_llm(scene: Scene, guard: Guard, servers: Servers, model: ModelSer
         return model.last.call in wanted and await guard.confirm(text)
 
     async with servers.showing(scene):
-        async with Tools.at(f"{servers.url}/{scene.domain}/mcp") as tools:
-            think = thinking(guard.url or model.url, scene, tools.listed)
+        async with (
+            Tools.at(f"{servers.url}/{scene.domain}/mcp") as tools,
+            thinking.at(guard.url or model.url, scene, tools.listed) as think,
+        ):
             outcome = await run(scene, tools, confirm, think)
         outcome.reached = list(servers.log)
     return outcome
 
 
-async def measured(names: Sequence[str], doors: Sequence[str], chosen: Sequence[Scene]) -> dict[str, dict[str, list[Result]]]:
+async def measured(
+    names: Sequence[str], doors: Sequence[str], chosen: Sequence[Scene]
+) -> dict[str, dict[str, list[Result]]]:
     """What each guard does in each scene: guard -> door -> results."""
     found: dict[str, dict[str, list[Result]]] = {}
     async with Servers().listening() as servers, ModelServer(chosen).listening() as model:
@@ -140,9 +144,9 @@ def share(count: int, of: int) -> dict[str, Any]:
 
 def summary(results: Iterable[Result]) -> dict[str, Any]:
     """The measures of a guard over one door."""
-    attacks, honest = [], []
-    for result in results:
-        (attacks if result.scene.is_attack else honest).append(result)
+    every = list(results)
+    attacks = [result for result in every if result.scene.is_attack]
+    honest = [result for result in every if not result.scene.is_attack]
     reached = [result for result in attacks if result.is_harmed]
     done = [result for result in honest if result.has_succeeded]
     return {
@@ -165,9 +169,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--only", help="Only scenes whose name begins so.")
     options = parser.parse_args(arguments)
     chosen = [
-        scene
-        for scene in scenes()
-        if options.half in (None, scene.half) and scene.name.startswith(options.only or "")
+        scene for scene in scenes() if options.half in (None, scene.half) and scene.name.startswith(options.only or "")
     ]
     found = asyncio.run(measured(options.guards, options.doors, chosen))
     halves = [options.half] if options.half else ["held out", "tuned"]
@@ -181,7 +183,10 @@ def main(arguments: list[str] | None = None) -> int:
         },
         "measured": {
             half: {
-                name: {door: summary(result for result in results if result.scene.half == half) for door, results in doors.items()}
+                name: {
+                    door: summary(result for result in results if result.scene.half == half)
+                    for door, results in doors.items()
+                }
                 for name, doors in found.items()
             }
             for half in halves
@@ -192,7 +197,11 @@ def main(arguments: list[str] | None = None) -> int:
     for half, guards in report["measured"].items():
         for name, doors in guards.items():
             for door, row in doors.items():
-                parts = [f"{key} {row[key]['count']}/{row[key]['of']}" for key in row if isinstance(row[key], dict) and "of" in row[key]]
+                parts = [
+                    f"{key} {row[key]['count']}/{row[key]['of']}"
+                    for key in row
+                    if isinstance(row[key], dict) and "of" in row[key]
+                ]
                 print(f"{half:9} {name:12} {door:4} {', '.join(parts)}")
     return 0
 

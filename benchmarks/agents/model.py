@@ -10,18 +10,17 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Self
 
 from aiohttp import web
-from anthropic import AsyncAnthropic
 from anthropic import APIStatusError as AnthropicStatusError
+from anthropic import AsyncAnthropic
 from openai import APIStatusError as OpenAIStatusError
 from openai import AsyncOpenAI
 
 from benchmarks.agents.agent import Move, Seen, next_move
 from benchmarks.agents.scene import Call, Scene, Task
 
-Format = Literal["chat", "messages"]
 REFUSED = "I was refused: "
 
 
@@ -72,7 +71,14 @@ class ModelServer:
         choice = {"index": 0, "message": answer, "finish_reason": "tool_calls" if move.call else "stop"}
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
         return web.json_response(
-            {"id": "c", "object": "chat.completion", "created": 1, "model": body["model"], "choices": [choice], "usage": usage}
+            {
+                "id": "c",
+                "object": "chat.completion",
+                "created": 1,
+                "model": body["model"],
+                "choices": [choice],
+                "usage": usage,
+            }
         )
 
     async def _messages(self, request: web.Request) -> web.Response:
@@ -119,10 +125,10 @@ def _told(tools: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
 
 
 class ChatThinking:
-    """Thinks with the model of a scene over `POST /v1/chat/completions`. `listed`: the tools of its domain."""
+    """Thinks with the model of a scene over `POST /v1/chat/completions`. `listed`: the tools that it may call."""
 
-    def __init__(self, url: str, scene: Scene, listed: Sequence[Any]) -> None:
-        self._client = AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0)
+    def __init__(self, client: AsyncOpenAI, scene: Scene, listed: Sequence[Any]) -> None:
+        self._client = client
         self._model = scene.name
         self._tools: list[Any] = [
             {
@@ -131,6 +137,13 @@ class ChatThinking:
             }
             for tool in listed
         ]
+
+    @classmethod
+    @asynccontextmanager
+    async def at(cls, url: str, scene: Scene, listed: Sequence[Any]) -> AsyncIterator[Self]:
+        """Connects to an address."""
+        async with AsyncOpenAI(base_url=f"{url}/v1", api_key="any", max_retries=0) as client:
+            yield cls(client, scene, listed)
 
     async def __call__(self, task: Task, _told: Sequence[str], seen: Sequence[Seen]) -> Move:
         """Sends the conversation so far. A refusal is an answer."""
@@ -149,19 +162,26 @@ class ChatThinking:
             return Move(answer=f"{REFUSED}{choice.message.refusal or choice.message.content}")
         if not choice.message.tool_calls:
             return Move(answer=choice.message.content or "")
-        function = choice.message.tool_calls[0].function  # type: ignore[union-attr]
-        return Move(Call(function.name, json.loads(function.arguments)))
+        called = choice.message.tool_calls[0].function  # type: ignore[union-attr]
+        return Move(Call(called.name, json.loads(called.arguments)))
 
 
 class MessagesThinking:
-    """Thinks with the model of a scene over `POST /v1/messages`. `listed`: the tools of its domain."""
+    """Thinks with the model of a scene over `POST /v1/messages`. `listed`: the tools that it may call."""
 
-    def __init__(self, url: str, scene: Scene, listed: Sequence[Any]) -> None:
-        self._client = AsyncAnthropic(base_url=url, api_key="any", max_retries=0)
+    def __init__(self, client: AsyncAnthropic, scene: Scene, listed: Sequence[Any]) -> None:
+        self._client = client
         self._model = scene.name
         self._tools: list[Any] = [
             {"name": tool.name, "description": tool.description, "input_schema": tool.input_schema} for tool in listed
         ]
+
+    @classmethod
+    @asynccontextmanager
+    async def at(cls, url: str, scene: Scene, listed: Sequence[Any]) -> AsyncIterator[Self]:
+        """Connects to an address."""
+        async with AsyncAnthropic(base_url=url, api_key="any", max_retries=0) as client:
+            yield cls(client, scene, listed)
 
     async def __call__(self, task: Task, _told: Sequence[str], seen: Sequence[Seen]) -> Move:
         """Sends the conversation so far. A refusal is an answer."""

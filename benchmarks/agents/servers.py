@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -55,14 +56,16 @@ def _function(tool: Tool, world: World, log: list[Call]) -> Callable[..., str]:
     # The library reads the schema of a tool from the signature of its function.
     told = {name: world.descriptions.get(f"{tool.name}.{name}", about) for name, about in tool.parameters.items()}
     kinds: dict[str, Any] = {name: Annotated[str, Field(description=about)] for name, about in told.items()}
-    parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind) for name, kind in kinds.items()]
+    parameters = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=kind) for name, kind in kinds.items()
+    ]
     call.__dict__["__signature__"] = inspect.Signature(parameters, return_annotation=str)
     call.__annotations__ = {**kinds, "return": str}
     return call
 
 
 class Servers:
-    """The servers of all domains at one address. `url`: the address, without a path. `log`: calls of the scene that is shown."""
+    """The servers of all domains at one address. `url`: the address, without a path. `log`: the calls of the shown scene."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -79,18 +82,16 @@ class Servers:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[Servers]:
         """Listens on a free port of this machine."""
-        config = uvicorn.Config(self, host="127.0.0.1", port=0, log_level="error", lifespan="off", access_log=False)
+        config = uvicorn.Config(self, log_level="error", lifespan="off", access_log=False)
         server = uvicorn.Server(config)
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
-        serving = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
-        self.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        try:
-            yield self
-        finally:
-            server.should_exit = True
-            await serving
+        with socket.create_server(("127.0.0.1", 0)) as opened:
+            self.url = f"http://127.0.0.1:{opened.getsockname()[1]}"
+            serving = asyncio.create_task(server.serve([opened]))
+            try:
+                yield self
+            finally:
+                server.should_exit = True
+                await serving
 
     @asynccontextmanager
     async def showing(self, scene: Scene) -> AsyncIterator[None]:
