@@ -56,6 +56,7 @@ class ErrorCode(StrEnum):
     INVALID_HEADER = _Spec(
         "invalid_header", 400, "a header has characters that are not accepted", settings=("request_header",)
     )
+    HEADER_MISMATCH = _Spec("header_mismatch", 400, "a header that repeats a value of the body has another value")
     REPEATED_HEADER = _Spec("repeated_header", 400, "the request repeats a header that a policy reads")
     INVALID_TRANSFER_ENCODING = _Spec("invalid_transfer_encoding", 400, "only chunked transfer encoding is accepted")
     UPGRADE_REFUSED = _Spec(

@@ -91,6 +91,9 @@ class RecordedUpstream:
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
         return self.codec.error(status, code, message, field)
 
+    def own_answer(self, status: int, code: str, message: str, field: str | None = None) -> tuple[int, bytes]:
+        return self.codec.own_answer(status, code, message, field)
+
     def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
         return self.codec.error_event(code, message, decoder)
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel
 
 Build = Callable[[Any], Any]
-_TELLING = ("type", "role")
+_TELLING = ("type", "role", "method")
 
 
 @dataclass(frozen=True, slots=True)

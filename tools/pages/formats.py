@@ -43,6 +43,8 @@ RESPONSES, COMPLETIONS = "tests/e2e/test_openai_responses.py", "tests/e2e/test_o
 INPUTS, GUARDED, PARSE = "tests/e2e/test_openai_inputs.py", "tests/e2e/test_guarded.py", "tests/e2e/test_parse.py"
 OLLAMA, GENERATE = "tests/e2e/test_ollama.py", "tests/unit/wire/formats/ollama_generate/test_codec.py"
 EMBED = "tests/unit/wire/formats/ollama_embed/test_codec.py"
+MCP = "tests/unit/wire/formats/mcp/test_codec.py"
+MCP_CLIENT = "tests/unit/wire/formats/mcp/test_sdk_fields.py"
 FAULTS, FUZZ, CLIENTS = "tests/e2e/test_faults.py", "tests/property/test_fuzz.py", "tests/e2e/test_clients.py"
 GEMINI = "tests/e2e/test_gemini_generate.py"
 PROMISES = "tests/unit/testing/test_formats.py::test_a_format_keeps_a_promise"
@@ -236,15 +238,36 @@ SHEETS: dict[str, Sheet] = {
             "clients": (f"{OLLAMA}::test_reads_and_embeddings_are_the_same", f"{EMBED}::test_the_texts_of_a_request"),
         },
     ),
+    "mcp": Sheet(
+        "MCP",
+        ("mcp for Python",),
+        {
+            "request": (f"{MCP}::test_the_texts_of_a_message", PROMISES),
+            "plain": (f"{MCP}::test_the_texts_of_an_answer", PROMISES),
+            "stream": (f"{MCP}::test_an_event_keeps_its_id", PROMISES),
+            "tools": (f"{MCP}::test_arguments_lead_to_the_name_of_their_tool",),
+            "errors": (f"{MCP}::test_an_error_names_the_message",),
+            "blocks": (
+                f"{MCP}::test_a_blocked_call_is_a_failed_tool",
+                f"{MCP}::test_a_block_amid_a_stream_is_the_answer",
+            ),
+            "cut streams": (f"{MCP}::test_a_stream_that_is_cut_is_a_fault_unless_it_can_be_resumed",),
+            "hostile": HOSTILE,
+            "clients": (f"{MCP_CLIENT}::test_every_place_of_a_type_is_classified",),
+        },
+    ),
 }
 
 
 def applicable(codec: Codec) -> set[str]:
     """The capabilities that a format's contract declares."""
     carries = codec.contract.carries["response"]
+    has_streams = any(codec.author.frames_with(kind, ["a"]) for kind in sorted(carries - {"error"}))
+    usage = codec.contract.usage
     declared = {
-        "stream": any(map(codec.contract.is_answered, codec.routes)),
-        "cut streams": any(map(codec.contract.is_answered, codec.routes)),
+        "stream": has_streams,
+        "cut streams": has_streams,
+        "usage": bool(usage.prompt or usage.answer),
         "tools": "tool_arguments" in carries,
         "reasoning": "reasoning" in carries,
         "refusals": "refusal" in carries,

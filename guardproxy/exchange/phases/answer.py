@@ -97,7 +97,8 @@ class AnswerPhase:
         if failed and (following := self._fall_back("failed", at_s)):
             return following
         self.client.expect(event.status, streamed=streamed)
-        if not streamed and (self.client.has_head or event.media_type != media.whole):
+        is_other = event.media_type != media.whole and event.status not in media.empty
+        if not streamed and (self.client.has_head or is_other):
             if not failed:
                 code = ErrorCode.UPSTREAM_CONTENT_TYPE
                 return self._fall_back(code, at_s) or self._fail(Fault(code), at_s)

@@ -96,11 +96,11 @@ class Client(msgspec.Struct):
     def refuse(self, error: DownstreamError, at_s: float) -> Transition[Over]:
         """Ends an exchange whose request cannot be taken."""
         self.ledger.notes.failure = error
-        body = self.setting.codec.error(error.status, error.code, str(error), error.field)
+        status, body = self.setting.codec.own_answer(error.status, error.code, str(error), error.field)
         if error.retry_s is not None:
             body = self.setting.codec.contract.with_wait(body, error.retry_s)
         soon = RETRY_SOON if error.retry_s is None else ("Retry-After", str(error.retry_s))
-        return State.OVER, self._own(error.status, body, "refused", at_s, soon if error.code.is_retryable else NO_RETRY)
+        return State.OVER, self._own(status, body, "refused", at_s, soon if error.code.is_retryable else NO_RETRY)
 
     def block(
         self,
@@ -120,7 +120,7 @@ class Client(msgspec.Struct):
             return State.OVER, self._last(outcome, last, at_s)
         code = ErrorCode.CONTENT_FILTER
         cancel: list[Command] = [CancelUpstream()] if cancels else []
-        own = self._own(code.status, codec.error(code.status, code, message), outcome, at_s, NO_RETRY)
+        own = self._own(*codec.own_answer(code.status, code, message), outcome, at_s, NO_RETRY)
         return State.OVER, [*cancel, *own]
 
     def stop(self, out: Sequence[bytes], stop: Stop | Retry, decoder: Decoder, at_s: float) -> Transition[Over]:
@@ -142,7 +142,7 @@ class Client(msgspec.Struct):
         if self.has_head:
             ending = codec.error_event(fault.code, fault.message, self.ledger.answer.decoder)
             return State.OVER, self._last(fault.code, self.trailer(fault.code) + ending, at_s)
-        body = codec.error(status, fault.code, fault.message)
+        status, body = codec.own_answer(status, fault.code, fault.message)
         soon = (RETRY_SOON,) if fault.code == ErrorCode.NO_CAPACITY else ()
         cancel: list[Command] = [CancelUpstream()] if cancels else []
         return State.OVER, [*cancel, *self._own(status, body, fault.code, at_s, *soon)]

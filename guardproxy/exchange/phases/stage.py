@@ -62,6 +62,11 @@ class RequestDraft:
         return self._statement
 
     @property
+    def names_model(self) -> bool:
+        """Whether requests of its format name a model."""
+        return self.setting.codec.contract.serves_models
+
+    @property
     def about(self) -> About:
         """The facts of the request, for conditions."""
         route, tenant = self.setting.address.route, self.setting.tenant_name

@@ -89,7 +89,9 @@ class _Route:
         return cls(sections) if sections else None
 
     def amend(self, draft: RequestDraft) -> None:
-        """Chooses where a request goes."""
+        """Chooses where a request goes. One for a server of tools can go nowhere else."""
+        if not draft.names_model:
+            return
         setting, ledger, attempts, request = draft.setting, draft.ledger, draft.attempts, draft.request
         walk: Callable[[], Sequence[Event]] = (lambda: draft.events) if ledger.request.read else request.events
         asked = Asked(
@@ -259,6 +261,8 @@ class _CacheKey:
         return cls(sections) if sections else None
 
     def amend(self, draft: RequestDraft) -> None:
+        if not draft.names_model:  # a tool is called each time
+            return
         is_streamed = draft.request.stream
         draft.cache = query_of(draft.setting, self.sections, draft.attempts, draft.entry, is_streamed=is_streamed)
 

@@ -144,6 +144,8 @@ class Attempts(msgspec.Struct):
         answer; `spent_s`: the time since the request came."""
         if answer.status is not None and answer.status >= 400:  # an error of the upstream is not retried
             return False
+        if not self.codec.contract.serves_models:  # a tool would be called twice
+            return False
         if self.fell_back or self.retries >= retry.attempts or round(spent_s, 3) >= retry.total_s:
             return False
         if retry.total_tokens is None:
@@ -161,7 +163,8 @@ class Attempts(msgspec.Struct):
         """The attempt after an answer that `retry` refuses; `None` if no attempt is left."""
         if self.is_left(retry, answer, answer.chars(finding, lane), spent_s):
             return NextAttempt("retry", retry.rule, self.again(retry, answer, lane, finding))
-        if retry.then == "fallback" and not self.fell_back and answer.status == 200:
+        may_fall_back = self.codec.contract.serves_models and not self.fell_back
+        if retry.then == "fallback" and may_fall_back and answer.status == 200:
             return self.elsewhere(retry, "fallback")
         return None
 

@@ -55,6 +55,7 @@ from guardproxy.wire import (
 )
 
 _SECTIONS = (LIMITS.name, PRICES.name)
+_OF_MODELS = ("tokens", "cost")
 _TOLD = ("requests", "tokens")  # the units that APIs tell of
 LIMIT_OPEN = 100_000  # exchanges whose reservations are kept, far above what may be open
 MOST_BOUND = 1000  # combinations of policies whose limits are kept
@@ -215,6 +216,8 @@ class UsageLimits(Duty):
         if has_section:
             bound, of_policies = self._of_policies(policies, head, request, codec, about)
             rules, prices = (*rules, *of_policies), prices_of(bound)
+        if not codec.contract.serves_models:  # a server of tools counts no tokens
+            rules = [rule for rule in rules if rule.unit not in _OF_MODELS]
         prompt = -(-len(request.frame.data) // BYTES_A_TOKEN)
         asked_answers = answers_of(request.frame.tree, codec.contract.statements)
         units: list[tuple[LimitRule, int | None]] = []

@@ -128,6 +128,8 @@ class _ModelStage:
     fault: Callable[[tuple[str, ...], Sequence[str], RequestStatement], Fault | None]
 
     def amend(self, draft: SectionRequest) -> None:
+        if not draft.names_model:  # it asks a server of tools
+            return
         names = [name.removeprefix(_PREFIX) for name in draft.about.named_models]
         for bound in self.sections:
             faults = ((part, self.fault(part.globs, names, draft.statement)) for part in bound.value)

@@ -44,6 +44,10 @@ class SectionRequest(Protocol):
     def statement(self) -> RequestStatement:
         """What its fields say about it."""
 
+    @property
+    def names_model(self) -> bool:
+        """Whether requests of its format name a model."""
+
     def refuse(self, section: str, bound: BoundSection[Any], error: DownstreamError) -> None:
         """Notes that a section refuses the request. Raises the error if the section is enforced."""
 

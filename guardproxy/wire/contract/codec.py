@@ -151,6 +151,11 @@ class Codec(Protocol):
         """Writes an error body in the format, for an answer that has not begun."""
         ...
 
+    def own_answer(self, status: int, code: str, message: str, field: str | None = None) -> tuple[int, bytes]:
+        """Returns the status and the body of an answer of the proxy itself, which ends an exchange before any answer has
+        begun. `status`: what the code has by itself. Most formats keep it and write `error`."""
+        ...
+
     def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
         """Writes an error in the middle of a stream, and the end of the stream. `decoder`: that of the stream, which knows the
         frames that were sent; `None` if there is none."""

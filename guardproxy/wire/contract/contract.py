@@ -17,6 +17,7 @@ from guardproxy.events import Path
 from guardproxy.findings import KINDS, Channel, Direction, Form, Kind
 from guardproxy.wire.contract.bounds import Counted
 from guardproxy.wire.contract.headers import FormatHeaders, LimitHeaders
+from guardproxy.wire.contract.repeated import RepeatedHeaders
 from guardproxy.wire.contract.request_facts import Fields
 from guardproxy.wire.contract.stored import StoredIds
 from guardproxy.wire.json.vocabulary import Vocabulary
@@ -75,11 +76,12 @@ class CallInput:
 @dataclass(frozen=True, slots=True)
 class MediaTypes:
     """The content types of the format: of a whole answer, of a stream, and those that a request may have (lower case, without
-    parameters)."""
+    parameters). `empty`: the statuses of answers that may have no body, and then no content type."""
 
     whole: str
     streamed: str
     requests: tuple[str, ...]
+    empty: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +186,15 @@ class Contract:
     `with_wait`: adds to the body of an error the seconds after which the client may ask again, if clients of the format look
     for them there.
 
-    Requests. `limits`: the fields whose lengths are limited. `statements`: the fields that conditions of policies read.
+    Requests. `serves_models`: whether the servers are of models: a request names a model, may be sent again or to another
+    server, and is counted in tokens. Of a server of tools, none of that holds. `limits`: the fields whose lengths are limited.
+    `statements`: the fields that conditions of policies read.
     `acts`: whether the provider may act for a request beyond answering it, as by a tool that it runs.
     `denied`: fields of a request that bypass the checks, and what each does; they are refused unless a policy allows them.
     `query`: the queries that pass. `signs`: shows that a client speaks the format. `refused`: routes of the API that need a
     message of their own when they are refused. `key_header`: how the API takes a key.
-    `headers`: the headers of the format, and the shapes of their values. `limit_headers`: writes the headers that tell a client
+    `headers`: the headers of the format, and the shapes of their values. `repeated`: the headers that repeat values of the
+    body; `None` if the format has none. `limit_headers`: writes the headers that tell a client
     what its limits leave. `user_fields`: the places where a request names the end user, the more specific first; policies can
     seal the texts of that user with a key of their own. `telemetry`: the names of the API in traces and metrics.
     `stored`: where requests and answers name what the provider stores, and the forms of its ids and paths; `None` if it stores
@@ -212,6 +217,7 @@ class Contract:
     media: MediaTypes
     unanswered: frozenset[str]
     limits: Mapping[Counted, tuple[str, ...]]
+    serves_models: bool
     statements: Fields
     acts: Callable[[Mapping[str, Any]], bool]
     query: QuerySyntax
@@ -220,6 +226,7 @@ class Contract:
     refused: tuple[RefusedRoutes, ...]
     key_header: KeyHeader
     headers: FormatHeaders
+    repeated: RepeatedHeaders | None
     limit_headers: LimitHeaders
     user_fields: tuple[tuple[str, ...], ...]
     telemetry: TelemetryNames

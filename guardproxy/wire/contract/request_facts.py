@@ -11,7 +11,7 @@ fact unclear, and an unclear fact counts as any value.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, NamedTuple
@@ -52,6 +52,11 @@ MODEL_FIELDS: MapFields = dict.fromkeys(
 """Fields by which some server of some API chooses a model."""
 
 
+def calls_nothing(tree: Mapping[str, Any]) -> tuple[str, ...]:
+    """`Fields.called` of a format whose requests offer tools to a model, and call none."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Fields:
     """The fields of a request to read: limits of tokens, lists of messages (or one text), lists of tools. A name with dots,
@@ -61,6 +66,8 @@ class Fields:
     For what limits reserve: `answers`, the number of answers that the client asks for; `prompts`, lists of prompts each of
     which is answered; `lengths`, further limits of tokens, which conditions do not read; `binding`, the limits of tokens that
     the format has, or all of them if it says nothing about them. A server of the format ignores the others.
+
+    `called`: returns the names of the tools that a request itself calls.
     """
 
     tokens: tuple[str, ...]
@@ -70,6 +77,7 @@ class Fields:
     answers: tuple[str, ...]
     prompts: tuple[str, ...]
     lengths: tuple[str, ...]
+    called: Callable[[Mapping[str, Any]], tuple[str, ...]] = calls_nothing
     binding: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -148,7 +156,7 @@ def statement_of(tree: Any, fields: Fields = EVERY_SERVER) -> RequestStatement:
     return RequestStatement(
         max_tokens=limits[0] if limits else 0,
         messages=counts[0] if counts else 0,
-        tools=tuple(name for name in names if name),
+        tools=(*(name for name in names if name), *fields.called(tree)),
         limits=limits,
         counts=counts,
         offered=tuple(dict.fromkeys(_offered(tree, fields, unclear))),
@@ -288,6 +296,7 @@ def _lists_of_tools(tree: Mapping[str, Any], fields: Fields) -> Iterator[Any]:
 
 def _offered(tree: Mapping[str, Any], fields: Fields, unclear: set[str]) -> Iterator[str]:
     count = 0
+    yield from fields.called(tree)
     for tools in _lists_of_tools(tree, fields):
         if tools is not None and not isinstance(tools, list):
             unclear.add("tools")

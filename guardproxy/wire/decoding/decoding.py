@@ -379,7 +379,7 @@ class StreamDecoder:
         """The events of a frame. `data`: the bytes to send; `leaves`: the leaves of its tree, if they are read."""
         name = self.name_of(tree, event.event)
         counts, calls = (self.counts_of(tree), self.calls_of(tree)) if self.reads else ((), None)
-        framed = self.framing.frame(data, name)
+        framed = event.head + self.framing.frame(data, name)
         whole = Frame(framed, tree, name, streamed=True, terminal=self.ends(tree), counts=counts, calls=calls)
         return (self._texts(tree, whole, leaves) if self.reads else [Opaque(whole)]) + self.after(tree)
 

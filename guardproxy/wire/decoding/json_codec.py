@@ -181,6 +181,9 @@ class JsonCodec(ABC, Generic[D]):
     @abstractmethod
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes: ...
 
+    def own_answer(self, status: int, code: str, message: str, field: str | None = None) -> tuple[int, bytes]:
+        return status, self.error(status, code, message, field)
+
     def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
         return self.stream.framing.frame(self.error(500, code, message)) + self.stream_end
 

@@ -10,4 +10,5 @@ NAMES = (
     "ollama_chat",
     "ollama_generate",
     "ollama_embed",
+    "mcp",
 )

@@ -9,6 +9,7 @@ Decision: docs/decisions/0010-comments-and-unknown-sse-fields-are-dropped.md
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from guardproxy.wire.framing.stream import StreamEvent
@@ -16,10 +17,30 @@ from guardproxy.wire.framing.stream import StreamEvent
 _BOM = b"\xef\xbb\xbf"
 
 
+def parsed(block: bytes) -> StreamEvent | None:
+    """Returns the event of a block of lines; `None` if it has neither data nor a comment."""
+    data: list[bytes] = []
+    name: str | None = None
+    comment = False
+    for line in block.split(b"\n"):
+        if line.startswith(b":"):
+            comment = True
+            continue
+        key, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if key == b"data":
+            data.append(value)
+        elif key == b"event":
+            name = value.decode("utf-8", "replace")
+    if data:
+        return StreamEvent(b"\n".join(data), name)
+    return StreamEvent(None) if comment else None
+
+
 @dataclass(slots=True)
 class SseCutter:
     """Cuts a byte stream into events. `limit_bytes` bounds one event; `too_large`: an event was larger, and no later event is
-    returned."""
+    returned. `parse`: returns the event of a block of lines."""
 
     limit_bytes: int
     too_large: bool = False
@@ -27,6 +48,7 @@ class SseCutter:
     _searched: int = 0  # no event ends before this offset: keeps long events linear
     _after_cr: bool = False
     _at_start: bool = True
+    parse: Callable[[bytes], StreamEvent | None] = parsed
 
     def feed(self, data: bytes) -> list[StreamEvent]:
         """The events that `data` completes."""
@@ -51,7 +73,7 @@ class SseCutter:
             if end - begin > self.limit_bytes:
                 self.too_large = True
                 return events
-            if (event := _parse(bytes(self._buffer[begin:end]))) is not None:
+            if (event := self.parse(bytes(self._buffer[begin:end]))) is not None:
                 events.append(event)
             begin = self._searched = end + 2
         del self._buffer[:begin]
@@ -64,25 +86,6 @@ class SseCutter:
     def pending(self) -> bool:
         """Whether the stream is inside an event."""
         return bool(self._buffer.strip())
-
-
-def _parse(block: bytes) -> StreamEvent | None:
-    data: list[bytes] = []
-    name: str | None = None
-    comment = False
-    for line in block.split(b"\n"):
-        if line.startswith(b":"):
-            comment = True
-            continue
-        key, _, value = line.partition(b":")
-        value = value.removeprefix(b" ")
-        if key == b"data":
-            data.append(value)
-        elif key == b"event":
-            name = value.decode("utf-8", "replace")
-    if data:
-        return StreamEvent(b"\n".join(data), name)
-    return StreamEvent(None) if comment else None
 
 
 def cutter(limit_bytes: int) -> SseCutter:

@@ -8,10 +8,12 @@ from msgspec import Struct
 
 
 class StreamEvent(Struct, frozen=True):
-    """One event. `data` is `None` for an event without content (a keep-alive). `event`: its name, if any."""
+    """One event. `data` is `None` for an event without content (a keep-alive). `event`: its name, if any.
+    `head`: lines of the framing that are sent before the data, such as the id of the event."""
 
     data: bytes | None
     event: str | None = None
+    head: bytes = b""
 
 
 class Cutter(Protocol):

@@ -296,7 +296,7 @@ def test_every_format_takes_the_section_or_says_that_it_has_no_system_prompt(cod
     body = sent[0].body  # type: ignore[union-attr]
     (change,) = done.exchange.prompt_changes
     assert (b"Be kind." in body) is bool(change.parts)
-    assert bool(change.parts) is (codec.name not in ("openai_completions", "openai_inputs", "ollama_embed"))
+    assert bool(change.parts) is (codec.turns.system_of(tree) is not None)
 
 
 def test_the_client_of_anthropic_keeps_its_blocks() -> None:

@@ -15,6 +15,8 @@ from guardproxy.wire import installed
 ROUTES = [route for codec in installed().codecs for route in codec.routes]
 TABLE = Routes(Config().network.pass_through)
 KNOWN = [re.sub(r"\{\w+\}", "m", route) for route in (*ROUTES, *Config().network.pass_through)]
+# What is left of the others could be any path.
+SAYING = [route for route in KNOWN if not re.fullmatch(r"\w+ /\w+/m", route)]
 
 
 def said(method: str, path: str) -> str:
@@ -42,7 +44,7 @@ def test_a_beginning_too_much_is_named(route: str, wrong: str) -> None:
     assert re.search(r"(?:is|meant): (leave `/|write `/|the base URL of the client lacks `/)", message)
 
 
-@pytest.mark.parametrize("route", [route for route in KNOWN if route.split("/")[1] not in ("openai",)])
+@pytest.mark.parametrize("route", [route for route in SAYING if route.split("/")[1] not in ("openai",)])
 def test_a_beginning_that_is_missing_is_named(route: str) -> None:
     method, path = route.split(" ")
     first, _, rest = path.strip("/").partition("/")

@@ -20,9 +20,10 @@ from guardproxy.wire import RequestStatement, codecs, statement_of
 from guardproxy.wire.contract.writing import Prompt
 from tests.kit.maps import places
 from tests.kit.play import policy_set, setting
-from tests.unit.wire.test_request_maps import FORMATS
+from tests.unit.wire.test_request_maps import FORMATS, OF_MODELS
 
 MESSAGES = [{"role": "user", "content": "hello"}]
+ANSWERING = [codec for codec in codecs() if codec.contract.serves_models]
 BOTH = pytest.mark.parametrize("section", [ALLOW, DENY], ids=["allow", "deny"])
 
 
@@ -32,6 +33,7 @@ class Seen:
 
     about: About
     statement: RequestStatement
+    names_model: bool = True
     refused: list[tuple[str, str, str | None]] = field(default_factory=list)
 
     def refuse(self, section: str, bound: BoundSection[Any], error: DownstreamError) -> None:
@@ -46,6 +48,14 @@ def seen(section: Section[ModelLists], models: ModelLists, tree: Any, fields: An
     for stage in section.stages((BoundSection("p", models, True),)):
         stage.amend(request)
     return request.refused
+
+
+@BOTH
+def test_a_request_without_a_model_is_not_refused(section: Section[ModelLists]) -> None:
+    request = Seen(About(), RequestStatement(), names_model=False)
+    for stage in section.stages((BoundSection("p", (ModelList(("gpt-5",)),), True),)):
+        stage.amend(request)
+    assert request.refused == []
 
 
 def refusal(policy: str, **body: Any) -> dict[str, Any] | None:
@@ -85,7 +95,7 @@ def test_a_mistake_has_its_place(text: str, message: str) -> None:
 # Which requests are refused.
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", OF_MODELS)
 def test_every_place_that_names_a_model_counts(name: str) -> None:
     codec = FORMATS[name]
     fields = codec.contract.statements
@@ -103,7 +113,7 @@ def test_every_place_that_names_a_model_counts(name: str) -> None:
                 assert seen(section, (ModelList(("gpt-5",)),), place.build("x"), fields), place.name
 
 
-@pytest.mark.parametrize("codec", codecs(), ids=lambda codec: codec.name)
+@pytest.mark.parametrize("codec", ANSWERING, ids=lambda codec: codec.name)
 @pytest.mark.parametrize(("model", "is_sent"), [("gpt-5", True), ("gpt-4", False)])
 def test_a_request_of_each_format_is_refused(codec: Any, model: str, is_sent: bool) -> None:
     policies = policy_set("policy: p\nallow: {models: [gpt-5, tunedModels/gpt-5], message: Ask us.}\n")

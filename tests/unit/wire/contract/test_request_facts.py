@@ -24,6 +24,7 @@ from guardproxy.wire.contract.request_facts import (
 from guardproxy.wire.json import NAME, naming
 from tests.kit.codec_cost import calls
 
+OF_MODELS = [codec for codec in codecs() if codec.contract.serves_models]
 TWO = frozenset(("max_tokens", "tools"))
 
 
@@ -235,7 +236,7 @@ def test_each_prompt_of_a_list_is_answered(prompt: Any, answers: int) -> None:
 
 def test_every_format_whose_route_gives_several_answers_declares_how_they_are_asked_for() -> None:
     """Each field of a shipped map that could number answers is one that its contract declares."""
-    for codec in codecs():
+    for codec in OF_MODELS:
         declared = codec.contract.statements.answers
         assert {"n", "best_of", "candidateCount"} <= {name.rpartition(".")[2] for name in declared}, codec.name
     gemini = codec_for("POST /{version}/models/{model}:generateContent")
@@ -248,7 +249,7 @@ def test_every_format_whose_route_gives_several_answers_declares_how_they_are_as
     assert answers_of({"options": {"num_predict": -1}}, ollama.contract.statements) == (1, 0, False)
 
 
-@pytest.mark.parametrize("codec", codecs(), ids=lambda codec: codec.name)
+@pytest.mark.parametrize("codec", OF_MODELS, ids=lambda codec: codec.name)
 def test_a_limit_that_the_format_does_not_have_shortens_no_answer(codec: Codec) -> None:
     fields = codec.contract.statements
     others = {name: 1 for name in fields.tokens if name not in fields.binding}

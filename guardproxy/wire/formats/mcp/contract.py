@@ -1,0 +1,124 @@
+"""The contract of MCP."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from guardproxy.wire.contract.contract import (
+    NO_DEMAND,
+    Contract,
+    Demand,
+    KeyHeader,
+    MediaTypes,
+    QuerySyntax,
+    RefusedRoutes,
+    Signs,
+    TelemetryNames,
+    UsageFields,
+    no_inputs,
+    unchanged,
+)
+from guardproxy.wire.contract.headers import IDENTIFIER, NO_LIMIT_HEADERS, FormatHeaders, header_shape
+from guardproxy.wire.contract.request_facts import Fields
+from guardproxy.wire.formats.mcp.framing import EVENT_ID
+from guardproxy.wire.formats.mcp.repeated import REPEATED
+from guardproxy.wire.formats.mcp.words import CALL, WORDS
+from guardproxy.wire.framing.sse import frame
+from guardproxy.wire.json import OTHERS, members, text
+from guardproxy.wire.json.opaque import MEDIA
+
+POST, GET, DELETE = "POST /mcp/{server}", "GET /mcp/{server}", "DELETE /mcp/{server}"
+ROUTES = (POST, GET, DELETE)
+_ARGUMENTS = re.compile(r"params\.arguments(?:[.\[#].*)?", re.DOTALL)
+_INPUT = re.compile(r"((?:.*\.)?content(?:\[\d+\])?)\.input(?:[.\[#].*)?", re.DOTALL)
+
+
+def _demand(tree: Mapping[str, Any]) -> Demand:
+    return NO_DEMAND
+
+
+def _acts(tree: Mapping[str, Any]) -> bool:
+    """Whether the server may act: it may for every message."""
+    return True
+
+
+def _name_path(path: str) -> str:
+    """Returns the path of the name of the tool that gets the arguments at or above a path; empty if it names none."""
+    if _ARGUMENTS.fullmatch(path):
+        return "params.name"
+    match = _INPUT.fullmatch(path)
+    return f"{match[1]}.name" if match else ""
+
+
+def called(tree: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the name of the tool that a message calls."""
+    name = members(tree.get("params")).get("name") if tree.get("method") == CALL else None
+    return (name,) if isinstance(name, str) else ()
+
+
+_DATE = r"20\d\d-[01]\d-[0-3]\d"
+_HEADERS = FormatHeaders(
+    credentials=("authorization",),
+    meaning={
+        "mcp-protocol-version": header_shape(_DATE),
+        "mcp-session-id": header_shape(IDENTIFIER.pattern),
+        "last-event-id": header_shape(EVENT_ID.pattern),
+    },
+    single=frozenset(("mcp-protocol-version", "mcp-session-id", "last-event-id")),
+    client={},
+    account={},
+    answer={"mcp-session-id": IDENTIFIER, "mcp-protocol-version": re.compile(_DATE, re.ASCII)},
+    families=(),
+)
+CONTRACT = Contract(
+    carries={
+        "request": frozenset(("tool_arguments", "tool_result", "user", "assistant", "metadata", "unmapped")),
+        "response": frozenset(("tool_result", "tool_definition", "tool_arguments", "metadata", "error", "unmapped")),
+    },
+    words=WORDS,
+    opaque=frozenset(MEDIA),
+    repeats=frozenset(("structuredContent",)),
+    demand=_demand,
+    parts={"answer": None, "tool": None, "input": None},
+    answer_path=(),
+    inputs=no_inputs,
+    name_path=_name_path,
+    choice=re.compile(""),
+    usage=UsageFields(prompt=(), answer=()),
+    terminal=(frame(b'{"jsonrpc":"2.0","id":1,"result":{}}'),),
+    error_path=("error", "message"),
+    media=MediaTypes("application/json", "text/event-stream", ("application/json",), empty=frozenset((202, 204))),
+    unanswered=frozenset(ROUTES),
+    limits={"messages": (), "tools": ()},
+    serves_models=False,
+    statements=Fields(
+        tokens=(),
+        models={OTHERS: text("tool_arguments")},
+        messages=(),
+        tools=(),
+        answers=(),
+        prompts=(),
+        lengths=(),
+        called=called,
+    ),
+    acts=_acts,
+    query=QuerySyntax(re.compile(""), "no query"),
+    signs=Signs(paths=("/mcp/",), headers=("mcp-protocol-version", "mcp-session-id", "mcp-method")),
+    denied={},
+    refused=(
+        RefusedRoutes(
+            re.compile(r"[A-Z]+ /(?:mcp|sse|messages)/?"),
+            "servers of MCP are guarded by name: use /mcp/NAME, with streamable HTTP",
+        ),
+    ),
+    with_wait=unchanged,
+    stored=None,
+    key_header=KeyHeader("Authorization", "Bearer "),
+    headers=_HEADERS,
+    repeated=REPEATED,
+    limit_headers=NO_LIMIT_HEADERS,
+    user_fields=(),
+    telemetry=TelemetryNames("mcp", "execute_tool"),
+)

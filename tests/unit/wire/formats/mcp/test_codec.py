@@ -1,0 +1,371 @@
+"""The codec of MCP: texts of both directions, ids of events, and how the proxy refuses a message."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from guardproxy.errors import DownstreamError
+from guardproxy.events import Opaque, Text
+from guardproxy.exchange import (
+    DataReceived,
+    Exchange,
+    Finish,
+    Input,
+    RequestReceived,
+    ResponseEnded,
+    ResponseStarted,
+    SendData,
+    SendHead,
+    SendUpstream,
+)
+from guardproxy.exchange.player import each, play
+from guardproxy.testing.formats import OF_MODELS, Promise
+from guardproxy.testing.material import read_answer
+from guardproxy.wire.contract.request_facts import statement_of
+from guardproxy.wire.formats.mcp.codec import CODEC
+from guardproxy.wire.formats.mcp.contract import GET, POST
+from guardproxy.wire.framing.sse import SseCutter
+from tests.kit.play import policy_set, setting
+
+VERSION = {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}
+RULES = """\
+policy: p
+checks: {word: {use: pattern, label: WORD, words: [quokka]}}
+rules: [{id: r, on: [request, response], when: word, action: ACTION}]
+"""
+
+
+def message(method: str, params: Any, ident: Any = 7) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": ident, "method": method, "params": params}
+
+
+def call(text: str = "hello", **more: Any) -> dict[str, Any]:
+    return message("tools/call", {"name": "say", "arguments": {"text": text}, **more})
+
+
+def result(**fields: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": 7, "result": fields}
+
+
+def said(text: str) -> dict[str, Any]:
+    return {"content": [{"type": "text", "text": text}]}
+
+
+def event(tree: Any, head: str = "") -> bytes:
+    return f"{head}data: {json.dumps(tree, separators=(',', ':'))}\n\n".encode()
+
+
+def texts(tree: Any) -> set[tuple[str, str, str]]:
+    """The kind, the path and the text of each text of a request."""
+    events = CODEC.read_request("/mcp/s", "", json.dumps(tree).encode()).events()
+    return {(text.channel.kind, text.channel.path, text.text) for text in events if isinstance(text, Text)}
+
+
+def answered(tree: Any) -> set[tuple[str, str, str]]:
+    """The same of an answer."""
+    read = read_answer(CODEC, [json.dumps(tree).encode()], streamed=False)
+    assert not read.fault
+    return {(channel.kind, channel.path, text) for channel, text in read.texts.items()}
+
+
+class Played:
+    """An exchange with a server of tools."""
+
+    def __init__(self, body: Any, action: str = "block", route: str = POST) -> None:
+        policies = policy_set(RULES.replace("ACTION", action))
+        codec = CODEC.for_request("/mcp/s", "")
+        self.exchange = Exchange(setting(policies, route, "/mcp/s", codec=codec))
+        self.done: list[Any] = []
+        self.tell(RequestReceived(json.dumps(body).encode() if body else b""))
+
+    def tell(self, *inputs: Input) -> Played:
+        self.done += play(self.exchange, inputs, each(lambda job: job.check.scan([job.window])[0]))
+        return self
+
+    def answer(self, parts: Iterable[bytes], media: str = "text/event-stream", status: int = 200) -> Played:
+        return self.tell(ResponseStarted(status, media), *map(DataReceived, parts), ResponseEnded())
+
+    @property
+    def upstream(self) -> list[bytes]:
+        return [command.body for command in self.done if isinstance(command, SendUpstream)]
+
+    @property
+    def status(self) -> int:
+        return next(command.status for command in self.done if isinstance(command, SendHead))
+
+    @property
+    def client(self) -> bytes:
+        return b"".join(command.data for command in self.done if isinstance(command, (SendData, Finish)))
+
+    @property
+    def outcome(self) -> str:
+        return next(command.outcome for command in self.done if isinstance(command, Finish))
+
+
+# Texts.
+
+
+@pytest.mark.parametrize(
+    ("tree", "kind", "path"),
+    [
+        (call("WORD here"), "tool_arguments", "params.arguments.text"),
+        (message("tools/call", {"name": "WORD here"}), "tool_arguments", "params.name"),
+        (
+            message("prompts/get", {"name": "p", "arguments": {"a": "WORD here"}}),
+            "tool_arguments",
+            "params.arguments.a",
+        ),
+        (message("resources/read", {"uri": "file:///WORD here"}), "tool_arguments", "params.uri"),
+        (message("resources/subscribe", {"uri": "file:///WORD here"}), "tool_arguments", "params.uri"),
+        (
+            message("completion/complete", {"ref": {}, "argument": {"name": "a", "value": "WORD here"}}),
+            "user",
+            "params.argument.value",
+        ),
+        (message("initialize", {"clientInfo": {"name": "WORD here"}}), "metadata", "params.clientInfo.name"),
+        (message("tools/list", {"cursor": "WORD here"}), "metadata", "params.cursor"),
+        (message("tools/list", {"_meta": {"note": "WORD here"}}), "metadata", "params._meta.note"),
+        (message("x/unknown", {"a": {"b": "WORD here"}}), "unmapped", "params.a.b"),
+        (result(action="accept", content={"name": "WORD here"}), "user", "result.content.name"),
+        (
+            result(role="assistant", content={"type": "text", "text": "WORD here"}),
+            "assistant",
+            "result.content.text",
+        ),
+        (result(roots=[{"uri": "file:///", "name": "WORD here"}]), "metadata", "result.roots[0].name"),
+        (
+            call(inputResponses={"k": {"action": "accept", "content": {"a": "WORD here"}}}),
+            "user",
+            "params.inputResponses.k.content.a",
+        ),
+        (
+            {"jsonrpc": "2.0", "id": 1, "error": {"code": 1, "message": "WORD here"}},
+            "metadata",
+            "error.message",
+        ),
+    ],
+)
+def test_the_texts_of_a_message(tree: Any, kind: str, path: str) -> None:
+    found = {(its, at) for its, at, text in texts(tree) if "WORD here" in text}
+    assert found == {(kind, path)}
+
+
+@pytest.mark.parametrize(
+    ("tree", "kind", "path"),
+    [
+        (result(**said("WORD here")), "tool_result", "result.content[0].text"),
+        (result(structuredContent={"a": ["WORD here"]}), "tool_result", "result.structuredContent.a[0]"),
+        (result(tools=[{"name": "t", "description": "WORD here"}]), "tool_definition", "result.tools[0].description"),
+        (
+            result(tools=[{"name": "t", "inputSchema": {"properties": {"a": {"description": "WORD here"}}}}]),
+            "tool_definition",
+            "result.tools[0].inputSchema.properties.a.description",
+        ),
+        (result(instructions="WORD here"), "tool_definition", "result.instructions"),
+        (result(contents=[{"uri": "a:b", "text": "WORD here"}]), "tool_result", "result.contents[0].text"),
+        (result(completion={"values": ["WORD here"]}), "tool_result", "result.completion.values[0]"),
+        (
+            message("sampling/createMessage", {"systemPrompt": "WORD here", "messages": []}),
+            "tool_result",
+            "params.systemPrompt",
+        ),
+        (message("elicitation/create", {"message": "WORD here"}), "tool_result", "params.message"),
+        (
+            message("notifications/message", {"level": "info", "data": {"a": "WORD here"}}),
+            "tool_result",
+            "params.data.a",
+        ),
+        (
+            result(inputRequests={"k": {"method": "elicitation/create", "params": {"message": "WORD here"}}}),
+            "tool_result",
+            "result.inputRequests.k.params.message",
+        ),
+        (result(x_new={"a": "WORD here"}), "unmapped", "result.x_new.a"),
+        ({"jsonrpc": "2.0", "id": 1, "error": {"code": 1, "message": "WORD here"}}, "error", "error.message"),
+    ],
+)
+def test_the_texts_of_an_answer(tree: Any, kind: str, path: str) -> None:
+    found = {(its, at) for its, at, text in answered(tree) if "WORD here" in text}
+    assert found == {(kind, path)}
+
+
+@pytest.mark.parametrize("promise", [promise for promise in OF_MODELS if promise.__module__.endswith("formats")])
+def test_the_promises_about_streams_hold_too(promise: Promise) -> None:
+    promise(CODEC)
+
+
+def test_a_known_message_has_no_text_of_the_protocol() -> None:
+    tree = message("tools/list", {"_meta": {**VERSION, "progressToken": 3}})
+    assert texts(tree) == set()
+    assert answered(result(resultType="complete", ttlMs=0, cacheScope="private", tools=[])) == set()
+
+
+# Requests that are refused.
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'[{"jsonrpc":"2.0","method":"ping","id":1}]', "a batch of messages is not accepted"),
+        (b'{"jsonrpc":"1.0","method":"ping","id":1}', "JSON-RPC 2.0"),
+        (b'{"jsonrpc":"2.0","id":1}', "exactly one of `method`, `result` and `error`"),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping","result":{}}', "exactly one of"),
+        (b'{"jsonrpc":"2.0","id":1.5,"method":"ping"}', "JSON-RPC 2.0"),
+        (b'{"jsonrpc":"2.0","id":1,"method":"ping","params":[]}', "`params` must be an object"),
+        (b'{"jsonrpc":"2.0","id":1,"Method":"ping","method":"a"}', "`Method` must be written as `method`"),
+    ],
+)
+def test_what_is_no_single_message_is_refused(body: bytes, words: str) -> None:
+    with pytest.raises(DownstreamError) as raised:
+        CODEC.read_request("/mcp/s", "", body)
+    assert words in str(raised.value)
+
+
+def test_an_error_names_the_message() -> None:
+    codec: Any = CODEC.for_request("/mcp/s", "")
+    with pytest.raises(DownstreamError) as raised:
+        codec.read_request("/mcp/s", "", json.dumps({**call(), "result": {}}).encode())
+    status, body = codec.own_answer(raised.value.status, raised.value.code, str(raised.value))
+    assert status == 400
+    assert json.loads(body)["id"] == 7
+    assert json.loads(body)["error"]["code"] == -32600
+    assert json.loads(CODEC.error(503, "no_capacity", "later"))["id"] is None
+    assert json.loads(CODEC.error(503, "no_capacity", "later"))["error"]["code"] == -32011
+    assert json.loads(CODEC.error(404, "unknown_route", "what"))["error"]["code"] == -32601
+    assert json.loads(CODEC.error(502, "upstream_failed", "what"))["error"]["code"] == -32603
+
+
+# Blocks.
+
+
+@pytest.mark.parametrize("is_modern", [False, True])
+def test_a_blocked_call_is_a_failed_tool(is_modern: bool) -> None:
+    more = {"_meta": VERSION} if is_modern else {}
+    for played in (
+        Played(call("a quokka", **more)),
+        Played(call(**more)).answer([json.dumps(result(**said("a quokka"))).encode()], "application/json"),
+    ):
+        answer = json.loads(played.client)
+        assert played.status == 200
+        assert answer["id"] == 7
+        assert answer["result"]["isError"] is True
+        assert "The call was not allowed" in answer["result"]["content"][0]["text"]
+        assert answer["result"].get("resultType") == ("complete" if is_modern else None)
+        assert "quokka" not in played.client.decode()
+        assert played.outcome.startswith("blocked_")
+
+
+def test_another_blocked_request_is_an_error_with_its_id() -> None:
+    played = Played(message("resources/read", {"uri": "file:///quokka"}, "own-id"))
+    answer = json.loads(played.client)
+    assert (played.status, answer["id"], answer["error"]["code"]) == (200, "own-id", -32010)
+    assert played.upstream == []
+
+
+def test_a_blocked_notification_or_answer_is_no_answer() -> None:
+    for tree in (
+        {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"reason": "quokka"}},
+        result(action="accept", content={"a": "quokka"}),
+    ):
+        played = Played(tree)
+        assert (played.status, json.loads(played.client)["id"]) == (400, None)
+
+
+def test_a_block_amid_a_stream_is_the_answer() -> None:
+    progress = {"jsonrpc": "2.0", "method": "notifications/progress", "params": {"progressToken": 1, "message": "half"}}
+    played = Played(call()).answer([event(progress), event(result(**said("a quokka")))])
+    sent = [json.loads(each.data) for each in SseCutter(1 << 20).feed(played.client) if each.data]
+    assert sent[0] == progress
+    assert sent[1]["result"]["isError"] is True
+    assert played.outcome == "blocked_response"
+    other = Played(message("tools/list", {})).answer([event(progress), event(result(tools=[{"name": "quokka"}]))])
+    assert json.loads(SseCutter(1 << 20).feed(other.client)[-1].data or b"")["error"]["code"] == -32010
+
+
+def test_a_redacted_result_is_the_rest_of_the_result() -> None:
+    played = Played(call(), "redact").answer([event(result(**said("a quokka b"), isError=False), "id: 5\n")])
+    assert played.client.startswith(b"id: 5\ndata: ")
+    tree = json.loads(SseCutter(1 << 20).feed(played.client)[0].data or b"")
+    assert tree["result"]["isError"] is False
+    assert tree["result"]["content"][0]["text"].startswith("a [WORD_")
+
+
+# Answers without a body, and streams.
+
+
+def test_a_notification_is_answered_without_a_body() -> None:
+    tree = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+    played = Played(tree).answer([], "application/octet-stream", 202)
+    assert (played.status, played.client, played.outcome) == (202, b"", "answered")
+    assert Played(call()).answer([], "application/json", 202).outcome == "upstream_invalid_json"
+    assert Played(tree).answer([b"quokka"], "text/plain", 202).outcome == "upstream_invalid_json"
+    assert Played(tree).answer([], "text/plain", 200).outcome == "upstream_content_type"
+
+
+def test_an_event_keeps_its_id() -> None:
+    head = "id: 1f2e-7\nretry: 1500\n"
+    frames = [event(None, head).replace(b"null", b""), event(message("ping", {}), "id: a_b\n"), event(result())]
+    played = Played(call()).answer([b"".join(frames)])
+    assert played.client == b"".join(frames)
+    secret = event(message("ping", {}), "id: mara@example.com\nretry: soon\n")
+    assert Played(call()).answer([secret, event(result())]).client == event(message("ping", {})) + event(result())
+    other = b"event: x\n" + event(message("ping", {}))
+    assert Played(call()).answer([other, event(result())]).client.startswith(b"event: other\n")
+
+
+def test_a_stream_that_is_cut_is_a_fault_unless_it_can_be_resumed() -> None:
+    progress = message("ping", {})
+    cut = Played(call()).answer([event(progress)])
+    assert cut.outcome == "upstream_truncated"
+    assert json.loads(SseCutter(1 << 20).feed(cut.client)[-1].data or b"")["error"]["code"] == -32603
+    resumable = Played(call()).answer([event(progress, "id: 1\n")])
+    assert (resumable.outcome, resumable.client) == ("answered", event(progress, "id: 1\n"))
+
+
+def test_the_stream_of_the_server_has_no_end_of_its_own() -> None:
+    frames = [event(message("ping", {})), event(result(**said("hi")))]
+    played = Played(None, route=GET).answer(frames)
+    assert (played.outcome, played.client) == ("answered", b"".join(frames))
+    assert played.upstream == [b""]
+    blocked = Played(None, route=GET).answer([*frames, event(message("elicitation/create", {"message": "quokka"}))])
+    last = json.loads(SseCutter(1 << 20).feed(blocked.client)[-1].data or b"")
+    assert (last["method"], last["params"]["level"]) == ("notifications/message", "error")
+    assert "quokka" not in blocked.client.decode()
+
+
+# Facts.
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("params.arguments.a.b[0]", "params.name"),
+        ("params.arguments.a#key", "params.name"),
+        ("params.arguments", "params.name"),
+        ("result.content[2].input.x", "result.content[2].name"),
+        ("result.content.input", "result.content.name"),
+        ("params.uri", ""),
+    ],
+)
+def test_arguments_lead_to_the_name_of_their_tool(path: str, name: str) -> None:
+    assert CODEC.contract.name_path(path) == name
+
+
+def test_a_call_states_its_tool() -> None:
+    fields = CODEC.contract.statements
+    assert statement_of(call(), fields).tools == statement_of(call(), fields).offered == ("say",)
+    assert statement_of(message("prompts/get", {"name": "say"}), fields).tools == ()
+    assert statement_of(message("tools/call", {"name": 5}), fields).tools == ()
+    assert statement_of(call(), fields).models == ()
+    assert CODEC.contract.acts(call())
+
+
+def test_a_message_has_the_fields_of_messages() -> None:
+    (opaque,) = CODEC.read_request("/mcp/s", "", b"").events()
+    assert isinstance(opaque, Opaque)
+    assert CODEC.keep_alive() == b":\n\n"
+    assert CODEC.opening("m") == b""
