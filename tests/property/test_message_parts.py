@@ -86,8 +86,13 @@ def answer_of_gemini(texts: Texts) -> dict[str, Any]:
     return {"candidates": [{"content": {"role": "model", "parts": gemini(texts)}, "finishReason": "STOP"}]}
 
 
+def mcp(**result: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": 1, "result": result}
+
+
 CHAT, MESSAGES, RESPONSES = "POST /v1/chat/completions", "POST /v1/messages", "POST /v1/responses"
 GEMINI, MODERATIONS, ACME = "POST /{version}/models/{model}:generateContent", "POST /v1/moderations", "POST /acme/talk"
+MCP = "POST /mcp/{server}"
 IMAGE = {"type": "image_url", "image_url": {"url": "https://a.example/cat.png"}}
 REQUESTS: Mapping[str, tuple[str, Callable[[Texts], dict[str, Any]]]] = {
     "chat user": (CHAT, lambda texts: chat(role="user", content=content(texts))),
@@ -111,6 +116,7 @@ REQUESTS: Mapping[str, tuple[str, Callable[[Texts], dict[str, Any]]]] = {
         MESSAGES,
         lambda texts: messages([{"type": "search_result", "source": "s", "title": "t", "content": content(texts)}]),
     ),
+    "mcp sampling": (MCP, lambda texts: mcp(role="assistant", model="m", content=content(texts))),
     "responses user": (RESPONSES, lambda texts: responses(content(texts, "input_text"))),
     "responses strange items": (RESPONSES, lambda texts: {"model": "m", "input": content(texts, "input_text")}),
     "responses tool": (
@@ -152,10 +158,12 @@ ANSWERS: Mapping[str, tuple[str, Callable[[Texts], dict[str, Any]]]] = {
     "messages": (MESSAGES, lambda texts: {"type": "message", "role": "assistant", "content": content(texts)}),
     "responses": (RESPONSES, answer_of_responses),
     "gemini": (GEMINI, answer_of_gemini),
+    "mcp": (MCP, lambda texts: mcp(content=content(texts))),
     "declared": (ACME, lambda texts: {"outputs": [{"pieces": gemini(texts)}]}),
 }
 QUESTIONS: Mapping[str, Callable[[Texts], dict[str, Any]]] = dict(
-    REQUESTS[name] for name in ("chat user", "messages user", "responses user", "gemini user", "declared")
+    REQUESTS[name]
+    for name in ("chat user", "messages user", "responses user", "gemini user", "mcp sampling", "declared")
 )
 
 

@@ -217,7 +217,7 @@ class UsageLimits(Duty):
             bound, of_policies = self._of_policies(policies, head, request, codec, about)
             rules, prices = (*rules, *of_policies), prices_of(bound)
         if not codec.contract.serves_models:  # a server of tools counts no tokens
-            rules = [rule for rule in rules if rule.unit not in _OF_MODELS]
+            rules = tuple(rule for rule in rules if rule.unit not in _OF_MODELS)
         prompt = -(-len(request.frame.data) // BYTES_A_TOKEN)
         asked_answers = answers_of(request.frame.tree, codec.contract.statements)
         units: list[tuple[LimitRule, int | None]] = []

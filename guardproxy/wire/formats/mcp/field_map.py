@@ -86,7 +86,7 @@ def _hints(kind: Kind) -> MapFields:
     return {"title": text(kind), **dict.fromkeys(hints, STRUCTURE)}
 
 
-_IMPLEMENTATION = dict.fromkeys(("version", "websiteUrl"), _METADATA)
+_IMPLEMENTATION: MapFields = dict.fromkeys(("version", "websiteUrl"), _METADATA)
 _TOOL = _described(
     "tool_definition",
     {
@@ -348,7 +348,7 @@ def _server_result(value: Any) -> Map:
             **dict.fromkeys(("resultType", "ttlMs", "cacheScope", "protocolVersion"), STRUCTURE),
             "supportedVersions": [STRUCTURE],
             "capabilities": _CAPABILITIES,
-            "serverInfo": _described("tool_definition", dict.fromkeys(("version", "websiteUrl"), _DEFINITION)),
+            "serverInfo": _described("tool_definition", {"version": _DEFINITION, "websiteUrl": _DEFINITION}),
             "instructions": _DEFINITION,
             "tools": [_TOOL],
             "prompts": [_PROMPT],

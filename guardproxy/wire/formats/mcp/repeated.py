@@ -74,7 +74,7 @@ def places(tree: Any, sent: Sequence[tuple[str, str]]) -> dict[str, tuple[Path, 
         if low == METHOD:
             at: list[Path] = [("method",)]
         elif low == NAME:
-            key = NAMED_BY.get(members(tree).get("method"))
+            key = NAMED_BY.get(str(members(tree).get("method")))
             at = [("params", key)] if key else []
         else:
             if scalars is None:

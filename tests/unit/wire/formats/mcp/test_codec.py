@@ -244,7 +244,7 @@ def test_an_error_names_the_message() -> None:
 
 @pytest.mark.parametrize("is_modern", [False, True])
 def test_a_blocked_call_is_a_failed_tool(is_modern: bool) -> None:
-    more = {"_meta": VERSION} if is_modern else {}
+    more: Any = {"_meta": VERSION} if is_modern else {}
     for played in (
         Played(call("a quokka", **more)),
         Played(call(**more)).answer([json.dumps(result(**said("a quokka"))).encode()], "application/json"),
