@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from guardproxy.audit import Record, RecordedAnswer, RecordedRequest, RecordedText
-from guardproxy.exchange import SealedIds, judge_request, texts_of
+from guardproxy.exchange import SealedIds, llm_judge
 from guardproxy.gateway import Head, OwnedIds
 from guardproxy.policy import JUDGE, BoundRules, BoundSection, JudgeSection
 from guardproxy.wire.formats.openai_responses.field_map import STORED
@@ -85,14 +85,14 @@ def rows() -> dict[str, float]:
     sampled = replace(section, sample=1_000_000), replace(section, sample=0)
     always, never = (BoundRules((), (), {}, sections={"judge": (BoundSection("p", of, True),)}) for of in sampled)
     ids, duty, head = SealedIds(seal, "t", STORED), OwnedIds(seal), Head(id="0" * 24, tenant="t")
-    texts = texts_of(exchange)
+    texts = llm_judge.texts_of(exchange)
     assert texts is not None
     return {
         "judge: an exchange outside the sample": measured(
             lambda: JUDGE.recorded(JUDGE.bound(never.sections), exchange.id)
         ),
         "judge: an exchange in the sample": measured(lambda: JUDGE.recorded(JUDGE.bound(always.sections), exchange.id)),
-        "judge: the question, off the path": measured(lambda: judge_request(section, *texts)),
+        "judge: the question, off the path": measured(lambda: llm_judge.judge_request(section, *texts)),
         "feedback: the id of an exchange": measured(lambda: duty.admit(head)),
         "ids: a frame without an id": measured(lambda: ids.sealed(DELTA)),
         "ids: a frame with an id": measured(lambda: ids.sealed(CREATED)),

@@ -242,6 +242,12 @@ class LimitSettings:
         "Memory for the values of stored turns, in one process. A credential may take a quarter of it.",
         AllowedValues(least=0),
     )
+    memory_bytes: int = setting(
+        "limit_memory_bytes",
+        64 * 1024 * 1024,
+        "Memory for what exchanges leave for later ones, as approvals, in one process. A client may take a quarter of it.",
+        AllowedValues(least=0),
+    )
     body_bytes: int = setting(
         "limit_body_bytes", 32 * 1024 * 1024, "The size of a request body.", AllowedValues(least=1)
     )

@@ -8,6 +8,7 @@ from guardproxy.exchange.gate.earlier import GivenValues, StoredTurn, merged, va
 from guardproxy.exchange.gate.gate import Job
 from guardproxy.exchange.gate.lanes import Lane
 from guardproxy.exchange.gate.notes import Side
+from guardproxy.exchange.inputs import recollection
 from guardproxy.exchange.inputs.caching import CacheQuery, StoredAnswer
 from guardproxy.exchange.inputs.prompts import PromptChange
 from guardproxy.exchange.inputs.sealed_ids import SealedIds
@@ -38,7 +39,7 @@ from guardproxy.exchange.inputs.transcript import (
 from guardproxy.exchange.phases.ledger import Size
 from guardproxy.exchange.phases.states import State
 from guardproxy.exchange.player import each, play
-from guardproxy.exchange.record.llm_judge import JUDGE_ROUTE, judge_request, judges_of, read_score, texts_of
+from guardproxy.exchange.record import llm_judge
 from guardproxy.exchange.record.receipt import HEADER
 from guardproxy.exchange.routes.failover import TROUBLES
 from guardproxy.exchange.routes.routing import has_code
@@ -46,7 +47,6 @@ from guardproxy.exchange.stream_conversion import reformed
 
 __all__ = [
     "HEADER",
-    "JUDGE_ROUTE",
     "TROUBLES",
     "Aborted",
     "Address",
@@ -87,14 +87,12 @@ __all__ = [
     "Waited",
     "each",
     "has_code",
-    "judge_request",
-    "judges_of",
     "line",
+    "llm_judge",
     "merged",
     "play",
-    "read_score",
+    "recollection",
     "reformed",
-    "texts_of",
     "unsealed",
     "values_of",
 ]

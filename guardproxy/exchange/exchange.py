@@ -36,6 +36,7 @@ from guardproxy.exchange.gate.earlier import StoredTurn
 from guardproxy.exchange.gate.notes import Side
 from guardproxy.exchange.inputs.caching import CacheQuery, StoredAnswer, is_storable, stored_answer
 from guardproxy.exchange.inputs.prompts import PromptChange
+from guardproxy.exchange.inputs.recollection import MemoryChange, MemoryRecalled
 from guardproxy.exchange.inputs.setting import Setting
 from guardproxy.exchange.inputs.transcript import (
     Aborted,
@@ -58,7 +59,17 @@ from guardproxy.exchange.phases.guard import Guard
 from guardproxy.exchange.phases.keep_alive import Patience
 from guardproxy.exchange.phases.ledger import Ledger, Size
 from guardproxy.exchange.phases.request import RequestPhase
-from guardproxy.exchange.phases.states import TRANSITIONS, Answering, Over, Reading, Sent, State, Transition, Waiting
+from guardproxy.exchange.phases.states import (
+    TRANSITIONS,
+    Answering,
+    Over,
+    Reading,
+    Recalling,
+    Sent,
+    State,
+    Transition,
+    Waiting,
+)
 from guardproxy.exchange.routes.attempts import Attempts
 from guardproxy.findings import Direction
 from guardproxy.policy import BoundRules, FieldChange, Outcome
@@ -110,6 +121,8 @@ class Exchange:
                 state, commands = self._proving(event)
             case State.CHECKING:
                 state, commands = self._checking(event)
+            case State.RECALLING:
+                state, commands = self._recalling(event)
             case State.EXPECTING:
                 state, commands = self._expecting(event)
             case State.OVER:  # pragma: no branch - these are all states
@@ -121,13 +134,18 @@ class Exchange:
 
     # A method for each state. Its type names the states that may follow.
 
-    def _expecting(self, event: Input) -> Transition[Literal[State.EXPECTING] | Reading | Sent | Over]:
+    def _expecting(self, event: Input) -> Transition[Literal[State.EXPECTING] | Recalling | Reading | Sent | Over]:
         match event:
             case RequestReceived():
                 return self._request.received(event)
             case Refused():
                 return self._request.refused(event)
         return self._anytime(event) or (State.EXPECTING, [])
+
+    def _recalling(self, event: Input) -> Transition[Recalling | Reading | Sent | Over]:
+        if isinstance(event, MemoryRecalled):
+            return self._request.recalled(event)
+        return self._anytime(event) or (State.RECALLING, [])
 
     def _scanning(self, event: Input) -> Transition[Reading | Sent | Over]:
         if isinstance(event, Scanned):
@@ -270,6 +288,11 @@ class Exchange:
     def stored_turn(self) -> StoredTurn | None:
         """The values to keep for the turns that may follow the answer; `None` if there are none, or if no turn can follow."""
         return self._ledger.stored_turn()
+
+    @property
+    def memory_changes(self) -> tuple[MemoryChange, ...]:
+        """What the exchange leaves for later ones, once it is over; empty if no rule needs the memory."""
+        return self._ledger.memory_changes()
 
     def record(self, outcome: str) -> Record:
         """The record so far. The complete record is part of `Finish`."""

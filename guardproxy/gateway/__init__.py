@@ -54,7 +54,6 @@ from guardproxy.gateway.duties.tenants import KnownTenants, Tenancy, TenantNames
 from guardproxy.gateway.prices.price_table import maintained_prices
 from guardproxy.gateway.prices.prices import NO_PRICES, Prices, priced, prices_of
 from guardproxy.gateway.store import (
-    LEASE_S,
     Add,
     Answer,
     Call,
@@ -67,6 +66,7 @@ from guardproxy.gateway.store import (
     Store,
     Take,
     lease_of,
+    map_calls,
 )
 from guardproxy.gateway.store.failover import Down, Failover
 from guardproxy.gateway.store.memory import MemoryStore
@@ -75,7 +75,6 @@ from guardproxy.gateway.store.redis import RedisStore
 __all__ = [
     "ALGORITHMS",
     "FILE_NAME",
-    "LEASE_S",
     "NO_CLIENT",
     "NO_PRICES",
     "UNKNOWN",
@@ -133,6 +132,7 @@ __all__ = [
     "limits_of",
     "load_duties",
     "maintained_prices",
+    "map_calls",
     "moved_from_query",
     "new_key",
     "priced",

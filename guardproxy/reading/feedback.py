@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from guardproxy.audit import Record, confirmed_entries
-from guardproxy.exchange import texts_of
+from guardproxy.exchange import llm_judge
 from guardproxy.reading.period import Period
 
 NO_TEXTS = "the texts of the exchange are sealed or not kept"
@@ -63,7 +63,7 @@ def _row(record: Record, messages: list[dict[str, str]], given: Record) -> dict[
 
 def _messages(record: Record) -> list[dict[str, str]]:
     """Returns the messages of the request and the answer; empty if a text is not kept."""
-    if (texts := texts_of(record)) is None:
+    if (texts := llm_judge.texts_of(record)) is None:
         return []
     asked, answer = texts
     return [{"role": role, "content": text} for role, text in (*asked, ("assistant", answer))]

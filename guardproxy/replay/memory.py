@@ -11,7 +11,7 @@ from msgspec import structs
 from guardproxy.audit import Record, RecordedFinding, RecordedPlaces, RecordedSide, RecordedText
 from guardproxy.checks import ALLOW, QUICK, Check, Traits
 from guardproxy.events import Event
-from guardproxy.exchange import TROUBLES, Job, RunScans, Scanned
+from guardproxy.exchange import TROUBLES, Job, RunScans, Scanned, recollection
 from guardproxy.findings import Finding, Kind, Scan, Window
 from guardproxy.policy import MatchVerdict, PolicySet
 from guardproxy.redaction import PLACEHOLDER, RESTORE, Restoration, Restoring
@@ -34,6 +34,7 @@ class Memory:
         }
         self.blind: set[MaskedValue] = set()
         self._digests = record.checks
+        self._record = record
         self._texts: dict[tuple[int, str, str, str], list[tuple[str, RecordedText]]] = {}
         self._elsewhere: dict[tuple[int, str, str], list[tuple[str, RecordedText]]] = {}  # as above, for any kind
         self._values: dict[tuple[str, str], tuple[str, float]] = {}
@@ -57,6 +58,17 @@ class Memory:
     def perform(self, command: RunScans) -> Scanned:
         """Returns the recorded scans for these jobs."""
         return Scanned(tuple(map(self.scan, command.jobs)), self.at_s)
+
+    def remembered(
+        self, command: recollection.MemoryCommand
+    ) -> recollection.MemoryRecalled | recollection.MemoryClaimed:
+        """Returns what the exchange recalled, by the uses of the memory and in order; nothing for entries that it did not ask
+        for."""
+        if not isinstance(command, recollection.RecallMemory):
+            return recollection.nothing_remembered(command)
+        waiting = {use: list(reversed(entries)) for use, entries in self._record.recalled.items()}
+        found = [waiting[key.use].pop() if waiting.get(key.use) else {} for key in command.keys]
+        return recollection.MemoryRecalled(tuple(found), is_reached=not self._record.unrecalled)
 
     def scan(self, job: Job) -> Scan:
         window, check = job.window, job.check

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -145,7 +146,7 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
     received = RequestReceived(
         body, unix_s=record.at, language=language, headers=None, plans=plans, unavailable=unavailable
     )
-    done = play(exchange, [received], memory.perform)
+    done = play(exchange, [received], memory.perform, remembered=memory.remembered)
     if record.earlier:
         exchange.receive(ValuesFound(tuple(map(values_of, record.earlier))))
     for number, attempt in enumerate(attempts):
@@ -228,16 +229,21 @@ def _answer(
     memory.at_s = at_s
     done: list[Command] = []
     memory.attempt = number
+    run = partial(play, exchange, scan=memory.perform, remembered=memory.remembered)
     if exchange.state == State.WAITING and answer.status is not None:
         types = exchange.setting.codec.contract.media
         media = types.streamed if answer.streamed else types.whole
-        done += play(exchange, [ResponseStarted(answer.status, media, at_s, cache)], memory.perform)
+        done += play(
+            exchange, [ResponseStarted(answer.status, media, at_s, cache)], memory.perform, remembered=memory.remembered
+        )
         if signs:
-            done += play(exchange, [Waited(at_s + exchange.setting.limits.quiet_s)], memory.perform)
+            done += play(
+                exchange, [Waited(at_s + exchange.setting.limits.quiet_s)], memory.perform, remembered=memory.remembered
+            )
     if exchange.attempt == number and exchange.is_answering:
-        done += play(exchange, [DataReceived(b"", at_s)], memory.perform)
+        done += run([DataReceived(b"", at_s)])
     if exchange.attempt == number and not exchange.is_over:
-        done += play(exchange, [ending], memory.perform)
+        done += run([ending])
     return done
 
 

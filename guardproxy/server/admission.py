@@ -323,6 +323,9 @@ class Admission:
                 answers=tuple(trail.answers),
                 plans=plans,
                 refusals=duties.refusals(trail.head) if duties.is_refusing else (),
+                session=request.headers.get(session, "")
+                if codec and (session := codec.contract.headers.session)
+                else "",
             )
         except DownstreamError as error:
             # The rest of a body that nobody reads would be taken for the next request.

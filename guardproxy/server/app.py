@@ -45,7 +45,7 @@ from guardproxy.server.opening import naming
 from guardproxy.server.policy_requirements import usable_policies
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanning.scanner import Scanner, TimeLimits
-from guardproxy.server.state import SharedState, caches_of, earlier_of, further_of
+from guardproxy.server.state import SharedState, caches_of, earlier_of, further_of, memories_of
 from guardproxy.server.upstream.connections import Connections
 from guardproxy.server.upstream.deadlines import Deadlines
 from guardproxy.server.upstream.drain import Leftovers
@@ -102,6 +102,7 @@ class Server:
             config.audit.folder.mkdir(parents=True, exist_ok=True)
             key = key_of(config.audit.folder, config.audit.placeholder_key)
         self.earlier = earlier_of(config, key, self.state, self.metrics)
+        self.memories = memories_of(config, key, self.state, self.metrics)
         signing, sealing = signing_of(config.audit), open_sealing(config)
         time_limits = TimeLimits(config.timeouts.scan_s, config.timeouts.scan_s_per_million, config.limits.scan_wait_s)
         self._scanner = Scanner(config.workers.scan_threads, time_limits, meters=self.metrics.scanner)
@@ -330,7 +331,7 @@ class Server:
             deadlines,
         )
         driver.targets = admitted.targets
-        driver.caches, driver.earlier = self.caches, self.earlier
+        driver.caches, driver.earlier, driver.memories = self.caches, self.earlier, self.memories
         driver.own_headers = admitted.own_headers
         return driver
 
@@ -369,6 +370,7 @@ class Server:
         await self._admission.settling.close(self._grace_s())
         await self.judges.close(self._grace_s())
         await self.caches.close(self._grace_s())
+        await self.memories.close()
         await self.state.close()
         await self._leftovers.close()
         await self._connections.close()

@@ -32,6 +32,7 @@ from guardproxy.server.clients import ClientSource
 from guardproxy.server.driving.answer_cache import MemoryAnswers, SharedAnswers
 from guardproxy.server.driving.caching import Caches
 from guardproxy.server.driving.earlier import EarlierValues, MemoryTurns, TurnStore
+from guardproxy.server.driving.memories import Memories
 from guardproxy.server.observing.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -134,3 +135,14 @@ def earlier_of(config: Config, key: bytes, state: SharedState, metrics: Metrics)
     if state.server is not None:
         store = Failover(state.server, "closed", time.monotonic, lambda fault: None)
     return EarlierValues(key, config.clients.keep_turns_s, store, metrics)
+
+
+def memories_of(config: Config, key: bytes, state: SharedState, metrics: Metrics) -> Memories:
+    """Returns the memory of earlier exchanges: in this process, or in the shared state. `key`: of the proxy."""
+    if state.server is not None:
+        store: Store = Failover(state.server, "closed", time.monotonic, lambda fault: None)
+    else:
+        store = memory = MemoryStore(map_bytes=config.limits.memory_bytes)
+        metrics.memory_bytes.set_function(lambda: memory.maps.used_bytes)
+        metrics.memory_evicted.set_function(lambda: memory.maps.evicted)
+    return Memories(key, store, cast(Down, config.clients.state_down), metrics)

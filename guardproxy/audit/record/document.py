@@ -338,6 +338,17 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
     earlier: Annotated[
         tuple[RecordedValues, ...], Meta(description="The values of earlier turns that could come back in the answer.")
     ] = ()
+    recalled: Annotated[
+        Mapping[str, tuple[Mapping[str, str], ...]],
+        Meta(
+            description="What was recalled of earlier exchanges, by its use: the entries in order, each with its members and "
+            "their values as JSON. Digests and names, no texts."
+        ),
+    ] = {}
+    unrecalled: Annotated[
+        bool,
+        Meta(description="Whether the store was away, and the setting `state_down` let the exchange go on without it."),
+    ] = False
     altered: Annotated[
         Mapping[str, int],
         Meta(description="How many placeholders the model changed so that no value could be restored, by label."),

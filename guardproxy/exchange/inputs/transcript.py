@@ -18,6 +18,7 @@ from guardproxy.errors import ErrorCode
 from guardproxy.exchange.gate.earlier import GivenValues
 from guardproxy.exchange.gate.gate import Job
 from guardproxy.exchange.inputs.caching import CacheQuery
+from guardproxy.exchange.inputs.recollection import ClaimMemory, MemoryClaimed, MemoryRecalled, RecallMemory
 from guardproxy.findings import Scan
 from guardproxy.gateway import Refusal, StoreAnswered
 
@@ -26,7 +27,8 @@ class RequestReceived(msgspec.Struct, frozen=True):
     """The whole request body.
 
     `unix_s`: the wall clock, for the record. `language`, `conversation`: the language of the texts and the conversation, if
-    headers name them. `headers`: the headers that policies ask for, by lower-case name; `None` if they are not known.
+    headers name them. `session`: the id of the protocol's session, if the format has one. `headers`: the
+    headers that policies ask for, by lower-case name; `None` if they are not known.
     `answers`: the answers of the gateway's store to duties. `refusals`: what duties would have refused in shadow mode.
     `plans`: the plans of duties; the exchange merges them (`decisions.merge_plans`), applies the result to the body, and
     records it. `unavailable`: the upstreams that cannot be asked now, of those that policies route to.
@@ -42,6 +44,7 @@ class RequestReceived(msgspec.Struct, frozen=True):
     plans: tuple[Plan, ...] = ()
     refusals: tuple[Refusal, ...] = ()
     unavailable: tuple[str, ...] = ()
+    session: str = ""
 
 
 class Scanned(msgspec.Struct, frozen=True):
@@ -139,6 +142,8 @@ Input = (
     RequestReceived
     | Scanned
     | ValuesFound
+    | MemoryRecalled
+    | MemoryClaimed
     | ResponseStarted
     | DataReceived
     | ResponseEnded
@@ -227,7 +232,17 @@ class Finish:
         return record
 
 
-Command = RunScans | SendUpstream | SendHead | SendData | CancelUpstream | ReleaseUpstream | Finish
+Command = (
+    RunScans
+    | RecallMemory
+    | ClaimMemory
+    | SendUpstream
+    | SendHead
+    | SendData
+    | CancelUpstream
+    | ReleaseUpstream
+    | Finish
+)
 
 
 def line(value: Input | Command, *, shows_paths: bool = False) -> str:
@@ -253,6 +268,14 @@ def line(value: Input | Command, *, shows_paths: bool = False) -> str:
             return f"{name} {len(value.body)} bytes, {value.edits} edits{again}{before}"
         case DataReceived() | SendData():
             return f"{name} {len(value.data)} bytes"
+        case RecallMemory():
+            return f"{name} {', '.join(key.use for key in value.keys) or 'nothing'}"
+        case MemoryRecalled():
+            return f"{name} {sum(map(len, value.entries))} members{'' if value.is_reached else ', not reached'}"
+        case ClaimMemory():
+            return f"{name} {len(value.claims)} members"
+        case MemoryClaimed():
+            return f"{name} {sum(text is not None for text in value.values)} of {len(value.values)} members"
         case ValuesFound():
             return f"{name} {sum(len(group.values) for group in value.groups)} values"
         case ResponseStarted():

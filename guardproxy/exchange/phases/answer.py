@@ -106,7 +106,8 @@ class AnswerPhase:
             return self._fail(Fault(ErrorCode.UPSTREAM_ERROR, message), at_s, event.status)
         read = bool(bound and bound.reads("response")) or editor.restores or self.guard.hides
         answer.side.begin(read=read, quotes=self.setting.history.quotable(bool(bound and bound.retries)))
-        self._stored = contract.stored if contract.stored is not None and editor.restores else None
+        is_kept = editor.restores or self.guard.memory is not None
+        self._stored = contract.stored if contract.stored is not None and is_kept else None
         if bound and not failed:
             early = self.attempts.failover is not None and self.attempts.may_fail_over and read
             answer.held.extent = extent(bound, self.guard.forms, streamed=streamed, early=early)

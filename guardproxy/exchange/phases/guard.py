@@ -16,6 +16,7 @@ from guardproxy.exchange.gate.gate import Gate, Job
 from guardproxy.exchange.gate.notes import MissingVerdict, Side
 from guardproxy.exchange.inputs.prompts import Prompts
 from guardproxy.exchange.inputs.setting import Setting
+from guardproxy.exchange.memory.use import ExchangeMemory
 from guardproxy.findings import Channel, Facts, Scan
 from guardproxy.policy import BoundRules, FieldChange, Outcome, Tally
 from guardproxy.redaction import NO_SHAPES, Shapes
@@ -38,6 +39,8 @@ class Guard:
     """The constraints that schemas of the request put on texts."""
     prompts: Prompts | None = None
     """What policies do with the system prompt; `None` if no policy has the section `prompt`."""
+    memory: ExchangeMemory | None = None
+    """What earlier exchanges left, and what this one leaves; `None` if no rule needs it."""
     acts: bool = True
     """Whether the provider may act for the request."""
 

@@ -13,8 +13,10 @@ from guardproxy.decisions import merge_plans
 from guardproxy.exchange.gate.earlier import StoredTurn, recorded_values
 from guardproxy.exchange.gate.gate import QueuedFrame
 from guardproxy.exchange.gate.notes import DutyNotes, Notes, Side
+from guardproxy.exchange.inputs.recollection import MemoryChange
 from guardproxy.exchange.inputs.setting import Setting
 from guardproxy.exchange.inputs.transcript import Refused, RequestReceived, ResponseStarted
+from guardproxy.exchange.memory.use import MemoryEnding
 from guardproxy.exchange.phases.guard import Guard
 from guardproxy.exchange.record.recording import NO_OWNER, Origin, compose, intent, recorded_feedback
 from guardproxy.exchange.routes.attempts import Answer, Attempts, tokens_of
@@ -186,6 +188,19 @@ class Ledger(msgspec.Struct):
         groups = turn.given() if is_named and tree.get("store") is not False else ()
         return StoredTurn(id=turn.stored_id, conversations=conversations, groups=groups) if groups else None
 
+    def memory_changes(self) -> tuple[MemoryChange, ...]:
+        """What the exchange leaves for later ones."""
+        memory, answer, attempts = self.guard.memory, self.answer, self.attempts
+        if memory is None or memory.asking is None:
+            return ()
+        sent = self.entry.frame.tree if self.entry is not None else None
+        tree = sent if attempts.tree is None else attempts.tree  # as a policy changed it
+        stored_id = self.guard.editor.turn.stored_id
+        answers = (*(attempt.side for attempt in attempts.earlier), answer.side)
+        return memory.changes(
+            MemoryEnding(memory, memory.asking, self.request, answers, tree, answer.status, stored_id)
+        )
+
     def record(self, outcome: str) -> Record:
         """The record so far."""
         notes, guard, answer = self.notes, self.guard, self.answer
@@ -216,6 +231,9 @@ class Ledger(msgspec.Struct):
         bound, prompts, members = self.guard.bound, self.guard.prompts, dict[str, Any]()
         if self.guard.editor.restores:
             members |= self._of_values()
+        if self.guard.memory is not None:
+            members["recalled"] = self.guard.memory.recorded()
+            members["unrecalled"] = not self.guard.memory.is_reached
         if self.choices:
             members["routing"] = self.routing()
         if prompts is not None:

@@ -23,6 +23,7 @@ from guardproxy.exchange.gate.expected_schema import with_own
 from guardproxy.exchange.gate.gate import QueuedFrame
 from guardproxy.exchange.inputs.caching import CacheQuery
 from guardproxy.exchange.inputs.data_subject import owner_of
+from guardproxy.exchange.inputs.recollection import MemoryRecalled
 from guardproxy.exchange.inputs.setting import Setting
 from guardproxy.exchange.inputs.transcript import (
     Refused,
@@ -31,6 +32,7 @@ from guardproxy.exchange.inputs.transcript import (
     Scanned,
     SendUpstream,
 )
+from guardproxy.exchange.memory.use import ExchangeMemory, MemoryAsking
 from guardproxy.exchange.phases.client import Client
 from guardproxy.exchange.phases.guard import Guard
 from guardproxy.exchange.phases.ledger import Ledger
@@ -38,7 +40,7 @@ from guardproxy.exchange.phases.parallel_checks import ParallelChecks
 from guardproxy.exchange.phases.scans import Scans
 from guardproxy.exchange.phases.stage import RequestDraft
 from guardproxy.exchange.phases.stages import Stages, stages_of
-from guardproxy.exchange.phases.states import Over, Reading, Sent, State, Transition, Waiting
+from guardproxy.exchange.phases.states import Over, Reading, Recalling, Sent, State, Transition, Waiting
 from guardproxy.exchange.routes.attempts import Attempts
 from guardproxy.gateway import about_of, conversation_of
 from guardproxy.policy import BoundRules
@@ -74,7 +76,7 @@ class RequestPhase:
         error = DownstreamError(event.code, event.message, event.field, retry_s=event.retry_s)
         return self.client.refuse(error, event.at_s)
 
-    def received(self, event: RequestReceived) -> Transition[Reading | Sent | Over]:
+    def received(self, event: RequestReceived) -> Transition[Recalling | Reading | Sent | Over]:
         """Takes the body."""
         ledger, contract = self.ledger, self.setting.codec.contract
         ledger.begin(event, event.body)
@@ -105,7 +107,17 @@ class RequestPhase:
                 stage.amend(draft)
         except DownstreamError as error:
             return self.client.refuse(error, event.at_s)
+        if stages.memory:
+            self.guard.memory = memory = ExchangeMemory(stages.memory)
+            return State.RECALLING, [memory.ask(MemoryAsking(self.setting, request, event, ledger.notes.conversation))]
         return self._advance(bound, event.at_s)
+
+    def recalled(self, event: MemoryRecalled) -> Transition[Reading | Sent | Over]:
+        """Takes what earlier exchanges left."""
+        guard = self.guard
+        if (memory := guard.memory) is not None:  # pragma: no branch - it was asked
+            guard.forms.facts = memory.learn(event, guard.forms.facts)
+        return self._advance(guard.tally.bound, event.at_s)
 
     def scanned(self, event: Scanned) -> Transition[Reading | Sent | Over]:
         """Takes the scans of the texts."""

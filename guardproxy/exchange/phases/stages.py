@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from guardproxy.checks import Check
 from guardproxy.errors import DownstreamError, ErrorCode
@@ -18,6 +18,8 @@ from guardproxy.exchange.gate.expected_schema import Forms
 from guardproxy.exchange.inputs.caching import query_of
 from guardproxy.exchange.inputs.prompts import prompts_of
 from guardproxy.exchange.inputs.setting import Setting
+from guardproxy.exchange.memory.use import MemoryUse
+from guardproxy.exchange.memory.uses import uses_of
 from guardproxy.exchange.phases.chunks import ChunkStage, SourceStage
 from guardproxy.exchange.phases.stage import AnswerStage, RequestDraft, RequestStage, RunningAnswer, UnusableAnswer
 from guardproxy.exchange.routes.attempts import Answer
@@ -54,6 +56,8 @@ class Stages(NamedTuple):
     """The request is a tree with its edited texts, for its destination: `RequestDraft.tree`."""
     written: tuple[RequestStage, ...] = ()
     """The body that goes upstream is written."""
+    memory: tuple[MemoryUse[Any], ...] = ()
+    """What the rules need of earlier exchanges."""
 
 
 def stages_of(bound: BoundRules) -> Stages:
@@ -66,11 +70,13 @@ def stages_of(bound: BoundRules) -> Stages:
 
 
 def _collected(bound: BoundRules) -> Stages:
-    listed = [tuple(stage for find in finders if (stage := find(bound)) is not None) for finders in _REQUEST]
+    listed: list[tuple[Any, ...]] = [
+        tuple(stage for find in finders if (stage := find(bound)) is not None) for finders in _REQUEST
+    ]
     of_sections = (stage for key, section in SECTIONS.items() for stage in section.stages(bound.sections.get(key, ())))
     listed[0] = (*of_sections, *listed[0])
     answer = (reading for find in _ANSWER if (reading := find(bound)) is not None)
-    return Stages(tuple(answer), *listed)
+    return Stages(tuple(answer), *listed)._replace(memory=uses_of(bound))
 
 
 # Stages of a request.

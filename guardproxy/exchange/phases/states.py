@@ -19,6 +19,7 @@ class State(StrEnum):
     meaning: str
 
     EXPECTING = "expecting", "no request came yet"
+    RECALLING = "recalling", "the memory of earlier exchanges was asked, as a policy needs it"
     SCANNING = "scanning", "the texts of the request are scanned"
     PROVING = "proving", "the schemas that the request asks for are compiled"
     CHECKING = (
@@ -39,11 +40,19 @@ class State(StrEnum):
 
 TRANSITIONS: Mapping[State, Mapping[State, str]] = {
     State.EXPECTING: {
+        State.RECALLING: "a request whose policies need what earlier exchanges left",
         State.SCANNING: "a request with texts that a check reads",
         State.PROVING: "a request without such texts that asks for a schema",
         State.CHECKING: "a request that only checks of rules with `parallel` read",
         State.WAITING: "a request that no check reads",
         State.OVER: "a request that cannot be read",
+    },
+    State.RECALLING: {
+        State.SCANNING: "texts that a check reads",
+        State.PROVING: "no such texts, and the request asks for a schema",
+        State.CHECKING: "only checks of rules with `parallel` read the request",
+        State.WAITING: "no check reads the request",
+        State.OVER: "the memory cannot be reached",
     },
     State.SCANNING: {
         State.PROVING: "the texts are settled, and the request asks for a schema",
@@ -84,6 +93,7 @@ Transition = tuple[StateT, list[Command]]
 
 Over = Literal[State.OVER]
 Waiting = Literal[State.WAITING]
+Recalling = Literal[State.RECALLING]
 Reading = Literal[State.SCANNING, State.PROVING]
 """The states before the request is sent."""
 Sent = Literal[State.CHECKING, State.WAITING]

@@ -5,6 +5,8 @@ list. The calls of a list run in order and atomically: no call of another reques
 
 `Take` and `Settle` count what limits allow. A level is what is taken at the moment. A rate's level falls by 1 each
 microsecond. A sum's level stays: it is what was settled, and what is reserved.
+
+The calls of `map_calls.py` keep a few members under a key.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
+
+from guardproxy.gateway.store.map_calls import ChangeMap, ClaimMember, GetMap
 
 __all__ = [
     "LEASE_S",
@@ -114,7 +118,7 @@ class Renew(msgspec.Struct, frozen=True):
     named: frozenset[tuple[str, str]] = frozenset()
 
 
-Call = Add | Get | Put | Drop | Take | Settle | Renew
+Call = Add | Get | Put | Drop | Take | Settle | Renew | GetMap | ChangeMap | ClaimMember
 
 
 LEASE_S = 30.0  # after which what a dead process reserved is given back

@@ -13,7 +13,20 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, Put, Renew, Settle, Take, lease_of
+from guardproxy.gateway.store import (
+    Add,
+    Answer,
+    Call,
+    Drop,
+    Get,
+    Put,
+    Renew,
+    Settle,
+    Take,
+    lease_of,
+)
+from guardproxy.gateway.store.map_calls import ChangeMap, ClaimMember, GetMap
+from guardproxy.gateway.store.maps import StoredMaps, shown
 
 _SWEPT = 3  # keys visited with every call: more than a call can add
 _SETTLED_S = 60.0  # how long it is known that an exchange was settled
@@ -57,11 +70,12 @@ _Value = int | str | _Sum
 
 
 class MemoryStore:
-    """A store in memory. `clock`: returns seconds and never goes back."""
+    """A store in memory. `clock`: returns seconds and never goes back. `map_bytes`: what all maps may take."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic, map_bytes: int = 64 * 1024 * 1024) -> None:
         self._clock = clock
         self._values: dict[str, tuple[_Value, float]] = {}  # in the order of their last write
+        self.maps = StoredMaps(map_bytes)
 
     def __len__(self) -> int:
         """Returns the number of stored values, with expired values that were not removed yet."""
@@ -86,6 +100,12 @@ class MemoryStore:
                 return self._settle(call, now_s)
             case Renew():
                 return self._renew(call)
+            case GetMap():
+                return shown(self.maps.members(call.key, now_s))
+            case ChangeMap():
+                return self.maps.change(call, now_s)
+            case ClaimMember():
+                return self.maps.claim(call.key, call.member, now_s)
         stored = self._stored(call.key, now_s)
         match call:
             case Add():
@@ -101,9 +121,10 @@ class MemoryStore:
                     return False
                 self._values[call.key] = (call.value, now_s + call.ttl_s)
                 return True
-            case Drop():  # pragma: no branch - a call is one of these seven
+            case Drop():  # pragma: no branch - a call is one of these ten
+                had_members = self.maps.drop(call.key, now_s)
                 self._values.pop(call.key, None)
-                return stored is not None
+                return stored is not None or had_members
 
     def _stored(self, key: str, now_s: float) -> tuple[_Value, float] | None:
         stored = self._values.get(key)
@@ -174,6 +195,7 @@ class MemoryStore:
 
     def _sweep(self, now_s: float, amount: int) -> None:
         """Visits the `amount` least recently visited keys: removes expired keys and moves the others to the end."""
+        self.maps.sweep(now_s, amount)
         values = self._values
         for key in list(islice(values, amount)):
             value = values.pop(key)

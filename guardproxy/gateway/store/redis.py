@@ -7,8 +7,9 @@ connection pool. A request waits for a free connection, because a burst is no si
 The forms of values: a counter or a text is a string with its type before it (`i5`, `sname`); a rate is the time at which its
 level is 0, in microseconds; a sum is a hash of `settled` and `held`, beside a sorted set of the exchanges that reserved by the
 ends of their reservations, a hash of their amounts and processes, and a hash of the number of reservations of each process.
-Beside the lease of a process is a hash of its reservations with their turns. A process without a lease is dead: what it
-reserved is given back. One server holds all keys: the script does not run in a cluster.
+Beside the lease of a process is a hash of its reservations with their turns. A map is a text of JSON (`m[...]`): a list of
+members, the oldest first, each with its value and the millisecond at which it expires. A process without a lease is dead: what
+it reserved is given back. One server holds all keys: the script does not run in a cluster.
 
 Decision: docs/decisions/0049-a-process-has-a-lease.md
 """
@@ -19,6 +20,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+
+import msgspec
 
 from guardproxy.errors import ConfigError, StoreBusyError, StoreError
 from guardproxy.gateway.store import (
@@ -35,6 +38,7 @@ from guardproxy.gateway.store import (
     Take,
     lease_of,
 )
+from guardproxy.gateway.store.map_calls import ChangeMap, ClaimMember, GetMap
 
 PREFIX = "guardproxy:"
 TIMEOUT_S = 1.0  # for an answer of the server
@@ -107,6 +111,62 @@ end
 local function keep(key, ms)
   for _, part in ipairs({'', ':held', ':amounts', ':leases'}) do redis.call('PEXPIRE', key .. part, ms) end
 end
+local now_ms = math.floor(now / 1000)
+local function members_of(key)
+  local stored, found = redis.call('GET', key), {}
+  if stored and string.sub(stored, 1, 1) == 'm' then
+    for _, member in ipairs(cjson.decode(string.sub(stored, 2))) do
+      if tonumber(member[3]) > now_ms then found[#found + 1] = member end
+    end
+  end
+  return found
+end
+local function put_members(key, members)
+  if #members == 0 then return redis.call('DEL', key) end
+  local last = 0
+  for _, member in ipairs(members) do last = math.max(last, tonumber(member[3])) end
+  redis.call('SET', key, 'm' .. cjson.encode(members), 'PX', whole(last - now_ms))
+end
+local function take_member(members, name)
+  for at, member in ipairs(members) do
+    if member[1] == name then
+      table.remove(members, at)
+      return member, at
+    end
+  end
+end
+local function change(key, text, most, most_bytes)
+  local members, asked, size = members_of(key), cjson.decode(text), 0
+  for _, name in ipairs(asked[2]) do take_member(members, name) end
+  for _, put in ipairs(asked[1]) do
+    local known, at = take_member(members, put[1])
+    local expires = now_ms + tonumber(put[3])
+    if known and put[4] == 'absent' then
+      table.insert(members, at, {known[1], known[2], whole(math.max(tonumber(known[3]), expires))})
+    elseif known or put[4] ~= 'present' then
+      members[#members + 1] = {put[1], put[2], whole(expires)}
+    end
+  end
+  for _, member in ipairs(members) do size = size + #member[1] + #member[2] end
+  while #members > 0 and (#members > most or size > most_bytes) do
+    local oldest = table.remove(members, 1)
+    size = size - #oldest[1] - #oldest[2]
+  end
+  put_members(key, members)
+  return 'i' .. #members
+end
+local function claim(key, name)
+  local members = members_of(key)
+  local claimed = take_member(members, name)
+  if not claimed then return 'n' end
+  put_members(key, members)
+  return 's' .. claimed[2]
+end
+local function shown(key)
+  local members, pairs_of = members_of(key), {}
+  for at, member in ipairs(members) do pairs_of[at] = {member[1], member[2]} end
+  return #members == 0 and 'n' or 's' .. cjson.encode(pairs_of)
+end
 local calls, levels, fit = {}, {}, true
 for at, key in ipairs(KEYS) do
   local call = {}
@@ -149,6 +209,12 @@ for at, key in ipairs(KEYS) do
     answers[at] = 'i' .. whole(levels[at])
   elseif kind == 'renew' then
     answers[at] = renew(key, turn, id)
+  elseif kind == 'map' then
+    answers[at] = shown(key)
+  elseif kind == 'change' then
+    answers[at] = change(key, id, tonumber(amount), tonumber(fourth))
+  elseif kind == 'claim' then
+    answers[at] = claim(key, id)
   elseif not redis.call('SET', key .. ':settled:' .. id, '1', 'PX', SETTLED, 'NX') then
     answers[at] = 'f'
   else
@@ -282,7 +348,15 @@ def _values(call: Call) -> tuple[str | int, ...]:
             return "take", call.id, call.amount, call.most, hold_us, ttl_ms, int(call.binding), lease, call.turn
         case Settle():
             return "settle", call.id, call.reserved, call.used, 0, _ms(call.ttl_s), int(call.is_sum), "", 0
-        case Renew():  # pragma: no branch - a call is one of these seven
+        case GetMap():
+            return "map", "", 0, 0, 0, 0, 0, "", 0
+        case ChangeMap():
+            puts = [(put.member, put.value, _ms(put.ttl_s), put.only) for put in call.puts]
+            text = msgspec.json.encode((puts, call.drops)).decode()
+            return "change", text, call.most, call.most_bytes, 0, 0, 0, "", 0
+        case ClaimMember():
+            return "claim", call.member, 0, 0, 0, 0, 0, "", 0
+        case Renew():  # pragma: no branch - a call is one of these ten
             names = "\n".join(f"{PREFIX}{key} {exchange}" for key, exchange in call.named)
             return "renew", names, 0, 0, 0, 0, 0, "", call.turn
 

@@ -22,7 +22,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from guardproxy.config import Config
-from guardproxy.errors import AuditError, ErrorCode, UpstreamError
+from guardproxy.errors import AuditError, ErrorCode, StoreError, UpstreamError
 from guardproxy.exchange import (
     HEADER as RECEIPT_HEADER,
 )
@@ -49,9 +49,11 @@ from guardproxy.exchange import (
     ValuesFound,
     Waited,
     line,
+    recollection,
 )
 from guardproxy.server.driving.caching import Caches, Recall, recalled
 from guardproxy.server.driving.earlier import EarlierValues
+from guardproxy.server.driving.memories import Memories
 from guardproxy.server.driving.offload import Interrupted, Steps, is_short, is_small
 from guardproxy.server.driving.recorder import Recorder
 from guardproxy.server.intake.headers import downstream_headers
@@ -132,6 +134,7 @@ class Driver:
         self.caches: Caches | None = None
         self.recall: Recall | None = None
         self.earlier: EarlierValues | None = None
+        self.memories: Memories | None = None
         self.targets: Targets
         self.url = ""  # of the upstream that was asked last
         self._pieces = Pieces(metrics.between_pieces.observe)
@@ -142,6 +145,9 @@ class Driver:
         self._scan_s = 0.0
         self._is_intended = self.is_recorded = False  # whether the log holds the intent, and the record
         self._is_turn = False  # whether values of the request may come back in later turns, and are not kept yet
+        self._is_remembering = (
+            False  # whether the exchange may leave something for later ones, and that is not kept yet
+        )
         self._is_taken = False  # whether the recorder has the record
         self._retry_s = 1  # the value of `Retry-After` in a 503
         self.finished: Finish | None = None
@@ -315,7 +321,30 @@ class Driver:
                 self._upstream.release()
             case Finish():
                 await self._finish(command)
+            case recollection.RecallMemory() | recollection.ClaimMemory():
+                return await self._remembered(command)
         return []
+
+    async def _remembered(self, command: recollection.MemoryCommand) -> Sequence[Command]:
+        """Asks the memory of earlier exchanges. A store that is away ends the exchange, unless settings say otherwise."""
+        self._is_remembering = True
+        if self.memories is None:
+            return await self._receive(recollection.nothing_remembered(command))
+        wait_s = self.exchange.patience_s(_clock())
+        answering = self.memories.answer(self.exchange.setting, command, _clock)
+        try:
+            found = await (answering if wait_s is None else self._patiently(answering, wait_s))
+        except StoreError as error:
+            about = {"id": self.exchange.setting.id, "error": str(error)}
+            _log.warning("the memory of exchanges is not reached", extra=about)
+            return await self._receive(_aborted(ErrorCode.STORE_UNAVAILABLE))
+        return await self._receive(found)
+
+    async def _keep_memory(self) -> None:
+        """Keeps what the exchange leaves for later ones, once. Only then the client gets the end of the answer."""
+        exchange, self._is_remembering = self.exchange, False
+        if self.memories is not None and isinstance(exchange, Exchange):
+            await self.memories.keep(exchange.setting, await self._beside(lambda: exchange.memory_changes))
 
     async def _note_earlier(self, command: SendUpstream) -> None:
         """Gives the exchange the values of the turns to which the request refers. Forgets those of a turn that it deletes."""
@@ -401,11 +430,14 @@ class Driver:
         except AuditError as error:
             _log.error("record not kept", extra={"id": self.exchange.setting.id, "error": str(error)})
             data, self.is_recorded, self._is_turn = command.failed, False, False
+            self._is_remembering = False
         self._metrics.commit.observe(_clock() - began)
         if self.recall is not None and self.is_recorded:
             self.recall.finish(self.exchange, command.outcome)
         if self._is_turn:
             await self._keep_values()
+        if self._is_remembering:
+            await self._keep_memory()
         if self._response is None:
             self._head = self._head if self.is_recorded else None
             status = self._head.status if self._head else 503
@@ -445,6 +477,8 @@ class Driver:
             self._recorder.take(record)
         if self._is_turn:
             await self._keep_values()
+        if self._is_remembering:
+            await self._keep_memory()
 
 
 def _show(event: Input, commands: Sequence[Command]) -> None:

@@ -12,12 +12,7 @@ Decision: docs/decisions/0062-values-of-stored-turns-are-kept-for-their-client.m
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import logging
-import os
-from base64 import b64decode, b64encode
-from binascii import Error as Base64Error
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,11 +23,11 @@ import msgspec
 from guardproxy.errors import StoreError
 from guardproxy.exchange import GivenValues, StoredTurn, merged
 from guardproxy.gateway import Answer, Drop, Get, Put
+from guardproxy.server.driving.store_cipher import StoreCipher
 from guardproxy.server.observing.metrics import Metrics
 
 ENTRY_BYTES = 1024  # what an entry takes beside its values, also if its credential has no other
 SHARE = 4  # of the memory, for one credential
-_NONCE_BYTES = 12
 _Call = Get | Put | Drop
 
 _log = logging.getLogger(__name__)
@@ -51,7 +46,7 @@ class EarlierValues:
     where."""
 
     def __init__(self, key: bytes, keep_s: float, store: TurnStore, metrics: Metrics) -> None:
-        self._key = key
+        self._cipher = StoreCipher(key, "turn")
         self._keep_s = keep_s
         self._store = store
         self._metrics = metrics
@@ -103,35 +98,16 @@ class EarlierValues:
 
     def _name(self, tenant: str, stored_id: str) -> str:
         """The name of an entry: nobody without the key can compute it, or tell what it names."""
-        return f"turn:{self._digest('holder', tenant)[:16]}:{self._digest(f'{len(tenant)}:{tenant}', stored_id)[:40]}"
-
-    def _digest(self, about: str, text: str) -> str:
-        plain = f"name of a turn {about} {text}".encode(errors="surrogatepass")
-        return hmac.digest(self._key, plain, hashlib.sha256).hex()
-
-    def _cipher_key(self, name: str) -> bytes:
-        return hmac.digest(self._key, b"guardproxy key of a turn\0" + name.encode(), hashlib.sha256)
+        return self._cipher.name(tenant, stored_id)
 
     def _put(self, name: str, groups: Sequence[GivenValues]) -> Put:
-        return Put(name, self._sealed(name, msgspec.json.encode(groups)), self._keep_s)
-
-    def _sealed(self, name: str, data: bytes) -> str:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - most exchanges need none
-
-        nonce = os.urandom(_NONCE_BYTES)
-        return b64encode(nonce + AESGCM(self._cipher_key(name)).encrypt(nonce, data, name.encode())).decode()
+        return Put(name, self._cipher.sealed(name, msgspec.json.encode(groups)), self._keep_s)
 
     def _opened(self, name: str, text: str) -> tuple[GivenValues, ...]:
         """The values of an entry; none if it was changed, or if another release wrote it."""
-        from cryptography.exceptions import InvalidTag  # noqa: PLC0415
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
-
         try:
-            sealed = b64decode(text, validate=True)
-            cipher = AESGCM(self._cipher_key(name))
-            data = cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name.encode())
-            return msgspec.json.decode(data, type=tuple[GivenValues, ...])
-        except (InvalidTag, Base64Error, ValueError):  # `DecodeError` is one too
+            return msgspec.json.decode(self._cipher.opened(name, text), type=tuple[GivenValues, ...])
+        except ValueError:  # `DecodeError` is one too
             return ()
 
 

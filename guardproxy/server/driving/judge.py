@@ -18,7 +18,7 @@ from multidict import CIMultiDict
 from guardproxy.audit import ENTRY_VERSION, Judged, Record
 from guardproxy.config import Config
 from guardproxy.errors import AuditError, UpstreamError
-from guardproxy.exchange import JUDGE_ROUTE, Exchange, judge_request, judges_of, read_score, texts_of
+from guardproxy.exchange import Exchange, llm_judge
 from guardproxy.policy import BoundRules, BoundSection, JudgeSection
 from guardproxy.server.driving.driver import Driver
 from guardproxy.server.driving.recorder import Recorder
@@ -52,7 +52,7 @@ class Asking:
 
     async def score(self, section: JudgeSection, conversation: list[tuple[str, str]], answer: str) -> int:
         """Returns the score of an answer. Raises `JudgeError`."""
-        body = orjson.dumps(judge_request(section, conversation, answer))
+        body = orjson.dumps(llm_judge.judge_request(section, conversation, answer))
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 status, data = await self._post(section.upstream, body)
@@ -62,13 +62,13 @@ class Asking:
             raise JudgeError(error.code) from None
         if status != 200:
             raise JudgeError(f"status_{status}")
-        score = read_score(section, data)
+        score = llm_judge.read_score(section, data)
         if score is None:
             raise JudgeError("no_score")
         return score
 
     async def _post(self, name: str, body: bytes) -> tuple[int, bytes]:
-        codec = codec_for(JUDGE_ROUTE)
+        codec = codec_for(llm_judge.JUDGE_ROUTE)
         assert codec is not None  # noqa: S101 - a shipped format
         key_header, key = codec.contract.key_header, self._config.upstreams.key_for(name)
         headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
@@ -84,7 +84,7 @@ class Asking:
             has_own_key=True,
         )
         try:
-            path = JUDGE_ROUTE.partition(" ")[2]
+            path = llm_judge.JUDGE_ROUTE.partition(" ")[2]
             asked.begin("POST", self._config.upstreams.url_for(name) + path, headers, body)
             status, data = (await asked.head()).status, b""
             while part := await asked.read():
@@ -131,7 +131,7 @@ class Judges:
     def _offer(self, record: Record, bound: BoundRules) -> None:
         """Queues the questions about a recorded exchange. Returns at once."""
         size_bytes = sum(record.sizes.values())
-        for section in judges_of(record, bound):
+        for section in llm_judge.judges_of(record, bound):
             is_full = self._waiting_bytes + size_bytes > LIMIT_WAITING_BYTES and self._tasks
             if len(self._tasks) >= LIMIT_WAITING or is_full:
                 self._metrics.judged.labels(section.policy, "dropped").inc()
@@ -156,7 +156,11 @@ class Judges:
         async with self._turns:
             began = time.perf_counter()
             try:
-                texts = texts_of(record) if record.is_small else await asyncio.to_thread(texts_of, record)
+                texts = (
+                    llm_judge.texts_of(record)
+                    if record.is_small
+                    else await asyncio.to_thread(llm_judge.texts_of, record)
+                )
                 if texts is None:
                     raise JudgeError("no_text")
                 question, answer = texts

@@ -32,6 +32,7 @@ from guardproxy.exchange import (
     Scanned,
     Size,
     ValuesFound,
+    recollection,
 )
 
 Result = TypeVar("Result")
@@ -141,6 +142,9 @@ def is_short(event: Input, exchange: Exchange | PassThrough) -> bool:
             return few and (not size.restorable or _restores_few(size, 0)) and _is_small(size)
         case ValuesFound(groups):  # each group asks the rules
             return len(groups) + sum(len(group.values) for group in groups) <= 8 * SHORT_TEXTS
+        case recollection.MemoryRecalled(entries):
+            if sum(len(text) for entry in entries for text in entry.values()) > SHORT_BYTES:
+                return False
         case ResponseEnded():  # a plain answer is read as a whole now
             new_bytes = 0 if size.begun else size.answer_bytes
             few = new_bytes <= SHORT_DATA_BYTES and (not size.restorable or _restores_few(size, new_bytes))

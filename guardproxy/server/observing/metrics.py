@@ -115,6 +115,13 @@ class Metrics:
     )
     turn_bytes: Gauge = metric("turn_bytes", "Memory that values of stored turns take.")
     turns_evicted: Gauge = metric("turns_evicted", "Turns evicted because memory was full.")
+    memory_lookups: Counter = metric(
+        "memory_lookups", "Requests that read what earlier exchanges left, by whether the store answered.", "result"
+    )
+    memory_unwritten: Gauge = metric("memory_unwritten", "Changes of the memory of exchanges that wait for the store.")
+    memory_lost: Counter = metric("memory_lost", "Changes of the memory of exchanges that were given up.")
+    memory_bytes: Gauge = metric("memory_bytes", "Memory that entries of earlier exchanges take in this process.")
+    memory_evicted: Gauge = metric("memory_evicted", "Entries of earlier exchanges evicted because memory was full.")
     altered: Counter = metric(
         "altered_placeholders", "Placeholders that a model changed, so they were not restored.", "label"
     )

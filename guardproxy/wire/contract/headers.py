@@ -95,7 +95,8 @@ class FormatHeaders:
     Of requests. `credentials`: take a key; they go only to the upstream that the key is for. `meaning`: change how the upstream
     answers; a value of another shape refuses the request. `single`: those that a request may hold only once. `client`:
     describe the client; a value of another shape is dropped. `account`: identify the account; they go only to the upstream of
-    the credential.
+    the credential. `session`: the name of the header with the id of the protocol's session, in which later requests of a client
+    belong together; empty if the protocol has no sessions.
 
     Of answers. `answer`: go to the client if the value has the shape; request identifiers and versions. `families`: the same,
     for many names of one pattern.
@@ -108,6 +109,7 @@ class FormatHeaders:
     account: Mapping[str, HeaderShape]
     answer: Mapping[str, re.Pattern[str]]
     families: tuple[HeaderFamily, ...]
+    session: str = ""
 
 
 _LIMITS = (

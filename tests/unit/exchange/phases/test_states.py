@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from guardproxy.checks._declared.contract import Resources
 from guardproxy.errors import ErrorCode
-from guardproxy.exchange import Exchange
+from guardproxy.exchange import Exchange, recollection
 from guardproxy.exchange.inputs.transcript import (
     Aborted,
     DataReceived,
@@ -34,6 +34,7 @@ from guardproxy.findings import failed_scan
 from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.policy.file.load import build_checks, parse
 from tests.kit.play import chat_frames, policy_set, setting
+from tests.kit.remembering import remembering
 from tests.kit.retry import POLICY, RIGHT, RULE, ask, whole
 from tests.kit.supervisor import FakeScorer
 
@@ -61,6 +62,10 @@ rules:
   - {id: beside, on: request, when: attack, action: block, parallel: true}
 """
 BLOCKING = "  - {id: words, on: request, when: word, action: flag}\n"
+REMEMBERING = (
+    *(BLOCK, BLOCK.replace("action: block", "on: response, action: block")),
+    *(ONLY_FORM + RULE, BESIDE),
+)
 
 
 def judged_beside(text: str) -> PolicySet:
@@ -77,6 +82,7 @@ POLICIES = [
     policy_set(ONLY_FORM + RULE),
     *(judged_beside(rules) for rules in (BESIDE, BESIDE + BLOCKING, BESIDE + RULE)),
     policy_set(),
+    *(judged_beside(text.replace("policy: p", "policy: memory")) for text in REMEMBERING),
     policy_set("policy: r\nroute: {upstreams: [{upstream: a}, {upstream: b, priority: 1}]}\n"),
 ]
 BODIES: list[bytes] = [
@@ -133,6 +139,11 @@ def states(played: Exchange, inputs: Sequence[Input], stop: Input | None = None,
             told += 1
             commands = played.receive(stop if stop is not None and told == at else waiting.pop())
             waiting += [answer(command) for command in commands if isinstance(command, RunScans)]
+            waiting += [
+                recollection.nothing_remembered(command)
+                for command in commands
+                if isinstance(command, recollection.RecallMemory)
+            ]
             yield played.state
 
 
@@ -146,7 +157,8 @@ def taken() -> set[tuple[State, State]]:
                 inputs = [RequestReceived(body), *first, *ANSWERS[0]]
                 for stop in (None, *INTERRUPTIONS):
                     for at in (1, 2, 3, 5) if stop else (1,):
-                        went = states(Exchange(setting(policies)), inputs, stop, at)
+                        with remembering():
+                            went = list(states(Exchange(setting(policies)), inputs, stop, at))
                         found |= {(before, after) for before, after in pairwise(went) if before != after}
     return found
 

@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 
 from guardproxy.errors import ConfigError, StoreBusyError, StoreError
 from guardproxy.gateway import (
-    LEASE_S,
     Add,
     Answer,
     Call,
@@ -29,6 +28,7 @@ from guardproxy.gateway import (
     Take,
     lease_of,
 )
+from guardproxy.gateway.store import LEASE_S
 from guardproxy.gateway.store.redis import CONNECTIONS, PREFIX
 from tests.kit.counting import CASES
 from tests.kit.valkey import Relay, valkey, wait

@@ -1,0 +1,201 @@
+"""The memory of earlier exchanges: in this process, or in a store that replicas share.
+
+In: the keys of entries, claims, changes. Out: what earlier exchanges left. Kept: encrypted entries, each member for its time,
+and changes that the store did not take yet.
+
+While the store is away, the setting `state_down` decides, as for limits: no exchange that needs the memory begins (`closed`),
+it begins with an empty memory (`open`), or with that of this process (`local`). What an exchange leaves is not lost: the end of
+its answer waits for the store for a few seconds. After that the change is kept here and sent again, before this process reads
+the memory the next time. What is given up in the end is counted and told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+
+from guardproxy.errors import StoreError
+from guardproxy.exchange import Setting, recollection
+from guardproxy.gateway import (
+    Answer,
+    Call,
+    Down,
+    MemoryStore,
+    Store,
+    holder_of,
+    map_calls,
+)
+from guardproxy.server.driving.store_cipher import StoreCipher
+from guardproxy.server.observing.metrics import Metrics
+
+WAIT_S = 6.0  # for a store that is away, before the client gets the end of its answer
+PAUSE_S = 0.25
+MOST_UNWRITTEN = 10_000
+_LARGE_CHARS = 32 * 1024  # entries of this size are opened in a thread
+
+_log = logging.getLogger(__name__)
+
+
+class Memories:
+    """The memory of earlier exchanges in this server. `key`: of the proxy; `store`: raises `StoreError` while it is away;
+    `down`: what happens then; `sleep`: waits for some seconds."""
+
+    def __init__(
+        self,
+        key: bytes,
+        store: Store,
+        down: Down,
+        metrics: Metrics,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._cipher = StoreCipher(key, "memory")
+        self._store = store
+        self._down = down
+        self._metrics = metrics
+        self._sleep = sleep
+        self._local = MemoryStore()
+        self._unwritten: deque[map_calls.ChangeMap] = deque()
+        self._is_writing = asyncio.Lock()
+        metrics.memory_unwritten.set_function(lambda: len(self._unwritten))
+
+    async def answer(
+        self, setting: Setting, command: recollection.MemoryCommand, at_s: Callable[[], float]
+    ) -> recollection.MemoryRecalled | recollection.MemoryClaimed:
+        """Carries out a command of an exchange. Raises `StoreError` if the store is away and nothing else may answer. `at_s`:
+        returns the time."""
+        if isinstance(command, recollection.ClaimMemory):
+            return await self.claim(setting, command, at_s)
+        return await self.recall(setting, command, at_s)
+
+    async def recall(
+        self, setting: Setting, command: recollection.RecallMemory, at_s: Callable[[], float]
+    ) -> recollection.MemoryRecalled:
+        """Returns the entries that an exchange asks for. Raises `StoreError` if the store is away and nothing else may answer.
+        `at_s`: returns the time."""
+        names = [self._name(setting, key) for key in command.keys]
+        answers, is_reached = await self._answers([map_calls.GetMap(name) for name in names])
+        self._metrics.memory_lookups.labels("read" if is_reached else "away").inc()
+        texts = [answer if isinstance(answer, str) else "" for answer in answers]
+        if sum(map(len, texts)) > _LARGE_CHARS:
+            entries = await asyncio.to_thread(self._opened, names, texts)
+        else:
+            entries = self._opened(names, texts)
+        return recollection.MemoryRecalled(entries, at_s(), is_reached)
+
+    async def claim(
+        self, setting: Setting, command: recollection.ClaimMemory, at_s: Callable[[], float]
+    ) -> recollection.MemoryClaimed:
+        """Takes members out of their entries for this exchange. Raises `StoreError` as `recall` does."""
+        names = [self._name(setting, claim.key) for claim in command.claims]
+        calls = [
+            map_calls.ClaimMember(name, self._member(name, claim.member))
+            for name, claim in zip(names, command.claims, strict=True)
+        ]
+        answers, _ = await self._answers(calls)
+        values: list[str | None] = []
+        for name, answer in zip(names, answers, strict=True):
+            found = self._member_of(name, answer) if isinstance(answer, str) else None
+            values.append(found[1] if found else None)
+        return recollection.MemoryClaimed(tuple(values), at_s())
+
+    async def keep(self, setting: Setting, changes: Sequence[recollection.MemoryChange]) -> None:
+        """Writes what an exchange leaves. Returns when later exchanges can read it, or when the store is away for too
+        long: it is written later then."""
+        if not changes:
+            return
+        self._unwritten += [self._change(setting, change) for change in changes]
+        while len(self._unwritten) > MOST_UNWRITTEN:
+            self._lose(1)
+        waited_s = 0.0
+        while not await self._is_written():
+            if waited_s >= WAIT_S:
+                _log.error("what exchanges leave is not written yet", extra={"count": len(self._unwritten)})
+                if self._down == "local":
+                    await self._local.perform(tuple(self._unwritten))
+                return
+            await self._sleep(PAUSE_S)
+            waited_s += PAUSE_S
+
+    async def close(self) -> None:
+        """Writes what is not written yet."""
+        if not await self._is_written():
+            self._lose(len(self._unwritten))
+
+    def _lose(self, count: int) -> None:
+        for _ in range(count):
+            self._unwritten.popleft()
+        self._metrics.memory_lost.inc(count)
+        _log.error("what exchanges left is lost", extra={"count": count})
+
+    async def _is_written(self) -> bool:
+        """Whether the store has taken all changes. It takes them in order. A change that is repeated after its answer was lost
+        leaves the same members."""
+        async with self._is_writing:
+            with suppress(StoreError):
+                while self._unwritten:
+                    await self._store.perform((self._unwritten[0],))
+                    self._unwritten.popleft()
+        return not self._unwritten
+
+    async def _answers(self, calls: Sequence[Call]) -> tuple[tuple[Answer, ...], bool]:
+        """Returns the answers of the store, or what the settings put in their place, and whether the store has answered."""
+        if not calls:
+            return (), True
+        try:
+            if self._unwritten and not await self._is_written():
+                raise StoreError("the store did not take what exchanges left")
+            return await self._store.perform(calls), True
+        except StoreError:
+            if self._down == "closed":
+                raise
+        if self._down == "local":
+            return await self._local.perform(calls), False
+        return (None,) * len(calls), False
+
+    # Names and seals.
+
+    def _name(self, setting: Setting, key: recollection.MemoryKey) -> str:
+        return self.name_of(holder_of(key.scope, setting.tenant, setting.tenant_name or ""), key.use, key.name)
+
+    def name_of(self, holder: str, use: str, name: str) -> str:
+        """Returns the name of an entry in the store. `holder`: see `holder_of`."""
+        return self._cipher.name(holder, f"{use}:{name}")
+
+    def _member(self, name: str, member: str) -> str:
+        return self._cipher.digest(name, member)[:32]
+
+    def _change(self, setting: Setting, change: recollection.MemoryChange) -> map_calls.ChangeMap:
+        name = self._name(setting, change.key)
+        puts = [
+            map_calls.PutMember(
+                self._member(name, put.member), self._sealed(name, put.member, put.value), put.ttl_s, put.only
+            )
+            for put in change.puts
+        ]
+        drops = [self._member(name, member) for member in change.drops]
+        return map_calls.ChangeMap(name, tuple(puts), tuple(drops), change.most)
+
+    def _sealed(self, name: str, member: str, value: str) -> str:
+        return self._cipher.sealed(name, msgspec.json.encode((member, value)))
+
+    def _opened(self, names: Sequence[str], texts: Sequence[str]) -> tuple[dict[str, str], ...]:
+        """Returns the members of entries. What was changed in the store is left out."""
+        entries = []
+        for name, text in zip(names, texts, strict=True):
+            pairs: Any = json.loads(text) if text else ()
+            found = (self._member_of(name, value) for _, value in pairs)
+            entries.append(dict(pair for pair in found if pair))
+        return tuple(entries)
+
+    def _member_of(self, name: str, value: str) -> tuple[str, str] | None:
+        try:
+            return msgspec.json.decode(self._cipher.opened(name, value), type=tuple[str, str])
+        except ValueError:
+            return None

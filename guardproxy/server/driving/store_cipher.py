@@ -1,0 +1,56 @@
+"""Names and seals what exchanges leave in a store, so that what the store holds says nothing without the key of the proxy.
+
+In: the holder of an entry, its name, its bytes. Out: a name that nobody without the key can compute or read, and a text that
+only this name and the key open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from base64 import b64decode, b64encode
+
+_NONCE_BYTES = 12
+
+
+class StoreCipher:
+    """The names and seals of entries of one kind. `key`: of the proxy; `kind`: begins their names."""
+
+    def __init__(self, key: bytes, kind: str) -> None:
+        self._key = key
+        self._kind = kind
+
+    def name(self, holder: str, own: str) -> str:
+        """Returns the name of an entry. All entries of a holder share what stands before the last colon."""
+        return f"{self.holder(holder)}:{self.digest(f'{len(holder)}:{holder}', own)[:40]}"
+
+    def holder(self, holder: str) -> str:
+        """Returns what the names of all entries of a holder begin with."""
+        return f"{self._kind}:{self.digest('holder', holder)[:16]}"
+
+    def digest(self, about: str, text: str) -> str:
+        """Returns a keyed digest, in hexadecimal digits."""
+        plain = f"name of a {self._kind} {about} {text}".encode(errors="surrogatepass")
+        return hmac.digest(self._key, plain, hashlib.sha256).hex()
+
+    def sealed(self, name: str, data: bytes) -> str:
+        """Returns the text of an entry."""
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - most exchanges need none
+
+        nonce = os.urandom(_NONCE_BYTES)
+        return b64encode(nonce + AESGCM(self._cipher_key(name)).encrypt(nonce, data, name.encode())).decode()
+
+    def opened(self, name: str, text: str) -> bytes:
+        """Returns the bytes of an entry. Raises `ValueError` if it was changed."""
+        from cryptography.exceptions import InvalidTag  # noqa: PLC0415
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+
+        sealed = b64decode(text, validate=True)
+        try:
+            return AESGCM(self._cipher_key(name)).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name.encode())
+        except InvalidTag:
+            raise ValueError("the entry was changed") from None
+
+    def _cipher_key(self, name: str) -> bytes:
+        return hmac.digest(self._key, f"guardproxy key of a {self._kind}\0{name}".encode(), hashlib.sha256)

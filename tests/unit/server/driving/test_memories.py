@@ -1,0 +1,180 @@
+"""What exchanges leave in the memory: for their client, encrypted, for a time, and not lost while the store is away."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from guardproxy.errors import StoreError
+from guardproxy.exchange import Setting, recollection
+from guardproxy.gateway import Answer, Call, Down, MemoryStore
+from guardproxy.server.driving.memories import MOST_UNWRITTEN, WAIT_S, Memories
+from guardproxy.server.observing.metrics import Metrics
+from tests.kit.play import policy_set, setting
+
+KEY = b"k" * 32
+NAME = recollection.MemoryKey("said", "client", "c")
+LARGE = "x" * 30_000
+
+
+class Clock:
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+    async def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+class Store:
+    """A store that is away until `back_s`. `calls`: those that it answered."""
+
+    def __init__(self, clock: Clock, back_s: float = 0.0) -> None:
+        self.clock = clock
+        self.back_s = back_s
+        self.memory = MemoryStore(clock)
+        self.calls: list[Call] = []
+
+    async def perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
+        if self.clock.now_s < self.back_s:
+            raise StoreError("away")
+        self.calls += calls
+        return await self.memory.perform(calls)
+
+
+def of(tenant: str, name: str = "") -> Setting:
+    return setting(policy_set(), tenant=tenant, tenant_name=name)
+
+
+def memories(
+    clock: Clock, store: Store | None = None, down: Down = "closed", metrics: Metrics | None = None
+) -> Memories:
+    return Memories(KEY, store or Store(clock), down, metrics or Metrics(), clock.sleep)
+
+
+def put(
+    member: str, value: str = "1", ttl_s: float = 60.0, key: recollection.MemoryKey = NAME
+) -> recollection.MemoryChange:
+    return recollection.MemoryChange(key, (recollection.MemoryPut(member, value, ttl_s),))
+
+
+async def read(kept: Memories, who: Setting, key: recollection.MemoryKey = NAME) -> dict[str, str]:
+    (found,) = (await kept.recall(who, recollection.RecallMemory((key,)), lambda: 1.0)).entries
+    return dict(found)
+
+
+def count(metrics: Metrics, name: str, **labels: str) -> float | None:
+    found: float | None = metrics.registry.get_sample_value(f"guardproxy_{name}", labels)
+    return found
+
+
+async def test_members_unite_and_expire_and_belong_to_their_client() -> None:
+    clock = Clock()
+    store = Store(clock)
+    kept = memories(clock, store)
+    await kept.keep(of("ann"), [put("a", "1", 10.0)])
+    await kept.keep(of("ann"), [put("b", "2", 20.0)])
+    await kept.keep(of("ann"), [])
+    assert await read(kept, of("ann")) == {"a": "1", "b": "2"}
+    assert await read(kept, of("bob")) == {}
+    assert await read(kept, of("ann"), recollection.MemoryKey("other", "client", "c")) == {}
+    clock.now_s = 15.0
+    assert await read(kept, of("ann")) == {"b": "2"}
+    assert "ann" not in str(store.calls)
+    assert "'b'" not in str(store.calls)
+
+
+@pytest.mark.parametrize(
+    ("scope", "shared"), [("client", {"ann"}), ("tenant", {"ann", "bob"}), ("all", {"ann", "bob", "eve"})]
+)
+async def test_an_entry_has_a_scope(scope: recollection.MemoryScope, shared: set[str]) -> None:
+    kept = memories(Clock())
+    key = recollection.MemoryKey("said", scope, "c")
+    await kept.keep(of("ann", "acme"), [put("a", key=key)])
+    tenants = {"ann": "acme", "bob": "acme", "eve": "other"}
+    assert {who for who, tenant in tenants.items() if await read(kept, of(who, tenant), key)} == shared
+
+
+async def test_a_claimed_member_is_gone() -> None:
+    kept = memories(Clock())
+    await kept.keep(of("ann"), [put("a", "7")])
+    claim = recollection.ClaimMemory((recollection.MemoryClaim(NAME, "a"), recollection.MemoryClaim(NAME, "b")))
+    assert (await kept.claim(of("bob"), claim, lambda: 1.0)).values == (None, None)
+    assert (await kept.claim(of("ann"), claim, lambda: 1.0)).values == ("7", None)
+    assert (await kept.claim(of("ann"), claim, lambda: 2.0)) == recollection.MemoryClaimed((None, None), 2.0)
+
+
+async def test_members_are_dropped() -> None:
+    kept = memories(Clock())
+    await kept.keep(of("ann"), [put("a"), put("b")])
+    await kept.keep(of("ann"), [recollection.MemoryChange(NAME, (), ("a",))])
+    assert await read(kept, of("ann")) == {"b": "1"}
+
+
+async def test_what_was_changed_in_the_store_is_left_out() -> None:
+    clock = Clock()
+    store = Store(clock)
+    kept = memories(clock, store)
+    await kept.keep(of("ann"), [put("a")])
+    other = Memories(b"o" * 32, store, "closed", Metrics(), clock.sleep)
+    other._cipher.name = kept._cipher.name  # type: ignore[method-assign]  # the same entry, with another key
+    await other.keep(of("ann"), [put("b")])
+    assert await read(kept, of("ann")) == {"a": "1"}
+
+
+async def test_large_entries_are_read_too() -> None:
+    kept = memories(Clock())
+    await kept.keep(of("ann"), [put("a", LARGE)])
+    assert await read(kept, of("ann")) == {"a": LARGE}
+    assert await kept.recall(of("ann"), recollection.RecallMemory(()), lambda: 3.0) == recollection.MemoryRecalled(
+        (), 3.0
+    )
+
+
+async def test_a_store_that_is_cut_for_four_seconds_loses_nothing() -> None:
+    clock, metrics = Clock(), Metrics()
+    kept = memories(clock, Store(clock, back_s=4.0), metrics=metrics)
+    await kept.keep(of("ann"), [put("a")])
+    assert 4.0 <= clock.now_s < 5.0
+    assert await read(kept, of("ann")) == {"a": "1"}
+    assert (count(metrics, "memory_unwritten"), count(metrics, "memory_lost_total")) == (0.0, 0.0)
+
+
+async def test_what_a_store_does_not_take_is_written_before_the_memory_is_read_again() -> None:
+    clock, metrics = Clock(), Metrics()
+    kept = memories(clock, Store(clock, back_s=60.0), metrics=metrics)
+    await kept.keep(of("ann"), [put("a", ttl_s=600.0)])
+    assert (clock.now_s, count(metrics, "memory_unwritten")) == (WAIT_S, 1.0)
+    with pytest.raises(StoreError):
+        await read(kept, of("ann"))
+    clock.now_s = 60.0
+    assert await read(kept, of("ann")) == {"a": "1"}
+    assert count(metrics, "memory_unwritten") == 0.0
+
+
+@pytest.mark.parametrize(("down", "found"), [("open", {}), ("local", {"a": "1"})])
+async def test_settings_let_exchanges_go_on_without_the_store(down: Down, found: dict[str, str]) -> None:
+    clock, metrics = Clock(), Metrics()
+    kept = memories(clock, Store(clock, back_s=60.0), down, metrics)
+    await kept.keep(of("ann"), [put("a", ttl_s=600.0)])
+    recalled = await kept.recall(of("ann"), recollection.RecallMemory((NAME,)), lambda: 1.0)
+    assert (recalled.entries, recalled.is_reached) == ((found,), False)
+    assert count(metrics, "memory_lookups_total", result="away") == 1.0
+    claim = recollection.ClaimMemory((recollection.MemoryClaim(NAME, "b"),))
+    assert (await kept.claim(of("ann"), claim, lambda: 1.0)).values == (None,)
+    clock.now_s = 61.0
+    assert await read(kept, of("ann")) == {"a": "1"}
+
+
+async def test_what_is_given_up_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    clock, metrics = Clock(), Metrics()
+    kept = memories(clock, Store(clock, back_s=1e9), metrics=metrics)
+    await kept.keep(of("ann"), [put(f"m{number}") for number in range(MOST_UNWRITTEN + 3)])
+    assert count(metrics, "memory_lost_total") == 3.0
+    await kept.close()
+    assert count(metrics, "memory_lost_total") == MOST_UNWRITTEN + 3.0
+    assert "what exchanges left is lost" in caplog.text
+    await kept.close()
+    assert count(metrics, "memory_lost_total") == MOST_UNWRITTEN + 3.0
