@@ -3,12 +3,13 @@
 | module | content |
 |---|---|
 | `settings` | `Config`, which has a part for each group; each field of a part is one setting |
-| `audit_settings`, `client_settings`, `observability_settings` | its larger parts |
+| `adapter_settings`, `audit_settings`, `client_settings`, `observability_settings` | its larger parts |
 | `declaration` | the declaration of a setting, which defines its flag, variable and key |
 | `loading` | reads flags, the environment and the TOML file |
 | `spelling` | names that are no settings: misspelled ones, and those that Kubernetes makes |
 """
 
+from guardproxy.config.adapter_settings import AdapterSettings
 from guardproxy.config.audit_settings import AuditSettings
 from guardproxy.config.client_settings import ClientSettings
 from guardproxy.config.declaration import Declaration
@@ -18,6 +19,7 @@ from guardproxy.config.settings import SETTINGS, Config, LimitSettings, NetworkS
 
 __all__ = [
     "SETTINGS",
+    "AdapterSettings",
     "AuditSettings",
     "ClientSettings",
     "Config",

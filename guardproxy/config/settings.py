@@ -10,6 +10,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from guardproxy.config.adapter_settings import AdapterSettings
 from guardproxy.config.audit_settings import AuditSettings
 from guardproxy.config.client_settings import ClientSettings
 from guardproxy.config.declaration import POSITIVE, AllowedValues, Declaration, part, setting, split_address
@@ -437,6 +438,7 @@ class Config:
     models: ModelSettings = part("Models", ModelSettings())
     tenants: TenantSettings = part("Tenants", TenantSettings())
     clients: ClientSettings = part("Clients", ClientSettings())
+    adapters: AdapterSettings = part("Adapters", AdapterSettings())
     workers: WorkerSettings = part("Workers", WorkerSettings())
     observability: ObservabilitySettings = part("Observability", ObservabilitySettings())
 

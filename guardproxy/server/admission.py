@@ -46,6 +46,7 @@ from guardproxy.gateway import (
     Duty,
     Guesses,
     Head,
+    KnownClient,
     KnownClients,
     KnownTenants,
     MemoryStore,
@@ -228,10 +229,12 @@ class Admission:
         self._prices = further.prices
         self._priced = self._limits
         # Cheap refusals come first. No store is queried before the credential is known. Capacity is scarce, so it comes last.
+        self._readiness = Readiness(lambda: slots.draining, is_recording)
+        self._tenant_names = TenantNames(config.tenants.entries)
         first = (
-            Readiness(lambda: slots.draining, is_recording),
+            self._readiness,
             self._routes,
-            Tenancy(TenantNames(config.tenants.entries), self._seal),
+            Tenancy(self._tenant_names, self._seal),
             *((self._client_keys(clients, further.key_notice),) if clients else ()),
             *((KnownTenants(),) if config.tenants.unknown == "refuse" else ()),
             *((OwnedIds(self._seal),) if self._feedback else ()),
@@ -257,6 +260,39 @@ class Admission:
             code = ErrorCode.NO_CAPACITY
             body = self._refusals[1][path] = codec.error(code.status, code, code.message())
         return body
+
+    @property
+    def bounds(self) -> Bounds:
+        """What one body may hold."""
+        return self._limits.bounds
+
+    def digest(self, data: bytes) -> str:
+        """A keyed digest of the data."""
+        return self._seal(data)
+
+    def admit_call(self, route: str, secret: str, client: KnownClient) -> Exchange:
+        """Returns an exchange for a call that its port has authenticated, and that has no upstream of its own. `route`: of the
+        format of its bodies; `secret`: what tells its tenant. Takes a slot. Raises `DownstreamError` (503)."""
+        head = Head(id=self._ids_of_exchanges.next(), route=route)
+        self._readiness.admit(head)
+        self._capacity.take()
+        policies, tenant = self._policies(), self._seal(b"tenant:" + secret.encode())[:16]
+        codec = policies.formats.codec_for(route)
+        assert codec is not None  # noqa: S101 - a format that is always there
+        return Exchange(
+            Setting(
+                id=head.id,
+                address=Address(route),
+                tenant=tenant,
+                tenant_name=self._tenant_names.name(secret),
+                codec=codec,
+                policies=policies,
+                keys=self._keys_of(tenant),
+                limits=self._limits_now() if self._prices else self._limits,
+                engine=self._engine,
+                client=client,
+            )
+        )
 
     async def admit(self, request: HttpRequest, held: BodyAccount) -> AdmittedRequest:
         """Admits a request. `held`: the account for the memory of its body."""

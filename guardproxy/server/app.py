@@ -20,6 +20,7 @@ from aiohttp import web
 from guardproxy import plugins
 from guardproxy.audit import NO_SEALING, Rotation, Sealing, open_sink
 from guardproxy.config import Config
+from guardproxy.exchange import Exchange
 from guardproxy.gateway import UNKNOWN
 from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of
@@ -27,6 +28,8 @@ from guardproxy.policy import PolicySet
 from guardproxy.server.admission import Admission, AdmittedRequest
 from guardproxy.server.aiohttp_parts import HttpRequest
 from guardproxy.server.clients import ClientSource
+from guardproxy.server.driving.adapter_port import AdapterPort
+from guardproxy.server.driving.direct import DirectDriver
 from guardproxy.server.driving.driver import Driver
 from guardproxy.server.driving.judge import Asking, Judges
 from guardproxy.server.driving.offload import Steps
@@ -154,6 +157,10 @@ class Server:
             further=further,
             breakers=self._breakers,
         )
+        self.adapters: AdapterPort | None = None
+        if config.adapters.port is not None and not worker:
+            with naming("adapters", "adapter_token"):
+                self.adapters = AdapterPort(config, self._admission, self._direct_driver, self._call_finished)
         show_breakers(self._breakers, self.metrics)
 
     def _load(self) -> PolicySet:
@@ -334,6 +341,31 @@ class Server:
         driver.caches, driver.earlier, driver.memories = self.caches, self.earlier, self.memories
         driver.own_headers = admitted.own_headers
         return driver
+
+    async def handle_call(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answers a call of another gateway."""
+        assert type(request) is HttpRequest  # noqa: S101 - the listener makes them
+        task = asyncio.current_task()
+        assert task is not None and self.adapters is not None  # noqa: S101, PT018 - aiohttp runs handlers in tasks
+        self._open[task] = None
+        try:
+            return await self.adapters.handle(request)
+        finally:
+            del self._open[task]
+            self._slots.discard(task)
+
+    def _direct_driver(self, exchange: Exchange) -> DirectDriver:
+        return DirectDriver(exchange, self._scanner, self._recorder, self._steps)
+
+    def _call_finished(self, driver: DirectDriver, duration_s: float) -> None:
+        """Shows a finished exchange of an adapter to the observers."""
+        if driver.finished is None:  # a fault of this program, so there is no record
+            return
+        record = driver.finished.record
+        self.metrics.duration.labels(record.route).observe(duration_s)
+        self._observers.finished(record)
+        if record.judges:
+            self.judges.finished(driver)
 
     def stop_coming(self) -> None:
         """Makes `/readyz` fail from now on, so that traffic goes to other servers."""

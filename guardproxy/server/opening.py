@@ -64,6 +64,13 @@ def admin_address(config: Config, number: int = 0) -> ListenAddress:
     return ListenAddress(network.admin_host, network.admin_port, host_names, port_names, number)
 
 
+def adapter_address(config: Config) -> ListenAddress | None:
+    """Returns the address for other gateways; `None` if there is none."""
+    adapters = config.adapters
+    names = SETTINGS["adapters"].names
+    return None if adapters.port is None else ListenAddress(adapters.host, adapters.port, names, names)
+
+
 def bound(address: ListenAddress, closing: ExitStack) -> list[socket.socket]:
     """Returns sockets that are bound and do not listen yet: one for each address that the host's name has. `::` is every
     address of this machine, those of IPv4 too. `closing`: closes them. Raises `ConfigError`."""
@@ -156,8 +163,8 @@ def _fault(error: OSError, address: ListenAddress) -> ConfigError:
 
 
 def addresses_of(config: Config) -> list[ListenAddress]:
-    """Returns the addresses of all processes of the server: that for clients, that of each worker's admin port, and that of the
-    process that runs the models. Raises `ConfigError` if two of them are the same."""
+    """Returns the addresses of all processes of the server: those for clients and for other gateways, that of each worker's
+    admin port, and that of the process that runs the models. Raises `ConfigError` if two of them are the same."""
     count = config.workers.count + (config.workers.count > 1 and config.models.has_own_process)
     admins = [admin_address(config, number) for number in range(count)]
     clients = client_address(config)
@@ -166,7 +173,15 @@ def addresses_of(config: Config) -> list[ListenAddress]:
             raise ConfigError(
                 f"{admin.port_names}: port {admin.own_port} is that for clients too ({clients.port_names}): choose another"
             )
-    return [clients, *admins]
+    gateways = [address for address in [adapter_address(config)] if address]
+    for address in gateways:
+        for other in (clients, *admins):
+            if address.overlaps(other):
+                raise ConfigError(
+                    f"{address.port_names}: port {address.own_port} is another port of the proxy too ({other.port_names}): "
+                    "choose another"
+                )
+    return [clients, *gateways, *admins]
 
 
 def check_ports(config: Config) -> None:

@@ -35,12 +35,13 @@ def chat(text: str, **more: Any) -> dict[str, Any]:
 
 @dataclass
 class Rig:
-    """A running server. `journal`: what the upstream received."""
+    """A running server. `journal`: what the upstream received. `adapters_url`: where it answers other gateways, if it does."""
 
     server: Server
     url: str
     journal: Journal
     client: aiohttp.ClientSession
+    adapters_url: str = ""
 
     async def post(self, path: str, body: Any, **headers: str) -> int:
         """Sends a request and reads the whole answer. Returns its status."""
@@ -69,4 +70,11 @@ async def serving(folder: Path, policy: str, **settings: Any) -> AsyncIterator[R
         stack.push_async_callback(server.drain)
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         client = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Rig(server, f"http://127.0.0.1:{runner.addresses[0][1]}", upstream.journal, client)
+        rig = Rig(server, f"http://127.0.0.1:{runner.addresses[0][1]}", upstream.journal, client)
+        if server.adapters is not None:
+            calls = web.ServerRunner(Listener(server.handle_call, limit=100, timeout_head_s=5.0, auto_decompress=False))
+            await calls.setup()
+            stack.push_async_callback(calls.cleanup)
+            await web.TCPSite(calls, "127.0.0.1", 0).start()
+            rig.adapters_url = f"http://127.0.0.1:{calls.addresses[0][1]}"
+        yield rig

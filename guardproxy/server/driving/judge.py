@@ -20,6 +20,7 @@ from guardproxy.config import Config
 from guardproxy.errors import AuditError, UpstreamError
 from guardproxy.exchange import Exchange, llm_judge
 from guardproxy.policy import BoundRules, BoundSection, JudgeSection
+from guardproxy.server.driving.direct import DirectDriver
 from guardproxy.server.driving.driver import Driver
 from guardproxy.server.driving.recorder import Recorder
 from guardproxy.server.observing.metrics import Metrics
@@ -121,7 +122,7 @@ class Judges:
         self._turns = asyncio.Semaphore(LIMIT_AT_ONCE)
         self._waiting_bytes = 0
 
-    def finished(self, driver: Driver) -> None:
+    def finished(self, driver: Driver | DirectDriver) -> None:
         """Takes a finished exchange whose record names judges. Without a durable record, none is asked."""
         if driver.finished and driver.is_recorded:
             bound = driver.exchange.bound if isinstance(driver.exchange, Exchange) else None

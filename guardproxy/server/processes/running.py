@@ -26,6 +26,7 @@ from guardproxy.server.observing.process_metrics import ALONE, Siblings
 from guardproxy.server.observing.status import AdminHosts, admin_app, on_loop
 from guardproxy.server.opening import (
     BACKLOG,
+    adapter_address,
     admin_address,
     bound,
     check_folders,
@@ -80,12 +81,14 @@ async def serve(
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     clients, admins = client_address(config, is_shared=config.workers.count > 1), admin_address(config, worker)
+    gateways = None if worker else adapter_address(config)
     # Models take a while to load, so what the system refuses is said before.
     with starting(config), ExitStack() as unused:
         if not clients.is_shared:  # the parent of several workers has done it
             check_folders(config)
             check_ports(config)
         sockets, admin_sockets = bound(clients, unused), bound(admins, unused)
+        gateway_sockets = bound(gateways, unused) if gateways else []
         server = Server(config, worker)
         unused.pop_all()
 
@@ -112,9 +115,13 @@ async def serve(
         server.watch(low)
         runner = web.ServerRunner(low)
         await runner.setup()
+        calls = await _adapters(server, config) if server.adapters else None
         listen(sockets, clients)
         listen(admin_sockets, admins)
         sites = [web.SockSite(runner, opened, backlog=BACKLOG) for opened in sockets]
+        if calls and gateways:
+            listen(gateway_sockets, gateways)
+            sites += [web.SockSite(calls, opened, backlog=BACKLOG) for opened in gateway_sockets]
         for site in sites:
             await site.start()
         port = runner.addresses[0][1]
@@ -126,6 +133,8 @@ async def serve(
         leasing = asyncio.create_task(server.state.run(), name="lease")
         server.loop_lag.start(loop)
         details = {"worker": worker, "port": port, "admin_port": admin.port, "policies": server.policies.digest}
+        if calls:
+            details["adapters_port"] = calls.addresses[0][1]
         _log.info("listening", extra=details | server.about(port))
         gc.collect()
         gc.freeze()  # loaded objects stay; visiting them in each full collection would hold the loop
@@ -144,9 +153,30 @@ async def serve(
         leasing.cancel()
         server.loop_lag.stop()
         await runner.cleanup()
+        if calls:
+            await calls.cleanup()
         await server.close()
         admin.close()
         _log.info("stopped")
+
+
+async def _adapters(server: Server, config: Config) -> web.ServerRunner:
+    """Returns what answers the calls of other gateways."""
+    assert server.adapters is not None  # noqa: S101 - asked by the caller
+    calls = web.ServerRunner(
+        Listener(
+            server.handle_call,
+            limit=connections(config.limits.connections),
+            timeout_head_s=config.timeouts.head_s,
+            refusal=server.adapters.refusal,
+            keepalive_timeout=KEEP_ALIVE_S,
+            lingering_time=LINGER_S,
+            auto_decompress=False,
+            access_log=None,
+        )
+    )
+    await calls.setup()
+    return calls
 
 
 class HardEnd:

@@ -1,0 +1,47 @@
+"""Adapters: the policies as a guard inside of other gateways.
+
+In: a call of another gateway, which asks whether a request or an answer may pass. Out: what to judge as an exchange, and the
+answer in the words of that gateway. One folder each, which no other knows; `ADAPTERS` lists them. `chat.py` is what they
+share.
+
+Decision: docs/decisions/0070-an-adapter-asks-the-same-exchange.md
+"""
+
+from __future__ import annotations
+
+from guardproxy.adapters.chat import (
+    EMPTY_ANSWER,
+    ROUTE,
+    STREAM,
+    Said,
+    body_of,
+    refusal_in,
+    request_of,
+    said_in,
+    stream_of,
+    tree_of,
+)
+from guardproxy.adapters.contract import CALL_HEADER, Adapter, AdapterCall, AdapterVerdict, FiredRule
+from guardproxy.adapters.litellm import Litellm
+
+ADAPTERS: tuple[Adapter, ...] = (Litellm(),)
+"""Every adapter. To add one: a folder, and its line here."""
+
+__all__ = [
+    "ADAPTERS",
+    "CALL_HEADER",
+    "EMPTY_ANSWER",
+    "ROUTE",
+    "STREAM",
+    "Adapter",
+    "AdapterCall",
+    "AdapterVerdict",
+    "FiredRule",
+    "Said",
+    "body_of",
+    "refusal_in",
+    "request_of",
+    "said_in",
+    "stream_of",
+    "tree_of",
+]

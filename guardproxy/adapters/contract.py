@@ -1,0 +1,108 @@
+"""What an adapter declares: how another gateway asks for a verdict, and how it gets one.
+
+In: the body of a call, as the other gateway writes it. Out: an `AdapterCall`, which says what to judge in terms of a chat
+request and its answer; then, from the `AdapterVerdict`, the body of the answer. An adapter has no I/O: the server checks the
+token, plays the exchange and keeps the record.
+
+Decision: docs/decisions/0070-an-adapter-asks-the-same-exchange.md
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from guardproxy.adapters.chat import Said
+
+CALL_HEADER = "x-guardproxy-call"
+"""The header that names a call of the other gateway, if its bodies do not: the answer belongs to the request of the same
+name."""
+
+
+class FiredRule(msgspec.Struct, frozen=True):
+    """A rule that held, of a policy that is enforced. `path`: of the text in the chat request or answer. `score`: of the
+    finding. `acts`: whether it changes or ends the exchange; a rule that only flags does not."""
+
+    policy: str
+    rule: str
+    label: str
+    path: str
+    score: float
+    acts: bool
+
+
+class AdapterCall(msgspec.Struct, frozen=True, kw_only=True):
+    """A call of another gateway: what to judge.
+
+    `request`: the body of a chat request; `None`: the call brings an answer only. `said`: what the model said; `None`: the
+    call brings a request only. `call_id`: the name that the other gateway gives the exchange, empty if it gives none.
+    `caller`: tells the clients of the other gateway apart, as far as it names them. `given`: what the adapter needs to write
+    the answer."""
+
+    request: dict[str, Any] | None = None
+    said: Said | None = None
+    call_id: str = ""
+    caller: str = ""
+    given: Any = None
+
+
+class AdapterVerdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the exchange decided.
+
+    `is_blocked`: whether a policy stops the call; then `message` says so, without the name of the rule. `at_end`: whether only
+    the end of the answer makes it a block: a longer answer might pass. `request`: the edited request; `None` after a block.
+    `open`: the text that may be shown whatever follows; `said`: all of the answer, if it ends here. `rules`: what held, in
+    order. `names`: the rules that are in force, for an answer that names all. `id`: of the exchange."""
+
+    id: str = ""
+    is_blocked: bool = False
+    at_end: bool = False
+    message: str = ""
+    code: str = ""
+    request: Any = None
+    open: Said = Said()
+    said: Said = Said()
+    rules: tuple[FiredRule, ...] = ()
+    names: tuple[str, ...] = ()
+
+
+class Adapter(ABC):
+    """The door for one other gateway. `name`: of the setting of its token. `routes`: a method and a path each, on the port of
+    adapters."""
+
+    name: str
+    routes: tuple[str, ...]
+
+    @abstractmethod
+    def read(self, route: str, tree: Any, headers: Mapping[str, str]) -> AdapterCall:
+        """Reads a call. `headers`: of the HTTP request, by lower-case name. Raises `DownstreamError` (400)."""
+        ...
+
+    @abstractmethod
+    def write(self, call: AdapterCall, verdict: AdapterVerdict) -> dict[str, Any]:
+        """Writes the answer to a call."""
+        ...
+
+    def error(self, code: str, message: str) -> dict[str, Any]:
+        """Writes the body of an error: the call could not be read, or could not be judged now."""
+        return {"error": {"message": message, "type": "guardproxy_error", "param": None, "code": code}}
+
+    # For tests, documentation and benchmarks.
+
+    @abstractmethod
+    def asking(self, text: str, call_id: str) -> tuple[str, dict[str, Any]]:
+        """Returns the route and the body of a call about a request whose user says `text`."""
+        ...
+
+    @abstractmethod
+    def answering(self, text: str, call_id: str) -> tuple[str, dict[str, Any]] | None:
+        """Returns the route and the body of a call about the answer `text`; `None` if the gateway asks about requests only."""
+        ...
+
+    @abstractmethod
+    def told(self, answer: Any, text: str) -> str | None:
+        """Returns the text that the gateway goes on with after this answer to a call about `text`; `None` after a block."""
+        ...
