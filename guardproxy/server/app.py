@@ -28,7 +28,7 @@ from guardproxy.policy import PolicySet
 from guardproxy.server.admission import Admission, AdmittedRequest
 from guardproxy.server.aiohttp_parts import HttpRequest
 from guardproxy.server.clients import ClientSource
-from guardproxy.server.driving.adapter_port import AdapterPort
+from guardproxy.server.driving.adapter_port import AdapterPort, tokens_of
 from guardproxy.server.driving.direct import DirectDriver
 from guardproxy.server.driving.driver import Driver
 from guardproxy.server.driving.judge import Asking, Judges
@@ -99,6 +99,7 @@ class Server:
         )
         self.clients = ClientSource(config.clients)
         self.state = SharedState(config.clients)
+        tokens = tokens_of(config) if not worker else None
         self.caches = caches_of(config, self.state, self.metrics)
         # What is read quickly comes before the policies, which load models.
         with naming("audit"):
@@ -157,10 +158,9 @@ class Server:
             further=further,
             breakers=self._breakers,
         )
-        self.adapters: AdapterPort | None = None
-        if config.adapters.port is not None and not worker:
-            with naming("adapters", "adapter_token"):
-                self.adapters = AdapterPort(config, self._admission, self._direct_driver, self._call_finished)
+        self.adapters = tokens and AdapterPort(
+            config, tokens, self._admission, self._direct_driver, self._call_finished
+        )
         show_breakers(self._breakers, self.metrics)
 
     def _load(self) -> PolicySet:

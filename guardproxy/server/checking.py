@@ -21,6 +21,7 @@ from guardproxy.gateway import Routes, load_duties
 from guardproxy.inference import DescribedModels, Models, Remotes
 from guardproxy.server.app import settings
 from guardproxy.server.clients import ClientSource
+from guardproxy.server.driving.adapter_port import tokens_of
 from guardproxy.server.driving.recorder import log_of, signing_of
 from guardproxy.server.observing.tracing import collector_export
 from guardproxy.server.opening import addresses_of
@@ -67,8 +68,10 @@ def _network(config: Config) -> str:
     refuse_names(config.network)
     addresses_of(config)
     Routes(config.network.pass_through)
+    tokens = tokens_of(config)
+    adapters = f", adapters at {config.adapters.place}" if tokens else ""
     upstreams = ", ".join(entry.partition("?")[0] for entry in config.upstreams.entries)
-    return f"{config.network.host} port {config.network.port}, upstream {upstreams}; neither is tried"
+    return f"{config.network.host} port {config.network.port}{adapters}, upstream {upstreams}; neither is tried"
 
 
 def _client_words(config: Config, source: ClientSource) -> str:

@@ -65,6 +65,7 @@ from guardproxy.server.driving.offload import SHORT_BYTES
 from guardproxy.server.intake.body import Bodies
 from guardproxy.server.intake.headers import check_head, condition_headers
 from guardproxy.server.intake.listener import whole_response
+from guardproxy.server.opening import naming
 from guardproxy.wire import Bounds, read_body
 from guardproxy.wire.json import JsonFault, write
 
@@ -112,6 +113,17 @@ class AdapterTokens:
         return hmac.compare_digest(self._tokens[adapter.name], secret.encode(errors="surrogateescape"))
 
 
+def tokens_of(config: Config) -> AdapterTokens | None:
+    """Returns the tokens of the settings; `None` if adapters have no port. Raises `ConfigError`."""
+    if config.adapters.port is None and not config.adapters.tokens:
+        return None
+    with naming("adapters", "adapter_token"):
+        tokens = AdapterTokens(config.adapters)
+        if config.adapters.port is None or not tokens.adapters:
+            raise ConfigError("a port for adapters needs the token of at least one, and a token needs the port")
+    return tokens
+
+
 class AskedRequests:
     """The requests that were asked about, until their answers come. `digest`: a keyed digest; `keep_s`: for how long.
 
@@ -144,11 +156,12 @@ class AskedRequests:
 
 class AdapterPort:
     """Answers the calls of other gateways. `admission`: admits their exchanges; `driver`: makes what plays one; `finished`:
-    takes one that has ended, and its seconds. Raises `ConfigError`."""
+    takes one that has ended, and its seconds."""
 
     def __init__(
         self,
         config: Config,
+        tokens: AdapterTokens,
         admission: CallAdmission,
         driver: Callable[[Exchange], DirectDriver],
         finished: Callable[[DirectDriver, float], None],
@@ -157,10 +170,8 @@ class AdapterPort:
         self._admission = admission
         self._driver = driver
         self._finished = finished
-        self._tokens = AdapterTokens(config.adapters)
-        if not self._tokens.adapters:
-            raise ConfigError("no adapter is open: `adapter_token` opens one")
-        self._adapters = {route: adapter for adapter in self._tokens.adapters for route in adapter.routes}
+        self._tokens = tokens
+        self._adapters = {route: adapter for adapter in tokens.adapters for route in adapter.routes}
         self._paths = {route.partition(" ")[2] for route in self._adapters}
         self._guesses = Guesses(config.clients.limit_wrong_keys)
         self._asked = AskedRequests(admission.digest, config.adapters.keep_s)

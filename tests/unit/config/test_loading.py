@@ -145,6 +145,7 @@ def test_unknown_variables_are_one_warning() -> None:
 
 # Values of the file that name the file `x`, `{}` stands before it; what else the settings need.
 PATHS: dict[str, Any] = {
+    "adapter_token": ["litellm=file:{}x", "portkey=a-token-of-16-characters"],
     "audit_copy": ["{}x", "stdout", "https://a.example/x", "s3://bucket/x"],
     "audit_copy_header": ["a.example=X-Key=file:{}x", "a.example=X-Key=env:x"],
     "audit_former_key": ["{}x", "name+0123abcd+Ab/c="],

@@ -32,6 +32,8 @@ jwt_issuer = "https://login.example"
 jwt_audience = ["guardproxy"]
 """
 SAMPLES: dict[str, Any] = {
+    "adapters": "0.0.0.0:8090",
+    "adapter_token": ["litellm=a-token-of-16-characters", "portkey=file:/run/token"],
     "alert_webhook": "https://hooks.example/x",
     "seal_key": ["env:SEAL"],
     "pass_through": ["GET /v1/models", "GET /v1/files"],
@@ -156,7 +158,7 @@ def test_secrets_are_not_shown() -> None:
     )
     assert "very-secret" not in shown
     assert {setting.name for setting in SETTINGS.values() if setting.is_secret} == {
-        *("key", "audit_key", "upstream_key", "remote_check_key", "state", "alert_webhook")
+        *("key", "audit_key", "upstream_key", "remote_check_key", "state", "alert_webhook", "adapter_token")
     }
 
 
@@ -164,7 +166,7 @@ def test_every_field_is_a_setting_and_groups_hold_together() -> None:
     places = [(part.name, field.name) for part in fields(Config) for field in fields(getattr(Config(), part.name))]
     assert [(setting.part, setting.attribute) for setting in SETTINGS.values()] == places, "two settings have one name"
     groups = [setting.group for setting in SETTINGS.values()]
-    assert len(dict.fromkeys(groups)) == 11
+    assert len(dict.fromkeys(groups)) == 12
     assert groups == sorted(groups, key=list(dict.fromkeys(groups)).index), "the settings of a group stand together"
     assert len({setting.flag for setting in SETTINGS.values()}) == len(SETTINGS)
 

@@ -22,6 +22,7 @@ from tests.kit.serving import listening
 
 # What a setting needs beside it, and how its value names a file.
 FILES = {
+    "adapter_token": "litellm=file:{} --adapters 0",
     "audit": "{}",
     "audit_key": "{}",
     "audit_former_key": "{}",

@@ -1,4 +1,4 @@
-"""The port of adapters: the same decisions as by HTTP, for every adapter and however an answer is cut; tokens, limits, errors."""
+"""The port of adapters: the same decisions as by HTTP, for every adapter and however an answer is cut; tokens and errors."""
 
 from __future__ import annotations
 
@@ -309,8 +309,7 @@ async def test_a_caller_that_leaves_is_recorded(tmp_path: Path, monkeypatch: pyt
         asking = asyncio.create_task(call(rig, *ADAPTERS[0].asking("hello", "id")))
         await began.wait()
         asking.cancel()
-        while rig.server._open:
-            await asyncio.sleep(0)
+        await asyncio.wait(rig.server._open)
         assert not rig.server._slots
     (record,) = records(tmp_path)
     assert record["outcome"] == "client_closed"
@@ -361,8 +360,14 @@ def test_the_tokens_of_the_settings(tmp_path: Path) -> None:
 
 
 async def test_a_port_without_a_token_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"`adapters`.*no adapter is open"):
+    with pytest.raises(ConfigError, match=r"`adapters`.*needs the token of at least one"):
         async with opened(tmp_path, adapter_token=()):
+            raise AssertionError
+
+
+async def test_a_token_without_a_port_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"`adapter_token`.*a token needs the port"):
+        async with opened(tmp_path, adapters=""):
             raise AssertionError
 
 
