@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardproxy.policy.conditions.canonical_names import model_key, model_readings
+from guardproxy.conditions.canonical_names import model_key, model_readings
 from guardproxy.policy.conditions.cel import compile_cel
 from guardproxy.policy.conditions.expression import CHECK_ERROR, RESERVED, And, Expression, Name
 from guardproxy.policy.conditions.matching import MatchVerdict

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import product
 from math import prod
 
-from guardproxy.policy.conditions.canonical_names import model_readings
+from guardproxy.conditions.canonical_names import model_readings
 from guardproxy.policy.conditions.cel import NAMES, literal, tokens_of
 from guardproxy.policy.conditions.matching import Match, is_any, is_route
 from guardproxy.policy.conditions.request_context import About

@@ -11,15 +11,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from fnmatch import translate
 from functools import lru_cache
 from itertools import product
 from typing import Literal
 
 from guardproxy.concurrency import lazy
-from guardproxy.policy.conditions.canonical_names import glob_readings, lower_case, model_readings, value_readings
+from guardproxy.conditions import fits, in_lower_case, pattern_of
+from guardproxy.conditions.canonical_names import glob_readings, model_readings, value_readings
 from guardproxy.policy.conditions.cel import Cel, CelError, compile_cel, is_credential
 from guardproxy.policy.conditions.request_context import About
 from guardproxy.policy.yaml.reading import FileReading
@@ -111,7 +111,7 @@ class Match:
 
 def is_any(globs: tuple[str, ...] | None, value: str) -> bool:
     """Whether a glob matches; true if `globs` is `None`."""
-    return globs is None or _pattern(globs).match(value) is not None
+    return globs is None or pattern_of(globs).match(value) is not None
 
 
 def is_route(globs: tuple[str, ...] | None, route: str) -> bool:
@@ -120,28 +120,12 @@ def is_route(globs: tuple[str, ...] | None, route: str) -> bool:
     return globs is None or any(is_any(globs, spelling) for spelling in route_spellings(route))
 
 
-def fits(globs: tuple[str, ...], spellings: Iterable[str]) -> bool:
-    """Whether a glob matches a spelling, ignoring case."""
-    patterns = (_pattern(globs), _pattern(_lower_case(globs)))
-    return any(pattern.match(text) for text in spellings for pattern in patterns)
-
-
-@lru_cache(maxsize=4096)
-def _lower_case(globs: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(lower_case, globs))
-
-
-@lru_cache(maxsize=4096)
-def _pattern(globs: tuple[str, ...]) -> re.Pattern[str]:
-    return re.compile("|".join(map(translate, globs)) or r"(?!)")
-
-
 def may_share_a_name(first: tuple[str, ...] | None, second: tuple[str, ...] | None) -> bool:
     """Whether a name can match a glob of both lists, ignoring case."""
     return (
         first is None
         or second is None
-        or any(_meet(glob, other) for glob, other in product(_lower_case(first), _lower_case(second)))
+        or any(_meet(glob, other) for glob, other in product(in_lower_case(first), in_lower_case(second)))
     )
 
 
@@ -160,7 +144,7 @@ def may_share_a_model(first: tuple[str, ...] | None, second: tuple[str, ...] | N
 @lru_cache(maxsize=4096)
 def _readings_of(globs: tuple[str, ...]) -> tuple[str, ...]:
     """Returns globs for the readings of the models that match one of these."""
-    return tuple(dict.fromkeys(form for glob in _lower_case(globs) for form in glob_readings(glob)))
+    return tuple(dict.fromkeys(form for glob in in_lower_case(globs) for form in glob_readings(glob)))
 
 
 @lru_cache(maxsize=4096)
@@ -168,7 +152,7 @@ def _examples(globs: tuple[str, ...]) -> tuple[tuple[str, ...] | None, ...]:
     """Returns the readings of models that match one of the globs: an asterisk at the end becomes a version, other signs a
     letter."""
     names = []
-    for parts in map(_WILD.findall, _lower_case(globs)):
+    for parts in map(_WILD.findall, in_lower_case(globs)):
         plain = "".join("x" if part in "*?" else part[:2].strip("[") if len(part) > 1 else part for part in parts)
         names += [plain[:-1] + end for end in _ENDS] if parts and parts[-1] == "*" else [plain]
     return tuple(map(model_readings, names))

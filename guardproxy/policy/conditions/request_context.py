@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from guardproxy.policy.conditions.canonical_names import fold, model_readings, tool_readings, value_readings
+from guardproxy.conditions.canonical_names import fold, model_readings, tool_readings, value_readings
 from guardproxy.wire import LARGEST, route_spellings
 
 LIMIT_READINGS = 256

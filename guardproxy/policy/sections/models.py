@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from guardproxy.conditions import fits
+from guardproxy.conditions.canonical_names import fold, model_readings
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.policy.conditions.canonical_names import fold, model_readings
-from guardproxy.policy.conditions.matching import fits
 from guardproxy.policy.sections.section import BoundSection, Section, SectionRequest
 from guardproxy.policy.values.strictness import Order
 from guardproxy.policy.yaml.reading import FileReading, join

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal, get_args
 
-from guardproxy.policy.conditions.canonical_names import model_key
+from guardproxy.conditions.canonical_names import model_key
 from guardproxy.policy.conditions.cel import Cel
 from guardproxy.policy.conditions.matching import read_condition
 from guardproxy.policy.sections.section import NeededTexts, NeededUpstream, Section

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
+from guardproxy.conditions.canonical_names import lower_case
 from guardproxy.errors import PolicyError
-from guardproxy.policy.conditions.canonical_names import lower_case
 from guardproxy.policy.conditions.cel import Token, literal, tokens_of
 from guardproxy.policy.conditions.matching import is_any
 from guardproxy.policy.deciding.evaluate import PolicySet

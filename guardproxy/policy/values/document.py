@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from guardproxy.conditions.canonical_names import lower_case
 from guardproxy.decisions import Retry
 from guardproxy.findings import KINDS, Direction, Kind
-from guardproxy.policy.conditions.canonical_names import lower_case
 from guardproxy.policy.conditions.expression import Expression
 from guardproxy.policy.conditions.matching import Match
 from guardproxy.policy.values.cases import PolicyTest

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeVar
 
 import msgspec
 
-from guardproxy.policy.conditions.canonical_names import model_key, model_readings
+from guardproxy.conditions.canonical_names import model_key, model_readings
 from guardproxy.policy.values.usage_limits import LARGEST, MICRO
 
 Key = TypeVar("Key")

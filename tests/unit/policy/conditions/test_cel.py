@@ -6,15 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policy.conditions.cel import (
-    LIMIT_CHARS,
-    LIMIT_ITEMS,
-    LIMIT_JOINS,
-    LIMIT_LISTS,
-    Cel,
-    CelError,
-    compile_cel,
-)
+from guardproxy.conditions.cel import LIMIT_CHARS, LIMIT_ITEMS, LIMIT_JOINS, LIMIT_LISTS
+from guardproxy.policy.conditions.cel import Cel, CelError, compile_cel
 from guardproxy.policy.conditions.request_context import About
 
 ABOUT = About(

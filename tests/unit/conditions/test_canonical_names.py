@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policy.conditions.canonical_names import (
+from guardproxy.conditions.canonical_names import (
     LIMIT_CHARS,
     LIMIT_KEY_CHARS,
     LIMIT_MARKS,
@@ -177,7 +177,7 @@ def test_what_is_another_model_has_another_key(name: str, key: str) -> None:
 def test_the_work_for_a_long_name_is_linear(unit: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A squared search takes minutes for these names."""
     chars = 200_000
-    monkeypatch.setattr("guardproxy.policy.conditions.canonical_names.LIMIT_KEY_CHARS", chars)
+    monkeypatch.setattr("guardproxy.conditions.canonical_names.LIMIT_KEY_CHARS", chars)
     assert len(model_key(unit * (chars // len(unit)))) <= chars
 
 
