@@ -59,6 +59,7 @@ class Text(msgspec.Struct, frozen=True):
     text, so an edit becomes a stop. `unmapped`: the format does not know the place. `parts`: the text is a row of
     short numbers at these places. `encode`: encodes an edited text for the frame. `run`: names the parts that are read as one
     text; empty if the text stands alone. All texts of a run are of the same kind; a `RunEnd` follows the last.
+    `call`: the call that the text is a part of, if a check asks for it (`exchange/gate/calls.py`).
     """
 
     channel: Channel
@@ -77,6 +78,7 @@ class Text(msgspec.Struct, frozen=True):
     parts: tuple[Path, ...] = ()
     encode: Callable[[str], str] | None = None
     run: str = ""
+    call: Any = None
 
 
 class Opaque(msgspec.Struct, frozen=True):

@@ -11,7 +11,7 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 from msgspec import Struct
 
@@ -97,12 +97,51 @@ class Sources:
         self.made: dict[str, Any] = {}
 
 
+CallRole = Literal["name", "server", "arguments", "member", "piece"]
+"""What a text is in a call: the name of the tool or of its server, all arguments, a string or number in arguments that are a
+value, or a piece of arguments that come as a whole later."""
+
+
+class Spot(NamedTuple):
+    """A string or number of JSON arguments in the scanned text: where it is, and its path in the arguments."""
+
+    start: int
+    end: int
+    path: tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A call of a tool, and what a text is in it. A check gets it once the text is complete.
+
+    `name`: of the tool; `is_clear`: whether the format says it clearly. `server`: of the tool, empty if the format names none.
+    `is_made`: whether the call is made here; otherwise it is a part of the history that a request repeats. `role`: of the text.
+    `arguments`: all of them, as JSON text or (`is_json` is false) as plain text; `None` for the name of a call whose arguments
+    are other texts. `place`: the path of a member in the arguments. `spots`: for JSON text that is read decoded, where its
+    strings and numbers are. `apart`: for arguments that are a value, the paths of the members that are texts of their own.
+    `made`: what checks made of the arguments, by the digest of the check; the texts of a call share it.
+    """
+
+    name: str
+    server: str = ""
+    is_clear: bool = True
+    is_made: bool = True
+    role: CallRole = "arguments"
+    arguments: str | None = None
+    is_json: bool = True
+    place: tuple[str | int, ...] = ()
+    spots: tuple[Spot, ...] = ()
+    apart: frozenset[tuple[str | int, ...]] = frozenset()
+    made: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Facts about a text. `model`: the requested model. `form`: the required form of the text, if the request or the
     policy has one. `streamed`: whether it arrives in frames. `language`: the first language of the request's
     `Content-Language` header. `canary`: the secret word that policies put into the tenant's system prompts, if one does.
-    `sources`: the retrieved texts, for checks that need them."""
+    `sources`: the retrieved texts, for checks that need them. `call`: the call that the text is a part of, for checks that need
+    it."""
 
     route: str = ""
     model: str = ""
@@ -111,6 +150,7 @@ class Facts:
     language: str = ""
     canary: str = ""
     sources: Sources | None = None
+    call: ToolCall | None = None
 
 
 NO_FACTS = Facts()
@@ -223,6 +263,11 @@ class Traits:
 
     needs_sources: bool = False
     """Whether it compares an answer with the retrieved texts of the request (`Facts.sources`)."""
+
+    needs_call: bool = False
+    """Whether it scans only texts of calls of tools, with the call (`Facts.call`). It gets a text once that is complete, and
+    the name of a tool once it is known whether the call has arguments. Its findings depend on the call, not on the text
+    alone."""
 
     needs_canary: bool = False
     """Whether it finds only the secret word that a policy puts into the system prompt (`Facts.canary`)."""

@@ -23,8 +23,8 @@ from typing import Any
 
 from guardproxy.checks._declared.contract import Resources
 from guardproxy.checks._declared.options import Option, Options, options_digest, with_defaults
+from guardproxy.checks._declared.own_schema import OWN_SCHEMA, own_schema
 from guardproxy.concurrency import WorkLimitError, metered
-from guardproxy.errors import OptionError
 from guardproxy.findings import Detail, Finding, Form, Kind, Scan, Traits, Window
 from guardproxy.schemas import (
     DRAFTS,
@@ -44,22 +44,10 @@ from guardproxy.schemas import (
 VERSION = 1
 UNKNOWN_TOOL = "unknown_tool"
 REFUSED = "schema_refused"
-_FILE = {"type": "string", "minLength": 1}
 OPTIONS: Options = {
     "schema": Option(
         "`from_request`, `{file: schemas/order.json}` below the policies' folder, or `{inline: ...}`.",
-        {
-            "anyOf": [
-                {"const": "from_request"},
-                {"type": "object", "required": ["file"], "additionalProperties": False, "properties": {"file": _FILE}},
-                {
-                    "type": "object",
-                    "required": ["inline"],
-                    "additionalProperties": False,
-                    "properties": {"inline": {"type": ["object", "boolean"]}},
-                },
-            ]
-        },
+        {"anyOf": [{"const": "from_request"}, *OWN_SCHEMA]},
     ),
     "draft": Option(
         "The draft of a schema that does not name its draft, in quotes.", {"enum": list(DRAFTS)}, default=LATEST
@@ -201,7 +189,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> JsonSc
     own: Form | None = None
     documents: dict[str, Any] = {}
     if (chosen := values["schema"]) != "from_request":
-        own, documents, ready = _own(chosen, draft, resources)
+        own, documents, ready = own_schema("schema", chosen, draft, resources)
 
     @lru_cache(maxsize=_CACHE)
     def compiled(form: Form) -> Compiled:
@@ -233,38 +221,6 @@ def close_schema(schema: Any) -> Any:
     """Returns the schema of a tool without further arguments, if it is a plain schema."""
     plain = isinstance(schema, dict) and isinstance(schema.get("properties"), dict)
     return {**schema, "additionalProperties": False} if plain and not any(word in schema for word in _OPEN) else schema
-
-
-def _own(chosen: Any, draft: str, resources: Resources) -> tuple[Form, dict[str, Any], Compiled]:
-    """Returns the policy's own schema: its form, every document that it consists of, and the compiled schema."""
-    documents: dict[str, Any] = {}
-
-    def read(path: str) -> Any:
-        if resources.read is None:
-            raise SchemaError("schema files cannot be read here")
-        try:
-            documents[path] = json.loads(resources.read(path))
-        except (OSError, ValueError) as error:
-            reason = str(error.strerror).lower() if isinstance(error, OSError) else "it is not JSON"
-            raise SchemaError(f"cannot read the schema file `{path}`: {reason}") from None
-        return documents[path]
-
-    match chosen:
-        case {"file": str() as path, **more} if not more:
-            pass
-        case {"inline": (dict() | bool()) as schema, **more} if not more:
-            path = ""
-        case _:
-            message = "`schema` must be from_request, {file: PATH} or {inline: SCHEMA}"
-            raise OptionError("schema", message)
-    try:
-        schema = read(path) if path else schema
-        documents[path] = schema
-        ready = compile_schema(schema, default=draft, path=path, read=read)
-    except SchemaError as error:
-        raise OptionError("schema", str(error)) from None
-    key = options_digest("schema", VERSION, documents, draft)
-    return Form(schema, key=key), documents, ready
 
 
 __all__ = ["REFUSED", "UNKNOWN_TOOL", "CostError", "JsonSchema", "build"]

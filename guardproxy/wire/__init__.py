@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from guardproxy.wire.contract.bounds import BOUNDS, UNBOUNDED, Bounds
+from guardproxy.wire.contract.calls import NO_CALLS, CallMap, CallMember, RunCall, arguments_in, no_runs
 from guardproxy.wire.contract.codec import AnswerFacts, Bounded, Codec, Decoder, Request
 from guardproxy.wire.contract.contract import (
     ANY_OBJECT,
     NO_DEMAND,
     SDK_QUERY,
-    CallInput,
     Contract,
     Demand,
     KeyHeader,
@@ -20,7 +20,6 @@ from guardproxy.wire.contract.contract import (
     UsageFields,
     demand_of,
     name_beside,
-    no_inputs,
     unchanged,
 )
 from guardproxy.wire.contract.fields import FieldPath, denied_field, is_on
@@ -119,6 +118,7 @@ __all__ = [
     "IDENTIFIER",
     "LARGEST",
     "NOT_KEPT",
+    "NO_CALLS",
     "NO_DEMAND",
     "NO_LIMIT_HEADERS",
     "PRODUCTS",
@@ -138,7 +138,8 @@ __all__ = [
     "Bounded",
     "Bounds",
     "Call",
-    "CallInput",
+    "CallMap",
+    "CallMember",
     "Codec",
     "Contract",
     "CutText",
@@ -171,6 +172,7 @@ __all__ = [
     "RequestPlaces",
     "RequestStatement",
     "Route",
+    "RunCall",
     "Signs",
     "StoredIds",
     "StreamDecoder",
@@ -184,6 +186,7 @@ __all__ = [
     "WholeDecoder",
     "acts_beyond",
     "answers_of",
+    "arguments_in",
     "brief_statement_of",
     "codec_for",
     "codec_named",
@@ -213,7 +216,7 @@ __all__ = [
     "name_beside",
     "ndjson",
     "never_acts",
-    "no_inputs",
+    "no_runs",
     "pointer",
     "read_body",
     "refuse_other_case",

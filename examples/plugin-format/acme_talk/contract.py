@@ -7,6 +7,7 @@ import re
 from guardproxy.wire import (
     EVERY_SERVER,
     IDENTIFIER,
+    NO_CALLS,
     NO_LIMIT_HEADERS,
     SHARED,
     USER_FIELDS,
@@ -23,7 +24,6 @@ from guardproxy.wire import (
     header_shape,
     name_beside,
     never_acts,
-    no_inputs,
     unchanged,
 )
 
@@ -38,7 +38,7 @@ CONTRACT = Contract(
     demand=lambda tree: demand_of(tree.get("answer_schema"), {}),
     parts={"answer": re.compile("text"), "tool": None, "input": None},
     answer_path=("text",),
-    inputs=no_inputs,
+    calls=NO_CALLS,
     name_path=name_beside,
     choice=re.compile(""),
     usage=UsageFields(prompt=("in",), answer=("out",)),

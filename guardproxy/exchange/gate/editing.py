@@ -145,7 +145,7 @@ class Editor:
             # The place accepts no edit, so a finding there ends the exchange: not for digits that an id has by chance.
             if edit and lane.place.fixed and is_chance("".join(lane.text.parts), lane.text.scanned(start, end)):
                 continue
-            if edit and lane.place.fixed:
+            if edit and (lane.place.fixed or lane.judged):
                 self._stop_at(lane, finding, edit.rule)
             elif edit:
                 operator = edit.operators.of(finding.label)

@@ -1,23 +1,24 @@
-"""Finds the form that each text of an answer must have, and the checks that look for a form.
+"""Finds the form that each text of an answer must have, and the facts about calls, for the checks that look for them.
 
-In: the demands of the request, as it goes upstream. Out: the facts about a text, for its check. The arguments of a call must
-fit the schema of the called tool, so their facts are unknown until the tool's name is known.
+In: the demands of the request, as it goes upstream, and the calls of tools (`calls.py`). Out: the facts about a text, for its
+check. The arguments of a call must fit the schema of the called tool, so their facts are unknown until its name is known.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from guardproxy.checks import Check
-from guardproxy.events import End, Event, Frame, Opaque, Text
+from guardproxy.events import End, Event, Frame, Text
+from guardproxy.exchange.gate.calls import Calls, call_of
 from guardproxy.exchange.gate.gate import Gate, Job, Lane
 from guardproxy.findings import NO_FACTS, Channel, Facts, Form, Sources, Window
 from guardproxy.redaction import Shape, Shapes
-from guardproxy.wire import NO_DEMAND, Contract, Demand
+from guardproxy.wire import NO_CALLS, NO_DEMAND, Contract, Demand
 from guardproxy.wire.json import dotted
 
 _SCHEMA_PLACE = Channel("request", "tool_definition", "schema")
@@ -48,6 +49,8 @@ class Forms(msgspec.Struct):
     demand: Demand = NO_DEMAND
     sources: Sources | None = None  # the retrieved texts of the request, if a check needs them
     refused: str = ""  # the schema that cannot be used, and the reason
+    server: str = ""  # the name of the server, if the route has it
+    calls: Calls = msgspec.field(default_factory=lambda: Calls(NO_CALLS, "response"))  # of the answer
     _jobs: list[tuple[str, Job]] = msgspec.field(default_factory=list)
 
     def note_streamed(self, streamed: bool) -> None:
@@ -69,6 +72,8 @@ class Forms(msgspec.Struct):
 
     def wants(self, check: Check, channel: Channel) -> bool:
         """Whether the check reads the texts of a channel."""
+        if check.traits.needs_call:
+            return channel.kind == "tool_arguments"
         if not needs_form(check):
             return True
         part = self.contract.part(channel)
@@ -77,7 +82,11 @@ class Forms(msgspec.Struct):
         return part is not None and self.demand.tools is not None
 
     def facts_for(self, gate: Gate, lane: Lane, check: Check) -> Facts | None:
-        """The facts about a lane for a check; `None` while the tool of its arguments is unknown."""
+        """The facts about a lane for a check; `None` while the call that it is a part of is not known well enough."""
+        if check.traits.needs_call:
+            if not lane.text.ended:
+                return None
+            return replace(self.facts, call=call_of(lane, self.contract.calls, self.server))
         if not needs_form(check):
             return replace(self.facts, sources=self.sources) if check.traits.needs_sources else self.facts
         part = self.contract.part(lane.channel)
@@ -85,14 +94,10 @@ class Forms(msgspec.Struct):
             return replace(self.facts, form=own_form(check) or self.demand.answer)
         if part == "tool":
             return replace(self.facts, form=self.demand.tool_names)
-        tools = self.demand.tools or {}
-        name = gate.lanes.at(self.contract.name_path(lane.channel.path))
-        # Only the first piece of a name is independent of how the stream is cut.
-        if name is None or name.text.parts[0] not in tools:
-            if not lane.text.ended:
-                return None
-            return replace(self.facts, form=tools.get("".join(name.text.parts)) if name else None)
-        return replace(self.facts, form=tools[name.text.parts[0]])
+        name = lane.call.call.name if lane.call else ""
+        if not name and not lane.text.ended:
+            return None
+        return replace(self.facts, form=(self.demand.tools or {}).get(name))
 
     def proofs(self, checks: Sequence[Check]) -> tuple[Job, ...]:
         """Jobs that find out whether the request's schemas can be used, before the request is sent upstream."""
@@ -117,37 +122,13 @@ class Forms(msgspec.Struct):
                 self.refused = f"the schema of {place}: {faults[0] if faults else 'it could not be read'}"
                 return
 
-    def judged(self, events: Sequence[Event]) -> list[Event]:
-        """The events, and as additional texts the tool inputs that a frame holds in parts, after the texts of the frame."""
-        out: list[Event] = []
-        frame: Frame | None = None  # the last
-        texts: list[Text] = []  # those of the last frame
-        for event in events:
-            if isinstance(event, (Text, Opaque)) and event.frame is not frame:
-                out += self._inputs(frame, texts)
-                frame, texts = event.frame, []
-            if isinstance(event, Text):
-                texts.append(event)
-            out.append(event)
-        return [*out, *self._inputs(frame, texts)]
+    def in_request(self, events: Sequence[Event]) -> list[Event]:
+        """Returns the events of a request with the calls that their texts are a part of."""
+        return Calls(self.contract.calls, "request").read(events, is_over=True)
 
-    def _inputs(self, frame: Frame | None, texts: Sequence[Text]) -> Iterator[Event]:
-        """Yields the tool inputs of the frame with these texts. An input lies beside the name of its tool."""
-        if frame is None or not isinstance(frame.tree, dict):
-            return
-        if frame.calls is not None:
-            for path, text in frame.calls:
-                yield from _judged(Channel("response", "tool_arguments", path), text, frame, ())
-            return
-        names = {
-            text.path[:-1]: text.channel.path.rpartition(".")[0]
-            for text in texts
-            if self.contract.part(text.channel) == "tool"
-        }
-        for given in self.contract.inputs(frame.tree) if texts else ():
-            beside = names.get(given.path[:-1])
-            path = dotted(given.path) if beside is None else f"{beside}.{given.path[-1]}"
-            yield from _judged(Channel("response", "tool_arguments", path), given.text, frame, given.path)
+    def begin_answer(self) -> None:
+        """Forgets the calls of the answer before."""
+        self.calls = Calls(self.contract.calls, "response")
 
     def missing(self, lanes: Sequence[Lane], events: Sequence[Event], frame: Frame) -> list[Event]:
         """The events of a blank answer, if the answer is over without a text, a call or a refusal; otherwise empty."""

@@ -25,7 +25,7 @@ from guardproxy.checks import Check
 from guardproxy.errors import ErrorCode
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, RunEnd, Text
 from guardproxy.exchange.gate.joining import Joint
-from guardproxy.exchange.gate.lanes import CHECK_ERROR, Lane, TextPlace, is_raw, no_facts
+from guardproxy.exchange.gate.lanes import CHECK_ERROR, Lane, TextPlace, is_raw, needs_whole, no_facts, reads_judged
 from guardproxy.findings import Channel, Facts, Finding, Scan, Window
 from guardproxy.redaction import RESTORE
 
@@ -202,7 +202,7 @@ class Gate(msgspec.Struct):
         if before in lone:
             del lone[before]
             self._end(before)
-            checks = tuple([check for check in before.progress.checks if not check.traits.needs_form])
+            checks = tuple([check for check in before.progress.checks if not needs_whole(check)])
             lane = Lane(before.channel, checks, encoded=False)
             lane.progress.parallel = before.progress.parallel
             joints[before] = joints[lane] = Joint(lane)
@@ -243,7 +243,7 @@ class Gate(msgspec.Struct):
     def _lane(self, event: Text) -> Lane:
         """A new lane for the text that the event begins."""
         every_check = self.checks_for(event.channel)
-        checks = tuple(filter(is_raw, every_check)) if event.judged else every_check
+        checks = tuple(filter(reads_judged, every_check)) if event.judged else every_check
         json = event.encoded and bool(checks)
         # The text is released before these checks have read it, so they must not hold it back.
         if parallel := self.parallel_for(event.channel):
@@ -259,6 +259,7 @@ class Gate(msgspec.Struct):
             len(self.lanes.every),
             event.judged,
             json,
+            event.call,
         )
         lane.progress.parallel = parallel
         if self.quotes and (event.judged or (lane.progress.held and event.frame.streamed)):

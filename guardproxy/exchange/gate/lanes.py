@@ -56,6 +56,16 @@ def is_raw(check: Check) -> bool:
     return check.traits.is_raw
 
 
+def needs_whole(check: Check) -> bool:
+    """Whether a check reads each text alone, as it looks for its form or for the call that it is a part of."""
+    return check.traits.needs_form or check.traits.needs_call
+
+
+def reads_judged(check: Check) -> bool:
+    """Whether a check reads texts that are only judged, and never sent."""
+    return check.traits.is_raw or check.traits.needs_call
+
+
 class LaneText(Struct, eq=False):
     """The text of a lane so far. Offsets count from its beginning."""
 
@@ -426,6 +436,8 @@ class Lane:
     judged: bool = False
     json: bool = False
     """Whether the text is JSON."""
+    call: Any = None
+    """The call that the text is a part of (`calls.py`), if a check asks for it."""
     text: LaneText = field(default_factory=LaneText)
     progress: Progress = field(init=False)
     rewrite: Rewrite = field(init=False)

@@ -46,7 +46,10 @@ class Guard:
 
     def __post_init__(self) -> None:
         keys, history = self.setting.keys, self.setting.history
-        self.forms = Forms(self.setting.codec.contract)
+        contract, address = self.setting.codec.contract, self.setting.address
+        server = address.sent[0].rpartition("/")[2] if contract.calls.by_route else ""
+        self.forms = Forms(contract, server=server)
+        self.forms.begin_answer()
         self.editor = Editor(keys.mint, keys.hashed, history.restoring, from_system=history.restores_system)
 
     def begin(self, model: str, language: str) -> None:
@@ -91,6 +94,7 @@ class Guard:
     def discard_answer(self) -> None:
         """Forgets what the discarded answer said; the next attempt begins."""
         self.tally.next_attempt()
+        self.forms.begin_answer()
         self.editor.turn.stored_id = ""
 
     def side(self) -> Side:
@@ -122,7 +126,7 @@ class Guard:
 
     def _checks_for(self, channel: Channel) -> tuple[Check, ...]:
         checks = self.bound.checks_for(channel) if self.bound else ()
-        if self.bound and self.bound.judging:
+        if self.bound and (self.bound.judging or self.bound.needs_call):
             checks = tuple(check for check in checks if self.forms.wants(check, channel))
         if channel.direction == "response" and self.editor.restores:
             return (*checks, self.editor.begin_restoring())

@@ -299,13 +299,13 @@ class _Failover:
 
 @dataclass(frozen=True, slots=True)
 class _FormTexts:
-    """Adds the texts that only checks of the form of an answer read."""
+    """Notes the calls of tools, and adds the texts that only checks of calls or of the form of an answer read."""
 
     checks: tuple[Check, ...]
 
     @classmethod
     def of(cls, bound: BoundRules) -> _FormTexts | None:
-        return cls(bound.judging) if bound.judging else None
+        return cls(bound.judging) if bound.judging or bound.needs_call else None
 
     def read(self, running: RunningAnswer, events: Sequence[Event]) -> Sequence[Event]:
         if running.answer.status != 200:
@@ -328,8 +328,8 @@ class _Mending:
 
 def judged(forms: Forms, answer: Answer, events: Sequence[Event], judging: Sequence[Check]) -> list[Event]:
     """The events, with additional texts that only checks of the form read."""
-    out = forms.judged(events)
     last = next((event.frame for event in events if isinstance(event, (Text, Opaque)) and event.frame.terminal), None)
+    out = forms.calls.read(events, is_over=last is not None or answer.ended)
     if (last or answer.ended) and not answer.over and forms.expects(judging):
         answer.over = True
         out += forms.missing(answer.side.gate.lanes.every, out, last or Frame(b"", streamed=True))

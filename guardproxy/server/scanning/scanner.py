@@ -233,7 +233,13 @@ class Scanner:
         Skips checks that ask a model or a service, and those that read only texts of a form."""
         for check in chain.from_iterable(map(with_partner, checks)):
             traits, what = check.traits, check.digest
-            if traits.is_slow or traits.needs_form or traits.needs_sources or _asks(check) is not None:
+            if (
+                traits.is_slow
+                or traits.needs_form
+                or traits.needs_sources
+                or traits.needs_call
+                or _asks(check) is not None
+            ):
                 continue
             if self._threads.measured(what):
                 continue

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 from guardproxy.events import Path
 from guardproxy.findings import KINDS, Channel, Direction, Form, Kind
 from guardproxy.wire.contract.bounds import Counted
+from guardproxy.wire.contract.calls import CallMap
 from guardproxy.wire.contract.headers import FormatHeaders, LimitHeaders
 from guardproxy.wire.contract.repeated import RepeatedHeaders
 from guardproxy.wire.contract.request_facts import Fields
@@ -63,14 +64,6 @@ def demand_of(schema: Any, tools: Mapping[str, Any]) -> Demand:
     arguments (`None`: any arguments)."""
     forms = {name: None if inner is None else Form(inner, call=True) for name, inner in tools.items()}
     return Demand(None if schema is None else Form(schema), forms or None)
-
-
-@dataclass(frozen=True, slots=True)
-class CallInput:
-    """Arguments of a call that an answer holds as an object: their place, and the same as JSON text."""
-
-    path: Path
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +169,9 @@ class Contract:
     are dropped if a rule may edit or stop the text.
 
     Schemas. `demand`: reads what a request demands of its answer. `parts`: the paths of an answer's texts that a schema can
-    apply to; `None` if the format has no such part. `answer_path`: the path of the text of a plain answer. `inputs`: the
-    arguments in a plain answer that are objects. `name_path`: from the path of a call's arguments to that of the tool's name.
-    `choice`: matches the beginning of a path that tells alternative answers apart; the empty string if there are no
-    alternatives.
+    apply to; `None` if the format has no such part. `answer_path`: the path of the text of a plain answer. `calls`: where calls
+    of tools are. `name_path`: from the path of a call's arguments to that of the tool's name. `choice`: matches the beginning
+    of a path that tells alternative answers apart; the empty string if there are no alternatives.
 
     Answers. `usage`: the fields that count tokens. `terminal`: the events that end a stream. `error_path`: the path of the
     message of an error. `media`: the content types. `unanswered`: the routes whose answer does not come from a model.
@@ -208,7 +200,7 @@ class Contract:
     demand: Callable[[Mapping[str, Any]], Demand]
     parts: Mapping[Part, re.Pattern[str] | None]
     answer_path: Path
-    inputs: Callable[[Any], Iterator[CallInput]]
+    calls: CallMap
     name_path: Callable[[str], str]
     choice: re.Pattern[str]
     usage: UsageFields
@@ -314,8 +306,3 @@ def _first(usage: Mapping[str, Any], names: tuple[str, ...]) -> int | None:
 def name_beside(path: str) -> str:
     """The path of a tool's name in the object that holds the arguments at `path`."""
     return path.rpartition(".")[0] + ".name"
-
-
-def no_inputs(tree: Any) -> Iterator[CallInput]:
-    """Returns nothing: the format holds arguments as JSON text, never as objects."""
-    return iter(())

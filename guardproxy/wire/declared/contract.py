@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.findings import Kind
+from guardproxy.wire.contract.calls import CallMap, arguments_in
 from guardproxy.wire.contract.contract import (
     NO_DEMAND,
     Contract,
@@ -19,7 +20,6 @@ from guardproxy.wire.contract.contract import (
     TelemetryNames,
     UsageFields,
     name_beside,
-    no_inputs,
     unchanged,
 )
 from guardproxy.wire.contract.headers import NO_LIMIT_HEADERS, FormatHeaders
@@ -177,6 +177,10 @@ def _denied(declaration: DeclaredFormat) -> Mapping[str, str]:
     return {name: why for name, why in DENIED.items() if name not in {place[0] for place in places}}
 
 
+_CALLS = CallMap(re.compile(r"(?P<call>.*)\.(?P<member>[^.]+)"), arguments_in("arguments", "input", "args"))
+"""The name of a tool is the text `name` beside the arguments, if the declaration has one."""
+
+
 def _no_demand(tree: Mapping[str, Any]) -> Demand:
     return NO_DEMAND
 
@@ -200,7 +204,7 @@ def contract_of(declaration: DeclaredFormat) -> Contract:
         demand=_no_demand,
         parts={"answer": _pattern(speaking), "tool": None, "input": None},
         answer_path=concrete(next(place for place, kind in answer.texts if kind == "assistant")),
-        inputs=no_inputs,
+        calls=_CALLS,
         name_path=name_beside,
         choice=re.compile(""),
         usage=UsageFields(prompt=("prompt_tokens",), answer=("answer_tokens",)),

@@ -6,14 +6,14 @@ with `done: true` ends the stream, as does a line with `error`. Calls of tools c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeVar
 
 from guardproxy.events import Event, Frame, Path, Text
 from guardproxy.redaction import NAME, Shape, Shapes
 from guardproxy.wire.contract.codec import AnswerFacts
-from guardproxy.wire.contract.contract import ANY_OBJECT, CallInput
+from guardproxy.wire.contract.contract import ANY_OBJECT
 from guardproxy.wire.decoding.decoding import LeafPlace, StreamDecoder
 from guardproxy.wire.decoding.frame_cache import Filler
 from guardproxy.wire.decoding.json_codec import JsonCodec
@@ -127,14 +127,6 @@ def shape_of_call(shapes: Shapes, tree: Any, path: Path) -> Shape | None:
     if path[at : at + 1] != ("arguments",):
         return None
     return shapes.tool(reach(tree, path[:at]).get("name"), path[at + 1 :])
-
-
-def inputs_of(calls: Any, at: Path) -> Iterator[CallInput]:
-    """Yields the arguments of the calls in a list at this path."""
-    for number, call in enumerate(calls if isinstance(calls, list) else ()):
-        arguments = members(members(call).get("function")).get("arguments")
-        if isinstance(arguments, dict):
-            yield CallInput((*at, number, "function", "arguments"), write(arguments).decode())
 
 
 # Token data.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
+from guardproxy.wire.contract.calls import CallMap, arguments_in
 from guardproxy.wire.contract.contract import KeyHeader, MediaTypes, QuerySyntax, RefusedRoutes, Signs, UsageFields
 from guardproxy.wire.contract.headers import FormatHeaders
 from guardproxy.wire.contract.request_facts import EVERY_SERVER
 from guardproxy.wire.framing import ndjson
+from guardproxy.wire.json import write
 from guardproxy.wire.json.vocabulary import SHARED, Vocabulary
 
 RENDERED = "returns the rendered prompt, which holds the operator's text"
@@ -19,6 +21,10 @@ MEDIA = MediaTypes("application/json", "application/x-ndjson", ("application/jso
 TERMINAL = (ndjson.frame(b'{"done":true}'),)
 USAGE = UsageFields(prompt=("prompt_eval_count",), answer=("eval_count",))
 STATEMENTS = replace(EVERY_SERVER, lengths=("options.num_predict",))
+CALLS = CallMap(
+    re.compile(r"(?P<call>(?:messages\[\d+\]\.|message\.)?tool_calls\[\d+\]\.function)\.(?P<member>name|arguments)"),
+    arguments_in("arguments", write=lambda value: write(value).decode()),
+)
 NO_QUERY = QuerySyntax(re.compile(""), "none")
 KEY_HEADER = KeyHeader("Authorization", "Bearer ")
 HEADERS = FormatHeaders(

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from guardproxy.findings import Kind
+from guardproxy.wire.contract.calls import CallMap, arguments_in
 from guardproxy.wire.contract.contract import (
     ANY_OBJECT,
     SDK_QUERY,
-    CallInput,
     Contract,
     Demand,
     KeyHeader,
@@ -71,13 +70,13 @@ def _answer_schema(form: Mapping[str, Any]) -> Any:
     return form.get("schema", ANY_OBJECT) if form.get("type") in ("json_schema", "json_object") else None
 
 
-def _inputs(tree: Any) -> Iterator[CallInput]:
-    content = tree.get("content") if isinstance(tree, dict) else None
-    for index, block in enumerate(content if isinstance(content, list) else []):
-        if isinstance(block, dict) and block.get("type") == "tool_use" and isinstance(block.get("input"), dict):
-            yield CallInput(("content", index, "input"), json.dumps(block["input"], ensure_ascii=False))
-
-
+_CALLS = CallMap(
+    re.compile(
+        r"(?P<call>(?:messages\[\d+\]\.)?content\[\d+\](?:\.content\[\d+\])*)\.(?P<member>name|server_name|input)"
+    ),
+    arguments_in("input", comes_later=True),
+    servers=("server_name",),
+)
 _HEADERS = FormatHeaders(
     credentials=("x-api-key", "authorization"),
     meaning={
@@ -122,7 +121,7 @@ CONTRACT = Contract(
         "input": re.compile(r"content\[\d+\]\.input"),
     },
     answer_path=("content", 0, "text"),
-    inputs=_inputs,
+    calls=_CALLS,
     name_path=name_beside,
     choice=re.compile(""),
     usage=UsageFields(

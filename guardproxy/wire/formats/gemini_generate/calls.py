@@ -7,29 +7,57 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardproxy.wire.contract.contract import CallInput
-from guardproxy.wire.formats.gemini_generate.field_case import value
+from guardproxy.wire.contract.calls import CallMap, RunCall
+from guardproxy.wire.formats.gemini_generate.field_case import camel, value
 from guardproxy.wire.json import edited, objects
 
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d{1,4})\]|\['([^']*)'\]|\[\"([^\"]*)\"\]")
 _UNREADABLE = "?"  # not JSON, so no schema accepts it
 
 
-def inputs(tree: Any) -> Iterator[CallInput]:
-    """Yields the arguments of the calls in a plain answer."""
-    for at, candidate in enumerate(objects(value(tree, "candidates"))):
-        parts = value(candidate.get("content"), "parts")
-        for number, part in enumerate(parts if isinstance(parts, list) else ()):
-            key = call_key(part)
-            if key and isinstance(call := part[key], dict):
-                collected = CollectedCall()
-                collected.add(call)
-                path = ("candidates", at, "content", "parts", number, key, "args")
-                yield CallInput(path, collected.text())
+def _written(call: Mapping[str, Any], *, streamed: bool) -> tuple[str, str] | None:
+    """Returns the arguments of a call. Those of a stream are collected over its events (`Frame.calls`)."""
+    has_arguments = isinstance(call.get("args"), dict) or bool(value(call, "partialArgs"))
+    if not has_arguments and "name" not in call:  # a tool that Google runs
+        return None
+    collected = CollectedCall()
+    collected.add(call)
+    return "args", collected.text()
+
+
+_RUN = {"executableCode": "code_execution", "groundingMetadata": "google_search"}
+
+
+def _runs(tree: Any) -> Iterator[RunCall]:
+    """Yields the calls of tools that Google runs."""
+    for key in ("candidates", "contents"):
+        for at, turn in enumerate(objects(value(tree, key))):
+            content, path = (turn.get("content"), (key, at, "content")) if key == "candidates" else (turn, (key, at))
+            for name in turn:
+                if camel(name) in _RUN:
+                    yield RunCall((key, at, name), _RUN[camel(name)])
+            parts = value(content, "parts")
+            for number, part in enumerate(parts if isinstance(parts, list) else ()):
+                for name in part if isinstance(part, dict) else ():
+                    if camel(name) in _RUN:
+                        yield RunCall((*path, "parts", number, name), _RUN[camel(name)])
+                    elif camel(name) == "toolCall" and isinstance(kind := value(part[name], "toolType"), str):
+                        yield RunCall((*path, "parts", number, name), kind.lower())
+
+
+CALLS = CallMap(
+    re.compile(
+        r"(?P<call>.*?parts(?:\[\d+\])?\.(?:functionCall|function_call|toolCall|tool_call|executableCode|executable_code)"
+        r"|candidates\[\d+\]\.(?:groundingMetadata|grounding_metadata))\.(?P<member>\w+)"
+    ),
+    _written,
+    pieces=("partialArgs", "partial_args"),
+    runs=_runs,
+)
 
 
 def call_key(part: Any) -> str:

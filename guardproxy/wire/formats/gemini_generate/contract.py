@@ -21,7 +21,7 @@ from guardproxy.wire.contract.contract import (
 )
 from guardproxy.wire.contract.headers import NO_LIMIT_HEADERS, PRODUCTS, FormatHeaders, header_shape
 from guardproxy.wire.contract.request_facts import EVERY_SERVER, USER_FIELDS
-from guardproxy.wire.formats.gemini_generate.calls import inputs
+from guardproxy.wire.formats.gemini_generate.calls import CALLS
 from guardproxy.wire.formats.gemini_generate.derived_fields import REPEATS
 from guardproxy.wire.formats.gemini_generate.field_map import REQUEST
 from guardproxy.wire.formats.gemini_generate.schemas import demand
@@ -119,7 +119,7 @@ CONTRACT = Contract(
         "input": re.compile(rf"{_CALL}\.args"),
     },
     answer_path=("candidates", 0, "content", "parts", 0, "text"),
-    inputs=inputs,
+    calls=CALLS,
     name_path=name_beside,
     choice=re.compile(r"(?:candidates\[\d+\])?"),
     usage=UsageFields(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from guardproxy.findings import Kind
 from guardproxy.wire.contract.contract import (
-    CallInput,
     Contract,
     Demand,
     TelemetryNames,
@@ -38,10 +37,6 @@ def _demand(tree: Mapping[str, Any]) -> Demand:
     return demand_of(ollama.schema_of(tree), tools)
 
 
-def _inputs(tree: Any) -> Iterator[CallInput]:
-    return ollama.inputs_of(members(members(tree).get("message")).get("tool_calls"), ("message", "tool_calls"))
-
-
 CONTRACT = Contract(
     carries={
         "request": frozenset((*_BOTH, "system", "user", "tool_result", "tool_definition")),
@@ -57,7 +52,7 @@ CONTRACT = Contract(
         "input": re.compile(_CALL + "arguments"),
     },
     answer_path=("message", "content"),
-    inputs=_inputs,
+    calls=ollama_contract.CALLS,
     name_path=name_beside,
     choice=re.compile(""),
     usage=ollama_contract.USAGE,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from guardproxy.wire.contract.calls import NO_CALLS
 from guardproxy.wire.contract.contract import (
     NO_DEMAND,
     Contract,
@@ -13,7 +14,6 @@ from guardproxy.wire.contract.contract import (
     TelemetryNames,
     UsageFields,
     name_beside,
-    no_inputs,
     unchanged,
 )
 from guardproxy.wire.contract.headers import NO_LIMIT_HEADERS
@@ -41,7 +41,7 @@ CONTRACT = Contract(
     demand=_demand,
     parts={"answer": None, "tool": None, "input": None},
     answer_path=(),
-    inputs=no_inputs,
+    calls=NO_CALLS,
     name_path=name_beside,
     choice=re.compile(""),
     usage=UsageFields(prompt=("prompt_eval_count",), answer=()),

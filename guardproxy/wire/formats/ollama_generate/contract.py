@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from guardproxy.findings import Kind
 from guardproxy.wire.contract.contract import (
-    CallInput,
     Contract,
     Demand,
     TelemetryNames,
@@ -22,7 +21,6 @@ from guardproxy.wire.contract.side_effects import never_acts
 from guardproxy.wire.decoding.token_data import TOKENS
 from guardproxy.wire.families import ollama, ollama_contract
 from guardproxy.wire.formats.ollama_generate.field_map import REQUEST
-from guardproxy.wire.json import members
 
 _ANSWER: tuple[Kind, ...] = ("assistant", "reasoning", "tool_arguments", "metadata", "unmapped", "error")
 _CALL = r"tool_calls\[\d+\]\.function\."
@@ -30,10 +28,6 @@ _CALL = r"tool_calls\[\d+\]\.function\."
 
 def _demand(tree: Mapping[str, Any]) -> Demand:
     return demand_of(ollama.schema_of(tree), {})
-
-
-def _inputs(tree: Any) -> Iterator[CallInput]:
-    return ollama.inputs_of(members(tree).get("tool_calls"), ("tool_calls",))
 
 
 CONTRACT = Contract(
@@ -51,7 +45,7 @@ CONTRACT = Contract(
         "input": re.compile(_CALL + "arguments"),
     },
     answer_path=("response",),
-    inputs=_inputs,
+    calls=ollama_contract.CALLS,
     name_path=name_beside,
     choice=re.compile(""),
     usage=ollama_contract.USAGE,

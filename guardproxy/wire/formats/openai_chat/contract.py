@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from guardproxy.findings import Kind
+from guardproxy.wire.contract.calls import CallMap, arguments_in
 from guardproxy.wire.contract.contract import (
     ANY_OBJECT,
     SDK_QUERY,
@@ -19,7 +20,6 @@ from guardproxy.wire.contract.contract import (
     UsageFields,
     demand_of,
     name_beside,
-    no_inputs,
     unchanged,
 )
 from guardproxy.wire.contract.refused import OPENAI_REFUSED
@@ -35,6 +35,14 @@ from guardproxy.wire.request.vllm_fields import DENIED
 
 _BOTH: tuple[Kind, ...] = ("assistant", "tool_arguments", "reasoning", "refusal", "metadata", "unmapped")
 _CALL = r"choices\[\d+\]\.message\.(?:tool_calls\[\d+\]\.{}|function_call)\.{}"
+
+_CALLS = CallMap(
+    re.compile(
+        r"(?P<call>(?:(?:messages|choices)\[\d+\]\.)?(?:message\.)?(?:tool_calls\[\d+\]\.(?:function|custom)|function_call))"
+        r"\.(?P<member>name|arguments|input)"
+    ),
+    arguments_in("arguments", "input"),
+)
 
 
 def _demand(tree: Mapping[str, Any]) -> Demand:
@@ -75,7 +83,7 @@ CONTRACT = Contract(
         "input": re.compile(_CALL.format("function", "arguments")),
     },
     answer_path=("choices", 0, "message", "content"),
-    inputs=no_inputs,
+    calls=_CALLS,
     name_path=name_beside,
     choice=re.compile(r"(?:choices\[\d+\])?"),
     usage=UsageFields(

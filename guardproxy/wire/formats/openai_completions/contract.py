@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from guardproxy.wire.contract.calls import NO_CALLS
 from guardproxy.wire.contract.contract import (
     NO_DEMAND,
     SDK_QUERY,
@@ -18,7 +19,6 @@ from guardproxy.wire.contract.contract import (
     TelemetryNames,
     UsageFields,
     name_beside,
-    no_inputs,
     unchanged,
 )
 from guardproxy.wire.contract.request_facts import EVERY_SERVER, USER_FIELDS
@@ -46,7 +46,7 @@ CONTRACT = Contract(
     demand=_demand,
     parts={"answer": re.compile(r"choices\[\d+\]\.text"), "tool": None, "input": None},
     answer_path=("choices", 0, "text"),
-    inputs=no_inputs,
+    calls=NO_CALLS,
     name_path=name_beside,
     choice=re.compile(r"(?:choices\[\d+\])?"),
     usage=UsageFields(

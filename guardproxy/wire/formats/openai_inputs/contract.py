@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from guardproxy.wire.contract.calls import NO_CALLS
 from guardproxy.wire.contract.contract import (
     NO_DEMAND,
     SDK_QUERY,
@@ -17,7 +18,6 @@ from guardproxy.wire.contract.contract import (
     TelemetryNames,
     UsageFields,
     name_beside,
-    no_inputs,
     unchanged,
 )
 from guardproxy.wire.contract.request_facts import EVERY_SERVER, USER_FIELDS
@@ -50,7 +50,7 @@ CONTRACT = Contract(
     demand=_demand,
     parts={"answer": None, "tool": None, "input": None},
     answer_path=(),
-    inputs=no_inputs,
+    calls=NO_CALLS,
     name_path=name_beside,
     choice=re.compile(""),
     usage=UsageFields(prompt=("prompt_tokens", "input_tokens"), answer=()),

@@ -20,13 +20,13 @@ from guardproxy.wire.contract.contract import (
     UsageFields,
     demand_of,
     name_beside,
-    no_inputs,
     unchanged,
 )
 from guardproxy.wire.contract.request_facts import EVERY_SERVER, USER_FIELDS
 from guardproxy.wire.contract.side_effects import acts_beyond
 from guardproxy.wire.decoding.token_data import TOKENS
 from guardproxy.wire.families.openai_headers import LIMIT_HEADERS, OPENAI_HEADERS
+from guardproxy.wire.formats.openai_responses.calls import CALLS
 from guardproxy.wire.formats.openai_responses.field_map import REQUEST, STORED
 from guardproxy.wire.formats.openai_responses.words import WORDS
 from guardproxy.wire.framing.sse import frame
@@ -77,7 +77,7 @@ CONTRACT = Contract(
         "input": re.compile(r"output\[\d+\]\.arguments"),
     },
     answer_path=("output", 0, "content", 0, "text"),
-    inputs=no_inputs,
+    calls=CALLS,
     name_path=name_beside,
     choice=re.compile(""),
     usage=UsageFields(

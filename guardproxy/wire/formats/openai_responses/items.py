@@ -138,7 +138,7 @@ _SEARCH_RESULT: MapFields = {
 _TOOL_ENTRY: MapFields = dict.fromkeys(("name", "description", "input_schema", "annotations"), text("tool_definition"))
 _FAILURE: MapFields = {"type": STRUCTURE, "code": _RESULT, "message": _RESULT, "content": _RESULT}
 _REMOTE: MapFields = {
-    **dict.fromkeys(("name", "server_label"), text("tool_definition")),
+    **dict.fromkeys(("name", "server_label"), _ARGUMENT),
     "approval_request_id": STRUCTURE,
 }
 _IMAGE_CALL: MapFields = {

@@ -152,10 +152,3 @@ def test_the_schema_of_an_answer() -> None:
     shape = ollama.answer_shape({"format": "json"})
     assert shape is not None
     assert shape.schema is None
-
-
-def test_calls_that_are_not_objects_have_no_input() -> None:
-    calls = [{"function": {"arguments": {"a": 1}}}, {"function": {"arguments": "{}"}}, "x", {"function": None}]
-    (given,) = ollama.inputs_of(calls, ("message", "tool_calls"))
-    assert (given.path, given.text) == (("message", "tool_calls", 0, "function", "arguments"), '{"a":1}')
-    assert list(ollama.inputs_of("none", ())) == []

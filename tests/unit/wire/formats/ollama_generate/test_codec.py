@@ -80,8 +80,8 @@ def test_schemas_of_answers() -> None:
     by_path = {event.channel.path: event for event in found if isinstance(event, Text) and not event.key}
     assert (by_path["response"].encoded, by_path["response"].shape) == (True, shape)
     assert by_path["tool_calls[0].function.arguments.a"].shape is not None
-    (given,) = CONTRACT.inputs({"tool_calls": [{"function": {"arguments": {"a": "b"}}}]})
-    assert given.path == ("tool_calls", 0, "function", "arguments")
+    member = CONTRACT.calls.member_of("tool_calls[0].function.arguments.a")
+    assert member == ("tool_calls[0].function", "arguments", False)
     assert CONTRACT.part(Channel("response", "assistant", "response")) == "answer"
     assert CONTRACT.demand({"format": "json"}).answer is not None
 

@@ -1,0 +1,62 @@
+"""A JSON Schema that a policy states: in a file of its folder, or in the policy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._declared.options import options_digest
+from guardproxy.errors import OptionError
+from guardproxy.findings import Form
+from guardproxy.schemas import Compiled, SchemaError, compile_schema
+
+VERSION = 1
+OWN_SCHEMA: tuple[Mapping[str, Any], ...] = (
+    {
+        "type": "object",
+        "required": ["file"],
+        "additionalProperties": False,
+        "properties": {"file": {"type": "string", "minLength": 1}},
+    },
+    {
+        "type": "object",
+        "required": ["inline"],
+        "additionalProperties": False,
+        "properties": {"inline": {"type": ["object", "boolean"]}},
+    },
+)
+"""The forms of the option, as JSON Schema."""
+
+
+def own_schema(option: str, chosen: Any, draft: str, resources: Resources) -> tuple[Form, dict[str, Any], Compiled]:
+    """Returns the schema that an option of a policy holds: its form, every document that it consists of, and the compiled
+    schema. Raises `OptionError`."""
+    documents: dict[str, Any] = {}
+
+    def read(path: str) -> Any:
+        if resources.read is None:
+            raise SchemaError("schema files cannot be read here")
+        try:
+            documents[path] = json.loads(resources.read(path))
+        except (OSError, ValueError) as error:
+            reason = str(error.strerror).lower() if isinstance(error, OSError) else "it is not JSON"
+            raise SchemaError(f"cannot read the schema file `{path}`: {reason}") from None
+        return documents[path]
+
+    match chosen:
+        case {"file": str() as path, **more} if not more:
+            pass
+        case {"inline": (dict() | bool()) as schema, **more} if not more:
+            path = ""
+        case _:
+            raise OptionError(option, f"`{option}` must be {{file: PATH}} or {{inline: SCHEMA}}")
+    try:
+        schema = read(path) if path else schema
+        documents[path] = schema
+        ready = compile_schema(schema, default=draft, path=path, read=read)
+    except SchemaError as error:
+        raise OptionError(option, str(error)) from None
+    key = options_digest("schema", VERSION, documents, draft)
+    return Form(schema, key=key), documents, ready

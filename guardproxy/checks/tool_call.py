@@ -1,0 +1,221 @@
+"""The check `tool_call`: calls of tools that a policy names, by the tool, its server and the arguments.
+
+In: the texts of a call, each with the call (`Facts.call`), once they are complete. Out: a finding in the arguments if the call
+is one of those that the policy names. It lies in the member at fault if that is known, otherwise it spans all arguments. A call
+without arguments has its finding in the name of the tool. Calls in the history of a request are over, and have no findings.
+
+A call fails closed. A tool without a clear name may be any tool. Arguments that cannot be read are a finding, and so is a
+condition that cannot be evaluated: a member is missing or has another type. JSON with two members of the same name is not read,
+as readers differ in which of them counts.
+
+Options: `tools` and `servers`: globs of names. `when`: a condition on the call, in CEL. `schema`: a JSON Schema for the
+arguments, narrower than that of the tool. A call of these tools is a finding if the condition holds or if the arguments do not
+fit the schema; without both, each call is.
+
+Decision: docs/decisions/0069-a-call-is-judged-as-a-whole.md
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from guardproxy.checks._declared.call_condition import CallCondition, compile_condition
+from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._declared.options import TEXTS, Option, Options, options_digest, with_defaults
+from guardproxy.checks._declared.own_schema import OWN_SCHEMA, own_schema
+from guardproxy.conditions import fits
+from guardproxy.conditions.canonical_names import tool_readings
+from guardproxy.errors import OptionError
+from guardproxy.findings import DIRECTIONS, Detail, Finding, Scan, ToolCall, Traits, Window
+from guardproxy.schemas import LATEST, Compiled, CostError, details
+
+VERSION = 1
+CALL, CONDITION, SCHEMA, UNCLEAR, UNREADABLE = "CALL", "CONDITION", "SCHEMA", "UNCLEAR", "UNREADABLE"
+_ANY = ["*"]
+_TEXT: Mapping[str, Any] = {"type": "string", "minLength": 1}
+_MOST_FAULTS = 3
+OPTIONS: Options = {
+    "tools": Option("Globs of names of tools.", TEXTS, default=_ANY, tighter="longer"),
+    "servers": Option("Globs of names of the tools' servers.", TEXTS, default=_ANY, tighter="longer"),
+    "when": Option(
+        "A condition in CEL over `call.name`, `call.server` and `call.arguments`.", _TEXT, default_words="none"
+    ),
+    "schema": Option(
+        "A JSON Schema that the arguments must fit: `{inline: ...}`, or `{file: schemas/refund.json}` below the policies' "
+        "folder.",
+        {"anyOf": list(OWN_SCHEMA)},
+        default_words="none",
+    ),
+}
+
+
+class Fault(NamedTuple):
+    """Why a call is a finding. `place`: the member of the arguments at fault, if it is known."""
+
+    label: str
+    detail: Detail
+    place: tuple[str | int, ...] | None = None
+
+
+class _ReadError(Exception):
+    """Arguments cannot be read. The message says why."""
+
+
+_TRAITS = Traits(
+    is_sensitive=False,
+    needs_call=True,
+    labels=frozenset((CALL, CONDITION, SCHEMA, UNCLEAR, UNREADABLE)),
+    looks_at=frozenset((direction, "tool_arguments") for direction in DIRECTIONS),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalls:
+    """The check `tool_call`."""
+
+    name: str
+    digest: str
+    tools: tuple[str, ...]
+    servers: tuple[str, ...]
+    condition: CallCondition | None
+    schema: Compiled | None
+    traits: Traits = _TRAITS
+
+    def scan(self, windows: Sequence[Window]) -> list[Scan]:
+        """See `Check.scan`."""
+        return [self._scan(window) for window in windows]
+
+    def _scan(self, window: Window) -> Scan:
+        end, call = window.start + len(window.text), window.facts.call
+        if call is None or not call.is_made or call.arguments is None or not self._names(call):
+            return Scan((), end, end)
+        found: dict[tuple[int, int, str], tuple[Detail, ...]] = {}
+        for fault in self._faults(call):
+            if (span := _span(call, fault, len(window.text))) is not None:
+                key = (*span, fault.label)
+                found[key] = (*found.get(key, ()), fault.detail)
+        findings = [Finding(low, high, self.name, label, 1.0, told) for (low, high, label), told in found.items()]
+        return Scan(tuple(sorted(findings)), end, end)
+
+    def _names(self, call: ToolCall) -> bool:
+        """Whether the policy names a call. A name that cannot be read may be any name."""
+        return (not call.is_clear or is_named(call.name, self.tools)) and is_named(call.server, self.servers)
+
+    def _faults(self, call: ToolCall) -> Sequence[Fault]:
+        """Returns why a call is a finding. It is judged once, whatever the number of its texts."""
+        if call.role in ("server", "piece"):
+            return ()
+        if self.digest not in call.made:
+            call.made[self.digest] = tuple(self._judged(call))
+        faults: Sequence[Fault] = call.made[self.digest]
+        return faults
+
+    def _judged(self, call: ToolCall) -> Iterator[Fault]:
+        if not call.is_clear:
+            yield Fault(UNCLEAR, Detail("", "", "a call that names its tool clearly", "another call"))
+            return
+        try:
+            arguments = arguments_of(call)
+        except _ReadError as error:
+            yield Fault(UNREADABLE, Detail("", "", "arguments in JSON", str(error)))
+            return
+        if self.condition is None and self.schema is None:
+            yield Fault(CALL, Detail("", "", "no call of this tool", "a call"))
+        if self.condition is not None:
+            yield from self._condition_faults(self.condition, call, arguments)
+        if self.schema is not None:
+            yield from self._schema_faults(self.schema, call, arguments)
+
+    def _condition_faults(self, condition: CallCondition, call: ToolCall, arguments: Any) -> Iterator[Fault]:
+        holds = condition.holds(call, arguments)
+        if holds is None:
+            told = Detail("", "", "arguments for which the condition of the policy can be evaluated", "other arguments")
+            yield Fault(UNREADABLE, told)
+        elif holds:
+            shown = ".".join(map(str, condition.place or ()))
+            told = Detail(shown, shown, "a call that the policy lets pass", "a call that its condition names")
+            yield Fault(CONDITION, told, condition.place)
+
+    def _schema_faults(self, schema: Compiled, call: ToolCall, arguments: Any) -> Iterator[Fault]:
+        try:
+            errors = schema.judge(arguments, len(call.arguments or ""))
+        except (CostError, RecursionError):
+            yield Fault(UNREADABLE, Detail("", "", "arguments that can be compared with the schema", "other arguments"))
+            return
+        for error in errors[:_MOST_FAULTS]:
+            place = tuple(error.absolute_path)
+            for told in details([error], ("", ""), schema.names):
+                yield Fault(SCHEMA, told, place)
+
+
+def is_named(name: str, globs: tuple[str, ...]) -> bool:
+    """Whether a glob fits a name, in any of its readings: in another case or in letters of another width, or only its last part
+    (`mail__send`). A name that cannot be read fits each glob; no name at all, only a glob for any name."""
+    if "*" in globs:
+        return True
+    readings = tool_readings(name) if name else ()
+    return readings is None or fits(globs, (name, *readings))
+
+
+def arguments_of(call: ToolCall) -> Any:
+    """Returns the arguments of a call, parsed if they are JSON. No arguments are an empty object. Raises `_ReadError`."""
+    text = call.arguments or ""
+    if not call.is_json:
+        return text
+    if not text.strip():
+        return {}
+    try:
+        return json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
+    except RecursionError:
+        raise _ReadError("JSON that is nested too deeply") from None
+    except ValueError:
+        raise _ReadError("a text that is not JSON") from None
+
+
+def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(members)
+    if len(value) < len(members):
+        raise _ReadError("an object with two members of the same name")
+    return value
+
+
+def _constant(word: str) -> Any:
+    raise _ReadError(f"the word {word}, which is not JSON")
+
+
+def _span(call: ToolCall, fault: Fault, chars: int) -> tuple[int, int] | None:
+    """Returns where a fault lies in the text of a window; `None` if it lies in another text of the call."""
+    if call.role == "member":
+        return (0, chars) if fault.place == call.place else None
+    if fault.place is None or call.role == "name":
+        return 0, chars
+    spot = next((spot for spot in call.spots if spot.path == fault.place), None)
+    if spot is not None:
+        return spot.start, spot.end
+    return None if fault.place in call.apart else (0, chars)
+
+
+def build(name: str, options: Mapping[str, Any], resources: Resources) -> ToolCalls:
+    """Builds the check `name`. Raises `OptionError` for an invalid option."""
+    values = with_defaults(options, OPTIONS)
+    documents: dict[str, Any] = {}
+    schema: Compiled | None = None
+    if values["schema"] is not None:
+        _, documents, schema = own_schema("schema", values["schema"], LATEST, resources)
+    when = values["when"]
+    if when is not None and not isinstance(when, str):
+        raise OptionError("when", "`when` must be a condition, written as text")
+    condition = None if when is None else compile_condition("when", when)
+    tools, servers = _globs(values, "tools"), _globs(values, "servers")
+    plain = {"tools": tools, "servers": servers, "when": when, "schema": documents}
+    return ToolCalls(name, options_digest("tool_call", VERSION, plain), tools, servers, condition, schema)
+
+
+def _globs(values: Mapping[str, Any], option: str) -> tuple[str, ...]:
+    globs = values[option]
+    if not isinstance(globs, list) or not globs or not all(isinstance(glob, str) and glob.strip() for glob in globs):
+        raise OptionError(option, f'`{option}` must be a non-empty list of names, such as `[refund, "mail_*"]`')
+    return tuple(globs)

@@ -1,0 +1,99 @@
+"""Where a format holds calls of tools: their names, their servers, their arguments.
+
+In: a text of the kind `tool_arguments`, or the tree of a frame. Out: the call that a text belongs to, and the calls whose names
+are no texts. A call is an object; its name, its server and its arguments are members of it. Arguments are JSON text, an object,
+or plain text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+from guardproxy.events import Path
+from guardproxy.findings import Direction
+
+Member = Literal["name", "server", "arguments"]
+
+
+class CallMember(NamedTuple):
+    """The member of a call that a text is or lies in. `call`: the path of the call, the same in all frames of an answer.
+    `is_piece`: the text is a piece of arguments that come as a whole later."""
+
+    call: str
+    member: Member
+    is_piece: bool = False
+
+
+class RunCall(NamedTuple):
+    """A call whose tool has no name of its own, as the provider runs it. `path`: of the call in the tree; `tool`: what stands
+    for the name. `call`: the path of the call in all frames, if the tree tells it; otherwise the texts below `path` have it."""
+
+    path: Path
+    tool: str
+    call: str = ""
+
+
+class Written(Protocol):
+    """Returns the key of the arguments of a call, and the arguments as JSON text, if they are a value and no text. `streamed`:
+    whether the call is in an event of a stream."""
+
+    def __call__(self, call: Mapping[str, Any], *, streamed: bool) -> tuple[str, str] | None: ...
+
+
+def as_json(value: Any) -> str:
+    """Returns a value as JSON text."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def arguments_in(*names: str, write: Callable[[Any], str] = as_json, comes_later: bool = False) -> Written:
+    """Returns a function for `CallMap.written`: the first of these members that a call has holds the arguments. `comes_later`:
+    whether an empty object in an event of a stream stands for arguments that come in later events."""
+
+    def written(call: Mapping[str, Any], *, streamed: bool) -> tuple[str, str] | None:
+        word = next((name for name in names if call.get(name) is not None), "")
+        given = call[word] if word else ""
+        if isinstance(given, str) or (comes_later and streamed and not given):
+            return None
+        return word, write(given)
+
+    return written
+
+
+def no_runs(tree: Any) -> Iterator[RunCall]:
+    """Returns nothing: every call of the format has the name of its tool as a text."""
+    return iter(())
+
+
+@dataclass(frozen=True, slots=True)
+class CallMap:
+    """How a format holds calls. `place`: matches the beginning of the path of each text in a call; its groups are `call`, the
+    path of the call, and `member`, a key in it. `written`: returns the arguments of a call as JSON text, if they are a value
+    and no text. `servers`: the keys of the server's name; `pieces`: those of pieces of arguments, which `Frame.calls` has as a
+    whole. `runs`: yields the calls of a tree whose names are no texts. `made`: the
+    direction in which calls are made; those of the other direction are history, if there are any. `by_route`: whether the last
+    segment of the route's path names the server."""
+
+    place: re.Pattern[str]
+    written: Written
+    servers: tuple[str, ...] = ()
+    pieces: tuple[str, ...] = ()
+    runs: Callable[[Any], Iterator[RunCall]] = no_runs
+    made: Direction = "response"
+    by_route: bool = False
+
+    def member_of(self, path: str) -> CallMember | None:
+        """Returns the member of a call that the text at a path belongs to; `None` if it belongs to no call."""
+        match = self.place.match(path)
+        if match is None:
+            return None
+        word = match["member"]
+        member: Member = "name" if word == "name" else "server" if word in self.servers else "arguments"
+        return CallMember(match["call"], member, word in self.pieces)
+
+
+NO_CALLS = CallMap(re.compile(r"(?P<call>)(?P<member>)(?!)"), arguments_in())
+"""Of a format whose requests and answers hold no calls."""
