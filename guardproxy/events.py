@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -116,6 +116,28 @@ class Fault:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "message", self.code.message(self.message))
+
+
+Member = Literal["name", "server", "arguments"]
+
+
+class CallMember(NamedTuple):
+    """The member of a call that a text is or lies in. `call`: the path of the call, the same in all frames of an answer.
+    `is_piece`: the text is a piece of arguments that come as a whole later; `is_inside`: it is a part of the member."""
+
+    call: str
+    member: Member
+    is_piece: bool = False
+    is_inside: bool = False
+
+
+class RunCall(NamedTuple):
+    """A call whose tool has no name of its own, as the provider runs it. `path`: of the call in the tree; `tool`: what stands
+    for the name. `call`: the path of the call in all frames, if the tree tells it; otherwise the texts below `path` have it."""
+
+    path: Path
+    tool: str
+    call: str = ""
 
 
 Event = Text | Opaque | End | RunEnd | Fault

@@ -189,7 +189,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> JsonSc
     own: Form | None = None
     documents: dict[str, Any] = {}
     if (chosen := values["schema"]) != "from_request":
-        own, documents, ready = own_schema("schema", chosen, draft, resources)
+        own, documents, ready = own_schema("schema", chosen, draft, resources, "from_request, ")
 
     @lru_cache(maxsize=_CACHE)
     def compiled(form: Form) -> Compiled:

@@ -1,8 +1,9 @@
 """The check `tool_call`: calls of tools that a policy names, by the tool, its server and the arguments.
 
 In: the texts of a call, each with the call (`Facts.call`), once they are complete. Out: a finding in the arguments if the call
-is one of those that the policy names. It lies in the member at fault if that is known, otherwise it spans all arguments. A call
-without arguments has its finding in the name of the tool. Calls in the history of a request are over, and have no findings.
+is one of those that the policy names. It lies in the member at fault if that is a text, otherwise at the beginning of the
+arguments, and its details name the place. A call without arguments has its finding in the name of the tool. Calls in the
+history of a request are over, and have no findings.
 
 A call fails closed. A tool without a clear name may be any tool. Arguments that cannot be read are a finding, and so is a
 condition that cannot be evaluated: a member is missing or has another type. JSON with two members of the same name is not read,
@@ -52,7 +53,7 @@ OPTIONS: Options = {
 }
 
 
-class Fault(NamedTuple):
+class CallFault(NamedTuple):
     """Why a call is a finding. `place`: the member of the arguments at fault, if it is known."""
 
     label: str
@@ -104,51 +105,53 @@ class ToolCalls:
         """Whether the policy names a call. A name that cannot be read may be any name."""
         return (not call.is_clear or is_named(call.name, self.tools)) and is_named(call.server, self.servers)
 
-    def _faults(self, call: ToolCall) -> Sequence[Fault]:
+    def _faults(self, call: ToolCall) -> Sequence[CallFault]:
         """Returns why a call is a finding. It is judged once, whatever the number of its texts."""
         if call.role in ("server", "piece"):
             return ()
         if self.digest not in call.made:
             call.made[self.digest] = tuple(self._judged(call))
-        faults: Sequence[Fault] = call.made[self.digest]
+        faults: Sequence[CallFault] = call.made[self.digest]
         return faults
 
-    def _judged(self, call: ToolCall) -> Iterator[Fault]:
+    def _judged(self, call: ToolCall) -> Iterator[CallFault]:
         if not call.is_clear:
-            yield Fault(UNCLEAR, Detail("", "", "a call that names its tool clearly", "another call"))
+            yield CallFault(UNCLEAR, Detail("", "", "a call that names its tool clearly", "another call"))
             return
         try:
             arguments = arguments_of(call)
         except _ReadError as error:
-            yield Fault(UNREADABLE, Detail("", "", "arguments in JSON", str(error)))
+            yield CallFault(UNREADABLE, Detail("", "", "arguments in JSON", str(error)))
             return
         if self.condition is None and self.schema is None:
-            yield Fault(CALL, Detail("", "", "no call of this tool", "a call"))
+            yield CallFault(CALL, Detail("", "", "no call of this tool", "a call"))
         if self.condition is not None:
             yield from self._condition_faults(self.condition, call, arguments)
         if self.schema is not None:
             yield from self._schema_faults(self.schema, call, arguments)
 
-    def _condition_faults(self, condition: CallCondition, call: ToolCall, arguments: Any) -> Iterator[Fault]:
+    def _condition_faults(self, condition: CallCondition, call: ToolCall, arguments: Any) -> Iterator[CallFault]:
         holds = condition.holds(call, arguments)
         if holds is None:
             told = Detail("", "", "arguments for which the condition of the policy can be evaluated", "other arguments")
-            yield Fault(UNREADABLE, told)
+            yield CallFault(UNREADABLE, told)
         elif holds:
             shown = ".".join(map(str, condition.place or ()))
             told = Detail(shown, shown, "a call that the policy lets pass", "a call that its condition names")
-            yield Fault(CONDITION, told, condition.place)
+            yield CallFault(CONDITION, told, condition.place)
 
-    def _schema_faults(self, schema: Compiled, call: ToolCall, arguments: Any) -> Iterator[Fault]:
+    def _schema_faults(self, schema: Compiled, call: ToolCall, arguments: Any) -> Iterator[CallFault]:
         try:
             errors = schema.judge(arguments, len(call.arguments or ""))
         except (CostError, RecursionError):
-            yield Fault(UNREADABLE, Detail("", "", "arguments that can be compared with the schema", "other arguments"))
+            yield CallFault(
+                UNREADABLE, Detail("", "", "arguments that can be compared with the schema", "other arguments")
+            )
             return
         for error in errors[:_MOST_FAULTS]:
             place = tuple(error.absolute_path)
             for told in details([error], ("", ""), schema.names):
-                yield Fault(SCHEMA, told, place)
+                yield CallFault(SCHEMA, told, place)
 
 
 def is_named(name: str, globs: tuple[str, ...]) -> bool:
@@ -186,16 +189,17 @@ def _constant(word: str) -> Any:
     raise _ReadError(f"the word {word}, which is not JSON")
 
 
-def _span(call: ToolCall, fault: Fault, chars: int) -> tuple[int, int] | None:
-    """Returns where a fault lies in the text of a window; `None` if it lies in another text of the call."""
+def _span(call: ToolCall, fault: CallFault, chars: int) -> tuple[int, int] | None:
+    """Returns where a fault lies in the text of a window; `None` if it lies in another text of the call. In JSON, it lies in a
+    string or a long number, or at the beginning: then nothing can take its place."""
     if call.role == "member":
         return (0, chars) if fault.place == call.place else None
-    if fault.place is None or call.role == "name":
-        return 0, chars
     spot = next((spot for spot in call.spots if spot.path == fault.place), None)
     if spot is not None:
         return spot.start, spot.end
-    return None if fault.place in call.apart else (0, chars)
+    if fault.place in call.apart:
+        return None
+    return (0, 0) if call.is_json and call.role == "arguments" else (0, chars)
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> ToolCalls:

@@ -83,6 +83,8 @@ class Memory:
         if any(text.judged for _, text in self._at(window)):
             self.unreadable = check.name
             return settle_all(window, ())
+        if check.traits.needs_call and window.facts.call is not None and window.facts.call.role == "piece":
+            self.unreadable = check.name  # the record has only the strings of the arguments
         self.rescanned.add(check.name)
         scan = check.scan([window])[0]
         if same:

@@ -352,6 +352,7 @@ OF_MODELS: frozenset[Promise] = frozenset(
         writes_endings,
         guarding.restores,
         guarding.applies_schemas,
+        guarding.judges_calls,
         guarding.asks_again,
     )
 )

@@ -48,6 +48,7 @@ policy: conformance
 checks:
   name: {use: pattern, label: NAME, words: [zanzibar-77]}
   any: {use: json_schema, schema: from_request}
+  old: {use: tool_call, tools: [grow], when: call.arguments.age > 60}
   own: {use: json_schema, schema: {inline: {type: object, properties: {age: {type: integer}}, required: [age]}}}
 rules:
 """
@@ -231,6 +232,27 @@ def applies_schemas(codec: Codec) -> None:
             assert started.outcome == outcome, f"the call {call} is {started.outcome} under the schema of its tool"
 
 
+def judges_calls(codec: Codec) -> None:
+    """Tests that a `tool_call` rule judges calls by the tool and by all arguments, and leaves earlier calls alone."""
+    tools = {"grow": SCHEMA}
+    for streamed in (False, True):
+        request = _request(codec, streamed=streamed, tools=tools)
+        if codec.contract.demand(request).tools is None:
+            continue  # the format has no tools
+        for call, outcome in (
+            (Call("grow", RIGHT), "answered"),
+            (Call("shrink", '{"age": 70}'), "answered"),
+            (Call("grow", '{"age": 70}'), "blocked_response"),
+            (Call("GROW", '{"name": "x", "age": 70}'), "blocked_response"),
+            (Call("grow", WRONG), "blocked_response"),
+            (Call("grow", "{}"), "blocked_response"),
+        ):
+            started = run(codec, "{id: s, on: tool_arguments, when: old, action: block}", request)
+            started.answer(_said(codec, Reply(calls=(call,)), streamed=streamed), streamed=streamed)
+            assert started.outcome == outcome, f"the call {call} is {started.outcome}"
+            _readable(started, streamed=streamed)
+
+
 def asks_again(codec: Codec) -> None:
     """Tests that a rule can request another answer: the model gets its answer and the errors, and the stream waits."""
     rule = "{id: s, on: response, when: own, action: retry, attempts: 1}"
@@ -271,4 +293,6 @@ def _readable(started: Run, *, streamed: bool) -> None:
 
 
 Promise = Callable[[Codec], None]
-PROMISES: Sequence[Promise] = (edits_requests, restores, edits_answers, applies_schemas, asks_again, limits_lists)
+PROMISES: Sequence[Promise] = (
+    *(edits_requests, restores, edits_answers, applies_schemas, judges_calls, asks_again, limits_lists),
+)

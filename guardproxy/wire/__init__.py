@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from guardproxy.wire.contract.bounds import BOUNDS, UNBOUNDED, Bounds
-from guardproxy.wire.contract.calls import NO_CALLS, CallMap, CallMember, RunCall, arguments_in, no_runs
+from guardproxy.wire.contract.calls import NO_CALLS, CallMap
 from guardproxy.wire.contract.codec import AnswerFacts, Bounded, Codec, Decoder, Request
 from guardproxy.wire.contract.contract import (
     ANY_OBJECT,
@@ -139,7 +139,6 @@ __all__ = [
     "Bounds",
     "Call",
     "CallMap",
-    "CallMember",
     "Codec",
     "Contract",
     "CutText",
@@ -172,7 +171,6 @@ __all__ = [
     "RequestPlaces",
     "RequestStatement",
     "Route",
-    "RunCall",
     "Signs",
     "StoredIds",
     "StreamDecoder",
@@ -186,7 +184,6 @@ __all__ = [
     "WholeDecoder",
     "acts_beyond",
     "answers_of",
-    "arguments_in",
     "brief_statement_of",
     "codec_for",
     "codec_named",
@@ -216,7 +213,6 @@ __all__ = [
     "name_beside",
     "ndjson",
     "never_acts",
-    "no_runs",
     "pointer",
     "read_body",
     "refuse_other_case",

@@ -30,9 +30,11 @@ OWN_SCHEMA: tuple[Mapping[str, Any], ...] = (
 """The forms of the option, as JSON Schema."""
 
 
-def own_schema(option: str, chosen: Any, draft: str, resources: Resources) -> tuple[Form, dict[str, Any], Compiled]:
+def own_schema(
+    option: str, chosen: Any, draft: str, resources: Resources, others: str = ""
+) -> tuple[Form, dict[str, Any], Compiled]:
     """Returns the schema that an option of a policy holds: its form, every document that it consists of, and the compiled
-    schema. Raises `OptionError`."""
+    schema. `others`: other values of the option, for the message. Raises `OptionError`."""
     documents: dict[str, Any] = {}
 
     def read(path: str) -> Any:
@@ -51,7 +53,7 @@ def own_schema(option: str, chosen: Any, draft: str, resources: Resources) -> tu
         case {"inline": (dict() | bool()) as schema, **more} if not more:
             path = ""
         case _:
-            raise OptionError(option, f"`{option}` must be {{file: PATH}} or {{inline: SCHEMA}}")
+            raise OptionError(option, f"`{option}` must be {others}{{file: PATH}} or {{inline: SCHEMA}}")
     try:
         schema = read(path) if path else schema
         documents[path] = schema

@@ -22,10 +22,10 @@ from typing import Any
 import msgspec
 from msgspec import structs
 
-from guardproxy.events import End, Event, Frame, Opaque, Path, Text
+from guardproxy.events import CallMember, End, Event, Frame, Opaque, Path, RunCall, Text
 from guardproxy.exchange.gate.lanes import Lane
 from guardproxy.findings import CallRole, Channel, Direction, Spot, ToolCall
-from guardproxy.wire import CallMap, CallMember, RunCall
+from guardproxy.wire import CallMap
 from guardproxy.wire.json import places, reach
 
 _KIND = "tool_arguments"
@@ -92,10 +92,10 @@ class Calls(msgspec.Struct):
     # The events of a frame.
 
     def _group(self, group: Sequence[Event], frame: Frame | None) -> Iterator[Event]:
-        if frame is None or not isinstance(frame.tree, dict):
+        if frame is None:
             return iter(group)
         texts = [(event, member) for event in group if (member := self._member(event)) is not None]
-        runs = list(self.calls.runs(frame.tree))
+        runs = list(self.calls.runs(frame.tree)) if isinstance(frame.tree, dict) else []
         ends = [event for event in group if type(event) is End and event.channel.kind == _KIND]
         if not texts and not runs and not ends and not frame.calls:
             return iter(group)
@@ -120,7 +120,7 @@ class Calls(msgspec.Struct):
                 self._take_value(values, frame, member.call, event.path[:-1])
             elif member.member == "server":
                 self._call(member.call).server += event.text
-        run_names = list(self._take_runs(runs, texts, values, frame))
+        yield from self._take_runs(runs, texts, values, frame)
         if frame.calls is not None:  # what the frame completes counts, not what it holds
             values = {
                 done.call: _Value(text, values[done.call].path if done.call in values else (), path)
@@ -130,7 +130,7 @@ class Calls(msgspec.Struct):
         for event in group:
             if (its := self._member(event)) is not None:
                 assert isinstance(event, Text)  # noqa: S101
-                yield from self._text(event, its, values.get(its.call))
+                yield from self._text(event, its, values.get(its.call), frame)
             elif type(event) is End and event.channel in self._waiting:
                 # Most formats hold a name whole, so its end comes with it. The arguments may come in later events.
                 if frame.streamed and event.channel not in fresh:
@@ -139,7 +139,6 @@ class Calls(msgspec.Struct):
                 if type(event) is End and event.channel.kind == _KIND:
                     self._note_end(event.channel)
                 yield event
-        yield from run_names
         for key, value in values.items():
             yield from self._value(key, value, frame)
         if not frame.streamed:
@@ -157,7 +156,7 @@ class Calls(msgspec.Struct):
         call.name += text
 
     def _take_value(self, values: dict[str, _Value], frame: Frame, key: str, path: Path) -> None:
-        holder = reach(frame.tree, path)
+        holder = reach(frame.tree, path) if frame.tree is not None else None
         written = self.calls.written(holder, streamed=frame.streamed) if isinstance(holder, dict) else None
         if written is not None:
             word, text = written
@@ -190,7 +189,7 @@ class Calls(msgspec.Struct):
             self._wait(channel, text)
             yield Text(channel, run.tool, frame, run.path, judged=True, call=text)
 
-    def _text(self, event: Text, member: CallMember, value: _Value | None) -> Iterator[Event]:
+    def _text(self, event: Text, member: CallMember, value: _Value | None, frame: Frame) -> Iterator[Event]:
         call = self._call(member.call)
         if member.member == "name":
             text = self._waiting.get(event.channel)
@@ -203,7 +202,8 @@ class Calls(msgspec.Struct):
         else:
             yield from self._begin(call)
             place = event.path[len(value.path) :] if value is not None and value.path else ()
-            if member.is_piece or (value is not None and (event.key or event.parts)):
+            is_recorded = frame.tree is None and member.is_inside and not event.judged
+            if member.is_piece or is_recorded or (value is not None and (event.key or event.parts)):
                 text = CallText(call, "piece")
             elif value is None:
                 text = CallText(call, "arguments")
@@ -250,7 +250,7 @@ class Calls(msgspec.Struct):
 
 def call_of(lane: Lane, calls: CallMap, server: str) -> ToolCall:
     """Returns the call of a lane whose text is complete. `server`: the name of the server, if the route has it."""
-    text: CallText | None = lane.call
+    text: CallText | None = lane.text.call
     is_made, raw = lane.channel.direction == calls.made, lane.text.part(0, lane.text.total)
     if text is None:  # the format puts the text outside of every call
         return ToolCall("", server, is_clear=False, is_made=is_made, arguments=raw, is_json=lane.json)

@@ -145,7 +145,7 @@ class Editor:
             # The place accepts no edit, so a finding there ends the exchange: not for digits that an id has by chance.
             if edit and lane.place.fixed and is_chance("".join(lane.text.parts), lane.text.scanned(start, end)):
                 continue
-            if edit and (lane.place.fixed or lane.judged):
+            if edit and (lane.place.fixed or lane.judged or (start == end and self._is_of_call(finding.check))):
                 self._stop_at(lane, finding, edit.rule)
             elif edit:
                 operator = edit.operators.of(finding.label)
@@ -294,6 +294,11 @@ class Editor:
         if text not in self.tokens:
             self.tokens[text] = self.mint(label, text)
         return self.tokens[text]
+
+    def _is_of_call(self, check: str) -> bool:
+        """Whether a check judges calls, whose faults need not lie in a text that an edit could replace."""
+        built = self.bound.checks.values() if self.bound else ()
+        return any(candidate.name == check and candidate.traits.needs_call for candidate in built)
 
     def _is_sensitive(self, check: str) -> bool:
         """Whether the record must not show what the check found."""

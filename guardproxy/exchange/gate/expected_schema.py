@@ -94,7 +94,7 @@ class Forms(msgspec.Struct):
             return replace(self.facts, form=own_form(check) or self.demand.answer)
         if part == "tool":
             return replace(self.facts, form=self.demand.tool_names)
-        name = lane.call.call.name if lane.call else ""
+        name = lane.text.call.call.name if lane.text.call else ""
         if not name and not lane.text.ended:
             return None
         return replace(self.facts, form=(self.demand.tools or {}).get(name))

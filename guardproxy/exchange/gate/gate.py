@@ -259,9 +259,9 @@ class Gate(msgspec.Struct):
             len(self.lanes.every),
             event.judged,
             json,
-            event.call,
         )
         lane.progress.parallel = parallel
+        lane.text.call = event.call
         if self.quotes and (event.judged or (lane.progress.held and event.frame.streamed)):
             lane.quotation.checks = tuple(check for check in every_check if not is_raw(check) and check.name != RESTORE)
         return lane

@@ -76,6 +76,8 @@ class LaneText(Struct, eq=False):
     ended: bool = False
     view: View | None = None
     """The decoded text of JSON that is scanned decoded, once the text has ended; otherwise `None`."""
+    call: Any = None
+    """The call that the text is a part of (`calls.py`), if a check asks for it."""
     _starts: list[int] = msgspec.field(default_factory=list)  # where each part begins
     _apart: int = -1  # parts at the end that are to be joined; the first part never is
 
@@ -436,8 +438,6 @@ class Lane:
     judged: bool = False
     json: bool = False
     """Whether the text is JSON."""
-    call: Any = None
-    """The call that the text is a part of (`calls.py`), if a check asks for it."""
     text: LaneText = field(default_factory=LaneText)
     progress: Progress = field(init=False)
     rewrite: Rewrite = field(init=False)

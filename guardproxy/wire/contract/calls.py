@@ -11,30 +11,10 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Protocol
 
-from guardproxy.events import Path
+from guardproxy.events import CallMember, Member, RunCall
 from guardproxy.findings import Direction
-
-Member = Literal["name", "server", "arguments"]
-
-
-class CallMember(NamedTuple):
-    """The member of a call that a text is or lies in. `call`: the path of the call, the same in all frames of an answer.
-    `is_piece`: the text is a piece of arguments that come as a whole later."""
-
-    call: str
-    member: Member
-    is_piece: bool = False
-
-
-class RunCall(NamedTuple):
-    """A call whose tool has no name of its own, as the provider runs it. `path`: of the call in the tree; `tool`: what stands
-    for the name. `call`: the path of the call in all frames, if the tree tells it; otherwise the texts below `path` have it."""
-
-    path: Path
-    tool: str
-    call: str = ""
 
 
 class Written(Protocol):
@@ -92,7 +72,7 @@ class CallMap:
             return None
         word = match["member"]
         member: Member = "name" if word == "name" else "server" if word in self.servers else "arguments"
-        return CallMember(match["call"], member, word in self.pieces)
+        return CallMember(match["call"], member, word in self.pieces, match.end() < len(path))
 
 
 NO_CALLS = CallMap(re.compile(r"(?P<call>)(?P<member>)(?!)"), arguments_in())

@@ -16,6 +16,7 @@ from guardproxy.events import End, Event, Fault, Frame, Text
 from guardproxy.findings import Direction, Kind
 from guardproxy.testing import PROMISES, formats
 from guardproxy.testing.formats import OF_MODELS, Promise
+from guardproxy.wire.contract.calls import NO_CALLS
 from guardproxy.wire.contract.codec import Codec, Decoder, Request
 from guardproxy.wire.contract.contract import NO_DEMAND
 from guardproxy.wire.registry import codecs
@@ -142,6 +143,8 @@ NOTHING = re.compile("(?!)")
         ("applies_schemas", declaring(parts={**CHAT.contract.parts, "tool": NOTHING})),
         ("applies_schemas", declaring(parts={**CHAT.contract.parts, "input": NOTHING})),
         ("applies_schemas", declaring(demand=lambda tree: NO_DEMAND)),
+        ("judges_calls", declaring(calls=NO_CALLS)),
+        ("judges_calls", declaring(calls=replace(CHAT.contract.calls, made="request"))),
         ("asks_again", broken(turns=SimpleNamespace(further=lambda tree, *words: tree, first_words=str))),
         ("limits_lists", declaring(limits={"messages": ("turns",), "tools": ()})),
     ],

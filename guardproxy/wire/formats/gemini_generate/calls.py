@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardproxy.wire.contract.calls import CallMap, RunCall
+from guardproxy.events import RunCall
+from guardproxy.wire.contract.calls import CallMap
 from guardproxy.wire.formats.gemini_generate.field_case import camel, value
 from guardproxy.wire.json import edited, objects
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from guardproxy.events import Path, RunCall
 from guardproxy.findings import Kind
+from guardproxy.wire.contract.calls import CallMap, arguments_in
 from guardproxy.wire.contract.contract import (
     ANY_OBJECT,
     SDK_QUERY,
@@ -26,11 +28,11 @@ from guardproxy.wire.contract.request_facts import EVERY_SERVER, USER_FIELDS
 from guardproxy.wire.contract.side_effects import acts_beyond
 from guardproxy.wire.decoding.token_data import TOKENS
 from guardproxy.wire.families.openai_headers import LIMIT_HEADERS, OPENAI_HEADERS
-from guardproxy.wire.formats.openai_responses.calls import CALLS
+from guardproxy.wire.formats.openai_responses.events import number
 from guardproxy.wire.formats.openai_responses.field_map import REQUEST, STORED
 from guardproxy.wire.formats.openai_responses.words import WORDS
 from guardproxy.wire.framing.sse import frame
-from guardproxy.wire.json import members, objects
+from guardproxy.wire.json import listed, members, objects
 from guardproxy.wire.json.opaque import MEDIA
 from guardproxy.wire.request.vllm_fields import DENIED
 
@@ -65,6 +67,37 @@ def _answer_schema(form: Mapping[str, Any]) -> Any:
     return form.get("schema", ANY_OBJECT) if form.get("type") in ("json_schema", "json_object") else None
 
 
+_CALL = "_call"  # the end of the types of calls
+_OTHERS = ("tool_search_output", "program")  # further items that tell of a tool that the provider runs
+
+
+def _runs(tree: Any) -> Iterator[RunCall]:
+    """Yields the calls of tools without a name in a request, an answer or an event."""
+    if not isinstance(tree, dict):
+        return
+    if isinstance(item := tree.get("item"), dict):
+        yield from _run(item, ("item",), f"output[{number(tree, 'output_index')}]")
+    for holder, path in ((tree, ()), (members(tree.get("response")), ("response",))):
+        for key in ("input", "output"):
+            for at, item in enumerate(listed(holder, key)):
+                if isinstance(item, dict):
+                    yield from _run(item, (*path, key, at), f"{key}[{at}]")
+
+
+def _run(item: dict[str, Any], path: Path, call: str) -> Iterator[RunCall]:
+    kind = item.get("type")
+    if isinstance(kind, str) and (kind.endswith(_CALL) or kind in _OTHERS) and not isinstance(item.get("name"), str):
+        yield RunCall(path, kind.removesuffix(_CALL), call)
+
+
+_CALLS = CallMap(
+    re.compile(r"(?P<call>(?:input|output|items)\[\d+\])\.(?P<member>\w+)"),
+    arguments_in("arguments", "input", "action", "actions", "operation"),
+    servers=("server_label",),
+    runs=_runs,
+)
+
+
 CONTRACT = Contract(
     carries={"request": frozenset((*_BOTH, "document")), "response": frozenset((*_BOTH, "error"))},
     words=WORDS,
@@ -77,7 +110,7 @@ CONTRACT = Contract(
         "input": re.compile(r"output\[\d+\]\.arguments"),
     },
     answer_path=("output", 0, "content", 0, "text"),
-    calls=CALLS,
+    calls=_CALLS,
     name_path=name_beside,
     choice=re.compile(""),
     usage=UsageFields(

@@ -80,7 +80,7 @@ def lane(channel: Channel, *parts: str, ended: bool = False) -> Lane:
 def test_arguments_must_fit_the_tool_that_is_called(name: str, ended: bool, schema: Any) -> None:
     forms = Forms(CHAT, Facts("r"), Demand(tools=TOOLS))
     arguments = lane(ARGUMENTS, "{", ended=ended)
-    arguments.call = CallText(NotedCall(name), "arguments") if name else None
+    arguments.text.call = CallText(NotedCall(name), "arguments") if name else None
     facts = forms.facts_for(gate_of(), arguments, shape())
     if schema == "later":
         assert facts is None

@@ -81,7 +81,7 @@ def test_schemas_of_answers() -> None:
     assert (by_path["response"].encoded, by_path["response"].shape) == (True, shape)
     assert by_path["tool_calls[0].function.arguments.a"].shape is not None
     member = CONTRACT.calls.member_of("tool_calls[0].function.arguments.a")
-    assert member == ("tool_calls[0].function", "arguments", False)
+    assert member == ("tool_calls[0].function", "arguments", False, True)
     assert CONTRACT.part(Channel("response", "assistant", "response")) == "answer"
     assert CONTRACT.demand({"format": "json"}).answer is not None
 

@@ -1,0 +1,227 @@
+"""Which calls of tools are findings, and where."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks.tool_call import ToolCalls, build
+from guardproxy.errors import OptionError
+from guardproxy.findings import Channel, Facts, Finding, Spot, ToolCall, Window
+
+ARGUMENTS = Channel("response", "tool_arguments", "arguments")
+
+
+def check(**options: Any) -> ToolCalls:
+    return build("calls", options, Resources())
+
+
+def scan(its: ToolCalls, call: ToolCall | None, text: str = "text") -> list[Finding]:
+    (scanned,) = its.scan([Window(ARGUMENTS, text, facts=Facts(call=call))])
+    assert (scanned.settled, scanned.keep) == (len(text), len(text))
+    return list(scanned.findings)
+
+
+def labels(its: ToolCalls, arguments: Any, name: str = "refund", **more: Any) -> list[str]:
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments)
+    return [finding.label for finding in scan(its, ToolCall(name, arguments=text, **more))]
+
+
+ABOVE = "call.arguments.amount > 100"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ({"amount": 50}, []),
+        ({"amount": 100.5}, ["CONDITION"]),
+        ({"amount": 500}, ["CONDITION"]),
+        ({"amount": "500"}, ["UNREADABLE"]),
+        ({"amount": None}, ["UNREADABLE"]),
+        ({}, ["UNREADABLE"]),
+        ({"amount": 10**30}, ["UNREADABLE"]),
+        ({"amount": [1]}, ["UNREADABLE"]),
+        ([], ["UNREADABLE"]),
+        ("", ["UNREADABLE"]),
+        (" ", ["UNREADABLE"]),
+        ('{"amount": 5', ["UNREADABLE"]),
+        ('{"amount": 500, "amount": 5}', ["UNREADABLE"]),
+        ('{"amount": NaN}', ["UNREADABLE"]),
+        ('{"amount": 5}{"amount": 500}', ["UNREADABLE"]),
+        ('{"\\u0061mount": 500}', ["CONDITION"]),
+        ('{"amount": 5e2}', ["CONDITION"]),
+        ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", ["UNREADABLE"]),
+        ('{"amount": 5, "note": "\\ud800"}', ["UNREADABLE"]),
+        ('{"amount": ' + "1" * 5000 + "}", ["UNREADABLE"]),
+    ],
+)
+def test_a_condition_on_arguments(arguments: Any, found: list[str]) -> None:
+    assert labels(check(when=ABOVE), arguments) == found
+
+
+def test_a_member_that_may_be_missing_is_asked_for() -> None:
+    its = check(when="has(call.arguments.amount) && call.arguments.amount > 100")
+    assert labels(its, {}) == []
+    assert labels(its, {"amount": 101}) == ["CONDITION"]
+
+
+def test_a_condition_on_plain_text_on_the_name_and_on_the_server() -> None:
+    assert labels(check(when='call.arguments.contains("rm")'), "rm -r", is_json=False) == ["CONDITION"]
+    assert labels(check(when='call.arguments.contains("rm")'), "ls", is_json=False) == []
+    assert labels(check(when='call.name == "pay" || call.server == "bank"'), {}, "pay") == ["CONDITION"]
+    assert labels(check(when='call.name == "pay" || call.server == "bank"'), {}, server="bank") == ["CONDITION"]
+
+
+def test_a_condition_that_makes_lists_reads_no_long_list() -> None:
+    its = check(when='call.arguments.to.filter(t, t.endsWith("@evil.io")).size() > 0')
+    assert labels(its, {"to": ["a@evil.io"]}) == ["CONDITION"]
+    assert labels(its, {"to": ["a@good.io"]}) == []
+    assert labels(its, {"to": ["a@good.io"] * 600}) == ["UNREADABLE"]
+    assert labels(its, {"to": {"deep": ["a"] * 600}}) == ["UNREADABLE"]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_named"),
+    [
+        ("refund", True),
+        ("REFUND", True),
+        ("ｒｅｆｕｎｄ", True),
+        ("re\u200bfund", True),
+        ("shop__refund", True),
+        ("functions.refund", True),
+        ("refund_all", False),
+        ("search", False),
+        ("r\u0435fund", True),  # a Cyrillic letter: the name may be any name
+        ("", True),
+        ("x" * 300, True),
+    ],
+)
+def test_a_name_is_read_in_all_its_spellings(name: str, is_named: bool) -> None:
+    is_clear = name != ""
+    assert bool(labels(check(tools=["refund"]), {}, name, is_clear=is_clear)) is is_named
+
+
+def test_globs_of_tools_and_servers() -> None:
+    its = check(tools=["mail_*"], servers=["Work*"])
+    assert labels(its, {}, "mail_send", server="work-mail") == ["CALL"]
+    assert labels(its, {}, "mail_send", server="home") == []
+    assert labels(its, {}, "mail_send") == [], "a format without servers"
+    assert labels(its, {}, "file_read", server="work-mail") == []
+
+
+def test_a_tool_without_a_clear_name_is_a_finding() -> None:
+    assert labels(check(tools=["refund"], when="false"), {"amount": 1}, "search", is_clear=False) == ["UNCLEAR"]
+
+
+def test_a_schema_narrower_than_that_of_the_tool() -> None:
+    schema = {"properties": {"amount": {"maximum": 100}, "note": {"maxLength": 3}}, "required": ["amount"]}
+    its = check(schema={"inline": schema})
+    assert labels(its, {"amount": 50}) == []
+    assert labels(its, {"amount": 101}) == ["SCHEMA"]
+    assert labels(its, {}) == ["SCHEMA"]
+    call = ToolCall("refund", arguments=json.dumps({"amount": 101, "note": "long"}), spots=(Spot(7, 11, ("note",)),))
+    whole, note = scan(its, call, "amount\nlong")
+    assert (whole.start, whole.end, [detail.place for detail in whole.details]) == (0, 0, ["amount"])
+    assert (note.start, note.end, [detail.place for detail in note.details]) == (7, 11, ["note"])
+
+
+def test_a_schema_that_takes_too_many_steps_fails_closed() -> None:
+    its = check(schema={"inline": {"properties": {"a": {"uniqueItems": True}}}})
+    assert labels(its, {"a": [[1]] * 5}) == ["SCHEMA"]
+    deep: Any = 1
+    for _ in range(900):
+        deep = [deep]
+    recursive = check(schema={"inline": {"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/a"}}}}})
+    assert labels(recursive, {"a": deep}) in ([], ["UNREADABLE"])
+
+
+def test_the_member_at_fault_has_the_finding() -> None:
+    """Each string of arguments that are an object is a text of its own."""
+    its = check(when='call.arguments.to.endsWith("@evil.io")')
+    assert its.condition is not None
+    assert its.condition.place == ("to",)
+    made: dict[str, Any] = {}
+    arguments = '{"to": "x@evil.io", "cc": "y"}'
+    parts = {
+        "name": ToolCall("send", role="name"),
+        "to": ToolCall("send", role="member", arguments=arguments, place=("to",), made=made),
+        "cc": ToolCall("send", role="member", arguments=arguments, place=("cc",), made=made),
+        "all": ToolCall("send", arguments=arguments, apart=frozenset({("to",), ("cc",)}), made=made),
+        "piece": ToolCall("send", role="piece", arguments=arguments),
+        "server": ToolCall("send", role="server", arguments=arguments),
+    }
+    assert {part: len(scan(its, call)) for part, call in parts.items()} == {
+        **{"name": 0, "to": 1, "cc": 0, "all": 0, "piece": 0, "server": 0}
+    }
+    assert list(made) == [its.digest], "the call is judged once"
+    numbers = check(when="call.arguments.n > 1")
+    assert len(scan(numbers, ToolCall("send", arguments='{"n": 2}', apart=frozenset({("to",)})))) == 1
+
+
+def test_a_call_without_arguments_has_the_finding_in_its_name() -> None:
+    (finding,) = scan(check(tools=["wipe"]), ToolCall("wipe", role="name", arguments=""), "wipe")
+    assert (finding.start, finding.end, finding.label) == (0, 4, "CALL")
+
+
+def test_what_is_no_call_made_here_has_no_finding() -> None:
+    assert scan(check(), None) == []
+    assert scan(check(), ToolCall("refund", arguments="{}", is_made=False)) == []
+
+
+@pytest.mark.parametrize(
+    ("when", "place"),
+    [
+        ("call.arguments.a.b == 1", ("a", "b")),
+        ("call.arguments.a == 1 && call.arguments.a != 2", ("a",)),
+        ("call.arguments.a == 1 && call.arguments.b == 2", None),
+        ('call.name == "x"', None),
+        ('call.arguments == "x"', ()),
+        ('call.arguments.a.contains("x")', ("a",)),
+    ],
+)
+def test_the_one_member_that_a_condition_names(when: str, place: Any) -> None:
+    condition = check(when=when).condition
+    assert condition is not None
+    assert condition.place == place
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "said"),
+    [
+        ({"when": "call.argument.x == 1"}, "when", "unknown name"),
+        ({"when": "call.arguments.a"}, "when", "expected a condition"),
+        ({"when": "dyn(1) == 1"}, "when", "dyn"),
+        ({"when": "call.arguments.a.matches(call.name)"}, "when", "literal"),
+        ({"when": "call.arguments.a.all(x, x.all(y, y == 1))"}, "when", "quantifier"),
+        ({"when": "has(call.name)"}, "when", "members of arguments"),
+        ({"when": "x" * 3000}, "when", "longer"),
+        ({"when": 5}, "when", "written as text"),
+        ({"tools": []}, "tools", "non-empty"),
+        ({"tools": "refund"}, "tools", "non-empty"),
+        ({"servers": [" "]}, "servers", "non-empty"),
+        ({"schema": {"inline": {"type": "nothing"}}}, "schema", "type"),
+        ({"schema": {"file": "a.json"}}, "schema", "cannot be read here"),
+        ({"schema": 5}, "schema", "{file: PATH}"),
+        ({"arguments": {}}, "arguments", "unknown option"),
+    ],
+)
+def test_wrong_options(options: dict[str, Any], option: str, said: str) -> None:
+    with pytest.raises(OptionError) as caught:
+        check(**options)
+    assert caught.value.key == option
+    assert said in str(caught.value)
+
+
+def test_the_digest_depends_on_all_options() -> None:
+    its = [
+        check(),
+        check(tools=["a"]),
+        check(servers=["a"]),
+        check(when="true"),
+        check(schema={"inline": {"type": "object"}}),
+    ]
+    assert len({one.digest for one in its}) == len(its)
+    assert check().traits.needs_call

@@ -1,0 +1,210 @@
+"""Rules about calls of tools, in an exchange: every format, plain and streamed, however the answer is cut."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.wire import Call, Codec, Prompt, Reply, installed
+from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, cut, message_frames, pieces, policy_set, sse
+from tests.kit.records import replay
+from tests.kit.responses import RESPONSES
+
+FORMATS = [
+    codec
+    for codec in installed().codecs
+    if codec.contract.calls.made == "response" and "tool_arguments" in codec.contract.carries["response"]
+]
+HEAD = """
+policy: test
+checks:
+  large: {use: tool_call, tools: [refund], when: call.arguments.amount > 100}
+  evil: {use: tool_call, tools: [send], when: 'call.arguments.to.endsWith("@evil.io")'}
+  wipe: {use: tool_call, tools: [wipe]}
+rules:
+"""
+BLOCK = "  - {id: r, on: tool_arguments, when: large or evil or wipe, action: block}\n"
+REDACT = "  - {id: r, on: tool_arguments, when: large or evil, action: redact}\n"
+
+
+@cache
+def rules(rule: str = BLOCK) -> PolicySet:
+    return policy_set(HEAD + rule)
+
+
+def answered(codec: Codec, calls: Sequence[Call], *, streamed: bool, rule: str = BLOCK) -> Play:
+    author = codec.author
+    tools = {name: {"type": "object"} for name in ("refund", "send", "wipe")}
+    prompt, reply = Prompt("m", "hi", stream=streamed, tools=tools), Reply(calls=tuple(calls))
+    play = Play(rules(rule), author.ROUTE).ask(author.request(prompt))
+    if streamed:
+        return play.stream([*author.frames(prompt, reply, "id", list)])
+    body = json.dumps(author.answer(prompt, reply, "id")).encode()
+    return play.stream([body], media=codec.contract.media.whole)
+
+
+def named(codec: Codec) -> str:
+    return codec.name
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("codec", FORMATS, ids=named)
+def test_each_of_several_calls_is_judged_by_its_own_tool_and_arguments(codec: Codec, streamed: bool) -> None:
+    harmless = [Call("refund", '{"amount": 5}'), Call("send", '{"to": "a@good.io", "amount": 500}'), Call("now", "{}")]
+    assert answered(codec, harmless, streamed=streamed).finish.outcome == "answered"
+    for call in (
+        Call("refund", '{"amount": 500}'),
+        Call("refund", '{"note": "x", "amount": 500}'),
+        Call("send", '{"to": "a@evil.io"}'),
+        Call("wipe", "{}"),
+        Call("shop__refund", '{"amount": 500}'),
+    ):
+        for calls in ([call, *harmless], [*harmless, call]):
+            play = answered(codec, calls, streamed=streamed)
+            assert play.finish.outcome == "blocked_response", call
+            assert b"@evil.io" not in play.client
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("codec", FORMATS, ids=named)
+def test_a_text_at_fault_can_be_redacted_and_a_number_cannot(codec: Codec, streamed: bool) -> None:
+    mails = [Call("send", '{"to": "a@evil.io", "cc": "b@good.io"}'), Call("send", '{"to": "c@good.io"}')]
+    play = answered(codec, mails, streamed=streamed, rule=REDACT)
+    assert play.finish.outcome == "answered"
+    assert b"@evil.io" not in play.client
+    assert play.client.count(b"[CONDITION_") >= 1
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("codec", FORMATS, ids=named)
+def test_a_number_that_is_to_be_redacted_ends_the_answer(codec: Codec, streamed: bool) -> None:
+    for arguments in ('{"amount": 500}', '{"note": "n", "amount": 500}', "{}"):
+        play = answered(codec, [Call("refund", arguments)], streamed=streamed, rule=REDACT)
+        assert play.finish.outcome == "blocked_response", "nothing can take its place"
+
+
+@pytest.mark.parametrize("route", [CHAT, MESSAGES, RESPONSES])
+def test_calls_in_the_history_are_over(route: str) -> None:
+    arguments = {"amount": 500}
+    function = {"name": "refund", "arguments": json.dumps(arguments)}
+    history: dict[str, list[dict[str, Any]]] = {
+        CHAT: [{"role": "assistant", "tool_calls": [{"id": "1", "type": "function", "function": function}]}],
+        MESSAGES: [
+            {"role": "assistant", "content": [{"type": "tool_use", "id": "1", "name": "refund", "input": arguments}]}
+        ],
+        RESPONSES: [{"type": "function_call", "call_id": "1", **function}],
+    }
+    body: dict[str, Any] = {"model": "m", "max_tokens": 9}
+    body["input" if route == RESPONSES else "messages"] = history[route]
+    play = Play(rules(), route).ask(body)
+    assert play.upstream["model"] == "m"
+
+
+def chat_call(parts: Sequence[str], name: Sequence[str] = ("refund",)) -> list[bytes]:
+    first: dict[str, Any] = {"index": 0, "id": "t", "type": "function"}
+    names = [
+        {"tool_calls": [{**(first if number == 0 else {"index": 0}), "function": {"name": piece}}]}
+        for number, piece in enumerate(name)
+    ]
+    rest = [{"tool_calls": [{"index": 0, "function": {"arguments": part}}]} for part in parts]
+    return chat_frames([{"content": "So."}, *names, *rest], finish="tool_calls")
+
+
+def message_call(parts: Sequence[str], name: Sequence[str] = ("refund",)) -> list[bytes]:
+    return [
+        frame.replace(b'"NAME"', json.dumps("".join(name)).encode())
+        for frame in message_frames([("text", ["So."]), ("tool", parts)], "tool_use")
+    ]
+
+
+ARGUMENTS = '{"note": "\\u0041 {b}", "amount": 500}'
+
+
+@given(
+    cuts=st.lists(st.integers(1, len(ARGUMENTS) - 1), max_size=4),
+    names=st.lists(st.integers(1, 5), max_size=2),
+    chunks=st.lists(st.integers(0, 600), max_size=6),
+    waits=st.lists(st.booleans(), max_size=8),
+    amount=st.sampled_from(["500", "5"]),
+)
+def test_cuts_change_nothing(
+    cuts: list[int], names: list[int], chunks: list[int], waits: list[bool], amount: str
+) -> None:
+    arguments = ARGUMENTS.replace("500", amount)
+    frames = chat_call(pieces(arguments, cuts), pieces("refund", names))
+    data = b"".join(frames)
+    play = Play(rules()).ask({"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
+    play.stream(cut(data, chunks), waits)
+    whole = Play(rules()).ask({"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
+    whole.stream([data])
+    assert play.finish.outcome == ("blocked_response" if amount == "500" else "answered")
+    assert play.client == whole.client
+    assert play.record["rules"] == whole.record["rules"]
+    assert b"500" not in play.client
+
+
+def test_the_record_says_which_call() -> None:
+    play = Play(rules()).ask({"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
+    play.stream(chat_call(['{"amount": 500}']))
+    shown = json.dumps(play.record)
+    assert "tool_calls[0].function.arguments" in shown
+    assert "large" in shown
+
+
+def test_a_name_waits_for_its_arguments_and_no_longer() -> None:
+    play = Play(rules()).ask({"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
+    frames = chat_call(['{"amount": 5}'])
+    from guardproxy.exchange.inputs.transcript import DataReceived, ResponseStarted
+
+    play.tell(ResponseStarted(200, "text/event-stream"))
+    for frame in frames[:-2]:
+        play.tell(DataReceived(frame))
+        play.scan()
+        if b'"refund"' in frame:
+            assert b"refund" not in play.client
+        if b'"arguments"' in frame:
+            assert b"refund" in play.client
+
+
+def test_a_tool_that_the_provider_runs_is_judged() -> None:
+    item = {
+        "type": "web_search_call",
+        "id": "w",
+        "status": "completed",
+        "action": {"type": "search", "query": "secret"},
+    }
+    policies = policy_set("""
+policy: test
+checks: {search: {use: tool_call, tools: [web_search], when: 'call.arguments.query.contains("secret")'}}
+rules: [{id: r, on: tool_arguments, when: search, action: block}]
+""")
+    play = Play(policies, RESPONSES).ask({"model": "m", "input": "hi"})
+    answer = {"id": "r", "object": "response", "model": "m", "status": "completed", "output": [item]}
+    play.stream([json.dumps(answer).encode()], media="application/json")
+    assert play.finish.outcome == "blocked_response"
+    frames = [
+        sse(
+            {"type": "response.output_item.added", "output_index": 0, "item": {**item, "action": None}},
+            "response.output_item.added",
+        ),
+        sse({"type": "response.output_item.done", "output_index": 0, "item": item}, "response.output_item.done"),
+        sse({"type": "response.completed", "response": answer}, "response.completed"),
+    ]
+    play = Play(policies, RESPONSES).ask({"model": "m", "stream": True, "input": "hi"}).stream(frames)
+    assert play.finish.outcome == "blocked_response"
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize("codec", FORMATS, ids=named)
+def test_a_record_replays_without_the_arguments_that_it_does_not_keep(codec: Codec, streamed: bool) -> None:
+    for calls in ([Call("refund", '{"amount": 500}')], [Call("wipe", "{}")], [Call("send", '{"to": "a@evil.io"}')], []):
+        for rule in (BLOCK, REDACT):
+            play = answered(codec, [Call("refund", '{"amount": 5}'), *calls], streamed=streamed, rule=rule)
+            assert replay(play.record, rules(rule)).verdict == "identical", (calls, rule)
