@@ -97,9 +97,9 @@ class Sources:
         self.made: dict[str, Any] = {}
 
 
-CallRole = Literal["name", "server", "arguments", "member", "piece"]
+CallRole = Literal["name", "server", "arguments", "member", "piece", "other"]
 """What a text is in a call: the name of the tool or of its server, all arguments, a string or number in arguments that are a
-value, or a piece of arguments that come as a whole later."""
+value, a piece of arguments that come as a whole later, or a text that belongs to no call of a tool."""
 
 
 class Spot(NamedTuple):

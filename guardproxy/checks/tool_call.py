@@ -107,7 +107,7 @@ class ToolCalls:
 
     def _faults(self, call: ToolCall) -> Sequence[CallFault]:
         """Returns why a call is a finding. It is judged once, whatever the number of its texts."""
-        if call.role in ("server", "piece"):
+        if call.role in ("server", "piece", "other"):
             return ()
         if self.digest not in call.made:
             call.made[self.digest] = tuple(self._judged(call))

@@ -90,11 +90,12 @@ class Play:
     pending: RunScans | None = None
     clock: Callable[[], float] = lambda: 0.0
     receipts: bool = False
+    path: str = ""
     exchange: Exchange = field(init=False)
     _record: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        about = setting(self.policies, self.route, limits=self.limits, engine="test", receipts=self.receipts)
+        about = setting(self.policies, self.route, self.path, limits=self.limits, engine="test", receipts=self.receipts)
         self.exchange = Exchange(about)
 
     def tell(self, event: Input) -> list[Command]:

@@ -24,11 +24,11 @@ from msgspec import structs
 
 from guardproxy.events import CallMember, End, Event, Frame, Opaque, Path, RunCall, Text
 from guardproxy.exchange.gate.lanes import Lane
-from guardproxy.findings import CallRole, Channel, Direction, Spot, ToolCall
+from guardproxy.findings import CallRole, Channel, Direction, Kind, Spot, ToolCall
 from guardproxy.wire import CallMap
 from guardproxy.wire.json import places, reach
 
-_KIND = "tool_arguments"
+_KIND: Kind = "tool_arguments"
 
 
 class NotedCall(msgspec.Struct, eq=False):
@@ -95,11 +95,19 @@ class Calls(msgspec.Struct):
         if frame is None:
             return iter(group)
         texts = [(event, member) for event in group if (member := self._member(event)) is not None]
+        if texts and not all(self.calls.is_call(frame.tree, member.call) for _, member in texts):
+            return (self._other(event) for event in group)
         runs = list(self.calls.runs(frame.tree)) if isinstance(frame.tree, dict) else []
         ends = [event for event in group if type(event) is End and event.channel.kind == _KIND]
         if not texts and not runs and not ends and not frame.calls:
             return iter(group)
         return self._with_calls(group, texts, runs, frame)
+
+    def _other(self, event: Event) -> Event:
+        """Returns an event of a message that calls no tool."""
+        if not isinstance(event, Text) or self._member(event) is None:
+            return event
+        return structs.replace(event, call=CallText(NotedCall(), "other"))
 
     def _member(self, event: Event) -> CallMember | None:
         """Returns the member of a call that a text is; `None` for all other events."""

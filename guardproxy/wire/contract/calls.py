@@ -43,6 +43,11 @@ def arguments_in(*names: str, write: Callable[[Any], str] = as_json, comes_later
     return written
 
 
+def always(tree: Any, call: str) -> bool:
+    """Returns true: each object at a place of `CallMap.place` is a call."""
+    return True
+
+
 def no_runs(tree: Any) -> Iterator[RunCall]:
     """Returns nothing: every call of the format has the name of its tool as a text."""
     return iter(())
@@ -50,18 +55,22 @@ def no_runs(tree: Any) -> Iterator[RunCall]:
 
 @dataclass(frozen=True, slots=True)
 class CallMap:
-    """How a format holds calls. `place`: matches the beginning of the path of each text in a call; its groups are `call`, the
-    path of the call, and `member`, a key in it. `written`: returns the arguments of a call as JSON text, if they are a value
-    and no text. `servers`: the keys of the server's name; `pieces`: those of pieces of arguments, which `Frame.calls` has as a
-    whole. `runs`: yields the calls of a tree whose names are no texts. `made`: the
-    direction in which calls are made; those of the other direction are history, if there are any. `by_route`: whether the last
-    segment of the route's path names the server."""
+    """How a format holds calls.
+
+    `place`: matches the beginning of the path of each text in a call; its groups are `call`, the path of the call, and
+    `member`, a key in it. `is_call`: whether the object at a path of a tree is a call; other texts there belong to none.
+    `written`: returns the arguments of a call, if they are a value and no text. `servers`: the keys of the server's name;
+    `pieces`: those of pieces of arguments, which `Frame.calls` has as a whole. `runs`: yields the calls of a tree whose names
+    are no texts. `made`: the direction in which calls are made; those of the other direction are history. `by_route`: whether
+    the last segment of the route's path names the server.
+    """
 
     place: re.Pattern[str]
     written: Written
     servers: tuple[str, ...] = ()
     pieces: tuple[str, ...] = ()
     runs: Callable[[Any], Iterator[RunCall]] = no_runs
+    is_call: Callable[[Any, str], bool] = always
     made: Direction = "response"
     by_route: bool = False
 

@@ -208,3 +208,42 @@ def test_a_record_replays_without_the_arguments_that_it_does_not_keep(codec: Cod
         for rule in (BLOCK, REDACT):
             play = answered(codec, [Call("refund", '{"amount": 5}'), *calls], streamed=streamed, rule=rule)
             assert replay(play.record, rules(rule)).verdict == "identical", (calls, rule)
+
+
+MCP = "POST /mcp/{server}"
+
+
+def mcp(method: str, params: Any, policies: PolicySet) -> Play:
+    play = Play(policies, MCP, path="/mcp/shop")
+    return play.ask({"jsonrpc": "2.0", "id": 1, "method": method, "params": params})
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "is_blocked"),
+    [
+        ("tools/call", {"name": "refund", "arguments": {"amount": 500}}, True),
+        ("tools/call", {"name": "refund", "arguments": {"amount": 5}}, False),
+        ("tools/call", {"name": "refund"}, True),
+        ("tools/call", {"name": "wipe"}, True),
+        ("tools/call", {"name": "send", "arguments": {"to": "a@evil.io"}}, True),
+        ("tools/call", {"name": "other", "arguments": {"amount": 500}}, False),
+        ("prompts/get", {"name": "wipe", "arguments": {"to": "a@evil.io"}}, False),
+        ("resources/read", {"uri": "file:///wipe"}, False),
+    ],
+)
+def test_a_call_to_a_server_is_made_in_the_request(method: str, params: Any, is_blocked: bool) -> None:
+    play = mcp(method, params, rules())
+    assert (play.upstream is None) is is_blocked
+    if is_blocked:
+        assert play.finish.outcome == "blocked_request"
+
+
+def test_the_server_of_a_call_is_that_of_the_route() -> None:
+    for server, is_blocked in (("shop", True), ("mail", False)):
+        policies = policy_set(f"""
+policy: test
+checks: {{any: {{use: tool_call, servers: [{server}], when: 'call.server == "shop"'}}}}
+rules: [{{id: r, on: tool_arguments, when: any, action: block}}]
+""")
+        play = mcp("tools/call", {"name": "refund", "arguments": {}}, policies)
+        assert (play.upstream is None) is is_blocked

@@ -26,7 +26,7 @@ def _written(call: Mapping[str, Any], *, streamed: bool) -> tuple[str, str] | No
     if not has_arguments and "name" not in call:  # a tool that Google runs
         return None
     collected = CollectedCall()
-    collected.add(call)
+    collected.add(dict(call))
     return "args", collected.text()
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from guardproxy.wire.contract.calls import CallMap, arguments_in
 from guardproxy.wire.contract.contract import (
     NO_DEMAND,
     Contract,
@@ -17,7 +18,6 @@ from guardproxy.wire.contract.contract import (
     Signs,
     TelemetryNames,
     UsageFields,
-    no_inputs,
     unchanged,
 )
 from guardproxy.wire.contract.headers import IDENTIFIER, NO_LIMIT_HEADERS, FormatHeaders, header_shape
@@ -58,6 +58,18 @@ def called(tree: Mapping[str, Any]) -> tuple[str, ...]:
     return (name,) if isinstance(name, str) else ()
 
 
+def _is_call(tree: Any, call: str) -> bool:
+    """Whether the object at a path calls a tool: other methods have a name and arguments, too."""
+    return call != "params" or members(tree).get("method") == CALL
+
+
+_CALLS = CallMap(
+    re.compile(r"(?P<call>params|(?:.*\.)?content(?:\[\d+\])?)\.(?P<member>[^.\[#]+)"),
+    arguments_in("arguments", "input"),
+    is_call=_is_call,
+    made="request",
+    by_route=True,
+)
 _DATE = r"20\d\d-[01]\d-[0-3]\d"
 _HEADERS = FormatHeaders(
     credentials=("authorization",),
@@ -83,7 +95,7 @@ CONTRACT = Contract(
     demand=_demand,
     parts={"answer": None, "tool": None, "input": None},
     answer_path=(),
-    inputs=no_inputs,
+    calls=_CALLS,
     name_path=_name_path,
     choice=re.compile(""),
     usage=UsageFields(prompt=(), answer=()),
