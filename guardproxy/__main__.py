@@ -5,12 +5,15 @@ from __future__ import annotations
 import sys
 
 # These hold texts of exchanges in memory; the others read what their user wrote.
-WITH_TEXTS = ("serve", "demo", "scan", "replay", "audit")
+WITH_TEXTS = ("serve", "mcp", "demo", "scan", "replay", "audit")
 
 
 def main() -> None:
     has_texts = sys.argv[1:2] and sys.argv[1] in WITH_TEXTS
-    if "serve" in sys.argv[1:2]:  # the import of the command line is slow, and a signal may arrive during it
+    if sys.argv[1:2] in (
+        ["serve"],
+        ["mcp"],
+    ):  # the import of the command line is slow, and a signal may arrive during it
         from guardproxy import signals  # noqa: PLC0415
 
         signals.install()
@@ -28,7 +31,7 @@ def main() -> None:
     from guardproxy import crashes  # noqa: PLC0415
 
     crashes.hide_messages()
-    if sys.argv[1] != "serve":  # which has a setting
+    if sys.argv[1] not in ("serve", "mcp"):  # which have a setting
         crashes.refuse_core_files()
     try:
         app()

@@ -59,6 +59,13 @@ class ErrorCode(StrEnum):
     HEADER_MISMATCH = _Spec("header_mismatch", 400, "a header that repeats a value of the body has another value")
     REPEATED_HEADER = _Spec("repeated_header", 400, "the request repeats a header that a policy reads")
     INVALID_TRANSFER_ENCODING = _Spec("invalid_transfer_encoding", 400, "only chunked transfer encoding is accepted")
+    WRONG_ORIGIN = _Spec(
+        "wrong_origin",
+        403,
+        "pages of this origin may not call this server",
+        "The header `Origin` names a page that is not of this machine and not in `mcp_origin`.",
+        ("mcp_origin",),
+    )
     UPGRADE_REFUSED = _Spec(
         "upgrade_refused", 400, "upgrades such as WebSocket are not accepted: use a route with `stream: true`"
     )
@@ -74,6 +81,7 @@ class ErrorCode(StrEnum):
     )
     METHOD_NOT_ALLOWED = _Spec("method_not_allowed", 405, "this path does not allow this method")
     UNKNOWN_ID = _Spec("unknown_id", 404, "no stored answer of this credential has this id", "", ("seal_ids",))
+    UNKNOWN_SESSION = _Spec("unknown_session", 404, "no session of this client has this id: begin a new one")
     UNKNOWN_EXCHANGE = _Spec("unknown_exchange", 404, "no exchange of this credential has this id", "", ("feedback",))
 
     # Credentials.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from guardproxy.cli import audit, demo, drift, importing, keys, limits, model, policy, replay, scan, serve, tenant
+from guardproxy.cli import audit, demo, drift, importing, keys, limits, mcp, model, policy, replay, scan, serve, tenant
 from guardproxy.cli.printing import CommandLine, say
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ def _main(
 
 
 app.command("serve", cls=serve.ServeCommand)(serve.serve)
+app.command("mcp", cls=serve.ServeCommand)(mcp.mcp)
 app.command("demo")(demo.demo)
 app.command("scan")(scan.scan)
 app.add_typer(policy.app, name="policy")

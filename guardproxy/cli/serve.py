@@ -97,7 +97,7 @@ def _checked(config: Config, *, as_json: bool) -> int:
     return 2 if faults else 0
 
 
-_FILE = Parameter(
+CONFIG_FILE = Parameter(
     "config",
     Parameter.KEYWORD_ONLY,
     default=typer.Option(None, "--config", help="A TOML file with settings.", show_default=False),
@@ -120,7 +120,7 @@ _AS_JSON = Parameter(
     default=typer.Option(False, "--json", help="Print what --check finds as JSON.", show_default=False),
     annotation=bool,
 )
-_PARAMETERS = (_FILE, _CHECK, _AS_JSON, *map(option, SETTINGS.values()))
+_PARAMETERS = (CONFIG_FILE, _CHECK, _AS_JSON, *map(option, SETTINGS.values()))
 serve.__signature__ = Signature(_PARAMETERS)  # type: ignore[attr-defined]  # typer reads the options from it
 serve.__annotations__ = {parameter.name: parameter.annotation for parameter in _PARAMETERS}
 

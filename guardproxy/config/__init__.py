@@ -3,7 +3,7 @@
 | module | content |
 |---|---|
 | `settings` | `Config`, which has a part for each group; each field of a part is one setting |
-| `adapter_settings`, `audit_settings`, `client_settings`, `observability_settings` | its larger parts |
+| `adapter_settings`, `audit_settings`, `client_settings`, `mcp_settings`, `observability_settings` | its larger parts |
 | `declaration` | the declaration of a setting, which defines its flag, variable and key |
 | `loading` | reads flags, the environment and the TOML file |
 | `spelling` | names that are no settings: misspelled ones, and those that Kubernetes makes |
@@ -14,8 +14,9 @@ from guardproxy.config.audit_settings import AuditSettings
 from guardproxy.config.client_settings import ClientSettings
 from guardproxy.config.declaration import Declaration
 from guardproxy.config.loading import load, package_folder
+from guardproxy.config.mcp_settings import McpSettings
 from guardproxy.config.observability_settings import ObservabilitySettings
-from guardproxy.config.settings import SETTINGS, Config, LimitSettings, NetworkSettings
+from guardproxy.config.settings import SETTINGS, Config, LimitSettings, NetworkSettings, UpstreamSettings
 
 __all__ = [
     "SETTINGS",
@@ -25,8 +26,10 @@ __all__ = [
     "Config",
     "Declaration",
     "LimitSettings",
+    "McpSettings",
     "NetworkSettings",
     "ObservabilitySettings",
+    "UpstreamSettings",
     "load",
     "package_folder",
 ]

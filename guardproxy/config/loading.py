@@ -85,8 +85,8 @@ def _is_shipped(policies: Path) -> bool:
 def _contradictions(config: Config) -> Iterator[str]:
     """Yields where settings contradict each other."""
     upstreams, audit = config.upstreams, config.audit
-    if not upstreams.entries:
-        yield "no upstream: give --upstream https://api.openai.com, or GUARDPROXY_UPSTREAM"
+    if not upstreams.entries and not config.mcp.entries:
+        yield "no upstream: give --upstream https://api.openai.com, or GUARDPROXY_UPSTREAM; or --mcp NAME=URL"
     if config.limits.bodies_bytes < 2 * config.limits.body_bytes:
         least = f"{2 * config.limits.body_bytes}, which is twice `limit_body_bytes`"
         yield f"{_places('limit_bodies_bytes')} must be at least {least}"
@@ -108,6 +108,7 @@ def _contradictions(config: Config) -> Iterator[str]:
         )
     yield from _about_tenants(config)
     yield from _about_clients(config)
+    yield from _about_mcp(config)
 
 
 def _places(name: str) -> str:
@@ -142,6 +143,20 @@ def _about_clients(config: Config) -> Iterator[str]:
         yield (
             f"{_places('jwt_keys')}, {_places('jwt_issuer')} and {_places('jwt_audience')} belong together: "
             "a token for another service must not be accepted"
+        )
+
+
+def _about_mcp(config: Config) -> Iterator[str]:
+    names = [entry.partition("=")[0] for entry in config.mcp.entries]
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        yield f"{_places('mcp')} gives two servers the name `{name}`"
+    for name in config.mcp.token_sources:
+        if name not in config.mcp.servers:
+            yield f"{_places('mcp_token')} must be like files=TOKEN, for a server given as --mcp files=URL"
+    if config.mcp.tokens and not config.clients.has_credentials:
+        yield (
+            f"{_places('mcp_token')} needs {_places('client_keys')} or {_places('jwt_keys')}: otherwise everyone could use the "
+            "token of the proxy"
         )
 
 

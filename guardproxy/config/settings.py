@@ -14,6 +14,7 @@ from guardproxy.config.adapter_settings import AdapterSettings
 from guardproxy.config.audit_settings import AuditSettings
 from guardproxy.config.client_settings import ClientSettings
 from guardproxy.config.declaration import POSITIVE, AllowedValues, Declaration, part, setting, split_address
+from guardproxy.config.mcp_settings import McpSettings
 from guardproxy.config.observability_settings import ObservabilitySettings
 
 DEFAULT = "default"  # the name, in `upstream_key`, of the upstream without a name
@@ -187,13 +188,16 @@ class UpstreamSettings:
         return dict(entry.split("=", 1) for entry in self.keys).get(name, "")
 
     def name_for(self, provider: str) -> str:
-        """Returns the name of the upstream that a provider's requests go to; `default` for the one without a name."""
-        if provider in self.named:
-            return provider
+        """Returns the name of the upstream that a provider's requests go to; `default` for the one without a name, empty if
+        there is no upstream."""
+        if provider in self.named or not self.entries:
+            return provider if self.entries else ""
         return DEFAULT if any(not has_name(entry) for entry in self.entries) else next(iter(self.named))
 
     def url_for(self, provider: str) -> str:
-        """Returns the base URL of a provider, without a final slash or `/v1`."""
+        """Returns the base URL of a provider, without a final slash or `/v1`; empty if there is no upstream."""
+        if not self.entries:
+            return ""
         name = self.name_for(provider)
         url = self.named.get(name) or next(entry for entry in self.entries if not has_name(entry))
         return url.rstrip("/").removesuffix("/v1")
@@ -431,6 +435,7 @@ class Config:
 
     network: NetworkSettings = part("Network", NetworkSettings())
     upstreams: UpstreamSettings = part("Upstreams", UpstreamSettings())
+    mcp: McpSettings = part("MCP", McpSettings())
     policies: PolicySettings = part("Policies", PolicySettings())
     audit: AuditSettings = part("Audit", AuditSettings())
     limits: LimitSettings = part("Limits", LimitSettings())

@@ -63,6 +63,11 @@ class PassThrough:
         return stored.deleted_id(address.path) if stored else ""
 
     @property
+    def is_listening(self) -> bool:
+        """Always false: an answer that is passed through ends by itself."""
+        return False
+
+    @property
     def seals_ids(self) -> bool:
         """Whether ids in the answer are sealed."""
         return self._ids is not None

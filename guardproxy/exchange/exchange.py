@@ -206,6 +206,11 @@ class Exchange:
         return self.state is State.OVER
 
     @property
+    def is_listening(self) -> bool:
+        """Whether the client waits for messages that nobody announces, so that the exchange does not end by itself."""
+        return self._answer.answer.held.listens
+
+    @property
     def is_answering(self) -> bool:
         """Whether an answer is under way."""
         return self.state in (State.HOLDING, State.ANSWERING)

@@ -6,6 +6,7 @@ from guardproxy.server.checking import CheckedPart, check
 from guardproxy.server.driving.judge import LIMIT_AT_ONCE, Asking, JudgeError, asking
 from guardproxy.server.observing.logs import configure
 from guardproxy.server.processes.running import serve
+from guardproxy.server.processes.stdio.guarding import guard
 from guardproxy.server.processes.workers import several
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "asking",
     "check",
     "configure",
+    "guard",
     "serve",
     "several",
 ]

@@ -23,7 +23,7 @@ from msgspec import structs
 from multidict import CIMultiDict
 
 from guardproxy.audit import Record
-from guardproxy.config import Config, LimitSettings
+from guardproxy.config import Config, LimitSettings, UpstreamSettings
 from guardproxy.decisions import Plan
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.exchange import (
@@ -76,6 +76,8 @@ from guardproxy.server.intake.headers import (
     is_trusted,
     named,
 )
+from guardproxy.server.upstream.mcp.challenges import METADATA_ROUTE
+from guardproxy.server.upstream.mcp.door import PROVIDER, McpDoor, McpDoors, no_upstream
 from guardproxy.server.upstream.request_headers import refuse_names, upstream_headers, use_own_key
 from guardproxy.server.upstream.targets import Availability, FoundUpstream, Targets
 from guardproxy.server.upstream.upstream import Breakers
@@ -89,6 +91,7 @@ LIMIT_UPSTREAMS = 256  # providers whose base URLs are kept
 LIMIT_PATHS = 256  # whose refusals are kept
 _UNNAMED = ("", "")  # no trusted hop names a language and a conversation
 SMALL_BYTES = 64 * 1024  # a larger body is decoded in a thread
+_WITHOUT_BODY = ("GET", "HEAD")
 ID_BYTES = 12
 IDS_AT_ONCE = 256
 
@@ -122,6 +125,8 @@ class AdmittedRequest(msgspec.Struct, frozen=True):
     head: Head
     own_headers: Mapping[str, str]
     duties: Duties
+    door: McpDoor | None = None
+    """The door of the MCP server that the request is for, if it is for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,13 +213,7 @@ class Admission:
         )
         self._has_own_keys = clients is not None
         # By the name of a provider or of an upstream.
-        self._upstream_of = lru_cache(LIMIT_UPSTREAMS)(
-            lambda name: FoundUpstream(
-                config.upstreams.name_for(name),
-                config.upstreams.url_for(name),
-                config.upstreams.key_for(config.upstreams.name_for(name)),
-            )
-        )
+        self._upstream_of = lru_cache(LIMIT_UPSTREAMS)(partial(_upstream_of, config.upstreams))
         self._availability = Availability(breakers)
         self._hops = tuple(map(ip_network, config.network.trusted_hop))
         self._more = frozenset(map(str.lower, config.network.request_header))
@@ -224,7 +223,9 @@ class Admission:
         self._refusals: tuple[Formats | None, dict[str, bytes]] = (None, {})  # by path, for these formats
         self._feedback = FeedbackRoute(policies, self._seal) if config.clients.feedback == "on" else None
         formats = self._formats
-        self._routes = Routes(config.network.pass_through, formats)
+        self._mcp = McpDoors(config, self._seal) if config.mcp.entries else None
+        open_routes = (METADATA_ROUTE,) if self._mcp else ()
+        self._routes = Routes((*config.network.pass_through, *open_routes), formats)
         self._capacity = Capacity(slots)
         self._prices = further.prices
         self._priced = self._limits
@@ -235,8 +236,8 @@ class Admission:
             self._readiness,
             self._routes,
             Tenancy(self._tenant_names, self._seal),
-            *((self._client_keys(clients, further.key_notice),) if clients else ()),
-            *((KnownTenants(),) if config.tenants.unknown == "refuse" else ()),
+            *((self._client_keys(clients, further.key_notice, open_routes),) if clients else ()),
+            *((KnownTenants(open_routes),) if config.tenants.unknown == "refuse" else ()),
             *((OwnedIds(self._seal),) if self._feedback else ()),
         )
         last = (
@@ -308,6 +309,10 @@ class Admission:
             codec = codec.for_request(head.path, head.query)
         trail = Trail(head)
         headers: CIMultiDict[str] = CIMultiDict()
+        # A refusal is written in the format of the client's SDK, even where the route is of no format.
+        chosen = codec or policies.formats.codec_of_client(head.path, request.headers)
+        own = self._upstream_of(chosen.provider)
+        door: McpDoor | None = None
         first: RequestReceived | Refused
         ids: SealedIds | None = None
         try:
@@ -318,6 +323,11 @@ class Admission:
                 check_query(trail.head.query, codec.contract.query)
             elif head.route != UNKNOWN:
                 check_passed_query(trail.head.query, self._passed_query)
+            if self._mcp and (door := self._mcp.door(chosen.provider, head)):
+                self._mcp.check_origin(request.headers)
+                own = self._mcp.upstream(door)
+            if not own.url and head.route != UNKNOWN and not feedback:
+                raise no_upstream(chosen.provider)
             # No byte of the body is read for a client that may not ask. The duties also find out who it is, which decides how
             # ids in its request are opened and whose share of memory its body takes.
             await duties.admit(trail)
@@ -327,15 +337,18 @@ class Admission:
             headers = upstream_headers(
                 request.headers.items(),
                 ",".join(request.headers.getall("Connection", ())),
-                trail.head.credential.headers,
+                {} if door and door.asks_metadata else trail.head.credential.headers,
                 self._seal,
                 self._more,
             )
+            session = door.pass_on(trail.head, headers) if door else ""
             header_values = condition_headers(request.headers, policies.headers) if policies.headers else {}
             request.go_on()
             held.credential = trail.head.tenant
             body = await self.bodies.read(request, held)
-            if body and codec is None and request.method in ("GET", "HEAD"):  # no check reads it, and no API wants it
+            if (
+                body and request.method in _WITHOUT_BODY
+            ):  # no API wants it, and no check reads it on routes without a format
                 raise DownstreamError(ErrorCode.UNEXPECTED_BODY)
             if codec and len(body) > 2 * FREE_TEXTS:
                 held.add_texts(await _beside(len(body), partial(texts_of, body)))
@@ -345,6 +358,7 @@ class Admission:
                 feedback.check(body, trail.head.tenant)
             self._capacity.take()  # not before: a client that sends its body slowly must not hold a slot
             language, conversation = self._named(request) if self._hops else _UNNAMED
+            conversation = conversation or session
             if conversation:
                 trail.head = trail.head.changed(conversation=conversation)
             is_planning = codec and duties.is_planning(trail.head)
@@ -381,8 +395,6 @@ class Admission:
             self.settling.abandon(duties, trail.head)
             raise
         head = trail.head
-        # A refusal is written in the format of the client's SDK, even where the route is of no format.
-        chosen = codec or policies.formats.codec_of_client(head.path, request.headers)
         setting = Setting(
             id=head.id,
             address=Address(head.route, head.path, head.query),
@@ -398,7 +410,7 @@ class Admission:
         )
         exchange = Exchange(setting) if codec or isinstance(first, Refused) else PassThrough(setting)
         where = head.path + (f"?{head.query}" if head.query else "")
-        own, key_header = self._upstream_of(chosen.provider), chosen.contract.key_header
+        key_header = chosen.contract.key_header
         is_stranger = self._has_own_keys and not head.client.identity  # in shadow mode; it gets no key of the proxy
         has_own_key = self._has_own_keys and not is_stranger
         if has_own_key:
@@ -407,7 +419,10 @@ class Admission:
         targets = Targets(find, self._availability, own, where, headers, key_header, holder)
         if policies.routed and isinstance(first, RequestReceived):
             first = structs.replace(first, unavailable=targets.unavailable(policies.routed))
-        return AdmittedRequest(exchange, first, targets, head, duties.headers(head, chosen.contract), duties)
+        own_headers = duties.headers(head, chosen.contract)
+        if door and isinstance(first, Refused) and first.status == 401:
+            own_headers = {**own_headers, **door.refusal()}
+        return AdmittedRequest(exchange, first, targets, head, own_headers, duties, door)
 
     def _keyless_upstream(self, name: str) -> FoundUpstream:
         return self._upstream_of(name)._replace(key="")
@@ -431,7 +446,9 @@ class Admission:
             self._priced = replace(self._limits, prices=prices)
         return self._priced
 
-    def _client_keys(self, clients: Callable[[], KnownClients], notice: Callable[[str, str], None]) -> ClientKeys:
+    def _client_keys(
+        self, clients: Callable[[], KnownClients], notice: Callable[[str, str], None], open_routes: tuple[str, ...]
+    ) -> ClientKeys:
         settings, policies = self._config.clients, self._policies
         return ClientKeys(
             clients,
@@ -441,6 +458,7 @@ class Admission:
             formats=self._formats,
             is_shadow=settings.keys_mode == "shadow",
             notice=notice,
+            open_routes=open_routes,
         )
 
     def _head(self, request: HttpRequest) -> Head:
@@ -483,6 +501,14 @@ class Admission:
     def _seal(self, data: bytes) -> str:
         """A keyed digest of the data. It commits to the bytes and cannot be reversed by guessing."""
         return hashlib.blake2b(data, digest_size=16, key=self._key).hexdigest()
+
+
+def _upstream_of(settings: UpstreamSettings, name: str) -> FoundUpstream:
+    """The upstream of a provider or of a name; without an address if no upstream may answer in its place."""
+    if name.startswith(PROVIDER):
+        return FoundUpstream(name, "", "", is_whole=True)
+    known = settings.name_for(name)
+    return FoundUpstream(known, settings.url_for(name), settings.key_for(known))
 
 
 async def _beside(size_bytes: int, decoding: Callable[[], Result]) -> Result:

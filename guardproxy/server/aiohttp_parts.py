@@ -146,6 +146,11 @@ class ShortResponse(web.StreamResponse):
         super().__init__(status=status, _real_headers=headers)
         self._whole = body
 
+    @property
+    def whole(self) -> bytes:
+        """The body."""
+        return self._whole
+
     async def write_eof(self, data: bytes = b"") -> None:
         await super().write_eof(self._whole)
 
@@ -189,7 +194,10 @@ def owner_of(address: str) -> str:
 
 class HttpRequest(web.BaseRequest):
     """A request of a client. `closing`: whether its connection ends with its answer. `is_spoken`: whether it has a supported
-    version of HTTP. An answer repeats the version of its request, so an unsupported version becomes HTTP/1.1 here."""
+    version of HTTP. An answer repeats the version of its request, so an unsupported version becomes HTTP/1.1 here. `upstream`:
+    what answers it, if that is neither an upstream of the settings nor the proxy."""
+
+    upstream: Any = None
 
     def __init__(self, message: Any, *rest: Any, **options: Any) -> None:
         spoken = message.version in (HttpVersion10, HttpVersion11)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -52,6 +53,7 @@ from guardproxy.server.state import SharedState, caches_of, earlier_of, further_
 from guardproxy.server.upstream.connections import Connections
 from guardproxy.server.upstream.deadlines import Deadlines
 from guardproxy.server.upstream.drain import Leftovers
+from guardproxy.server.upstream.mcp.metadata import Metadata
 from guardproxy.server.upstream.upstream import Answering, Breakers, Upstream
 from guardproxy.wire import FEEDBACK
 
@@ -251,7 +253,7 @@ class Server:
         """What an operator needs first: the addresses for clients, the policies, the log, and what is encrypted."""
         host = "127.0.0.1" if self.config.network.host in ("0.0.0.0", "::", "") else self.config.network.host  # noqa: S104 - compared
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        urls = map(urlsplit, self.config.upstreams.urls)
+        urls = map(urlsplit, (*self.config.upstreams.urls, *self.config.mcp.servers.values()))
         plain = [url.hostname or "" for url in urls if url.scheme != "https"]
         upstreams = f"not encrypted to {', '.join(plain)}" if plain else "encrypted"
         return {
@@ -274,9 +276,8 @@ class Server:
         self._slots.add(task)
         return True
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def handle(self, request: HttpRequest) -> web.StreamResponse:
         """Handles a request to the end of its answer."""
-        assert type(request) is HttpRequest  # noqa: S101 - the listener makes them
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - aiohttp runs handlers in tasks
         self._open[task] = None
@@ -311,9 +312,9 @@ class Server:
             elif admitted:  # a fault of this program, so there is no record
                 self._admission.settling.abandon(admitted.duties, admitted.head)
 
-    def _driver(self, request: web.BaseRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
+    def _driver(self, request: HttpRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
         deadlines = Deadlines(task, self._look_s)
-        answering: Answering = (
+        answering: Answering = request.upstream or (
             OwnUpstream()
             if admitted.exchange.setting.codec is FEEDBACK
             else Upstream(
@@ -326,6 +327,8 @@ class Server:
                 admitted.head.client.identity or admitted.head.tenant or admitted.head.address,
             )
         )
+        if admitted.door and admitted.door.asks_metadata:
+            answering = Metadata(answering, admitted.door)
         driver = Driver(
             admitted.exchange,
             request,
@@ -340,6 +343,10 @@ class Server:
         driver.targets = admitted.targets
         driver.caches, driver.earlier, driver.memories = self.caches, self.earlier, self.memories
         driver.own_headers = admitted.own_headers
+        if request.upstream is not None:
+            driver.whole_bytes = sys.maxsize
+        if admitted.door:
+            driver.amend = admitted.door.amend
         return driver
 
     async def handle_call(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -375,6 +382,10 @@ class Server:
     async def drain(self, hurry: asyncio.Event | None = None) -> None:
         """Waits for open exchanges. Those that are still open after `drain_s`, or when `hurry` is set, are cancelled."""
         self._end_s = asyncio.get_running_loop().time() + self.config.timeouts.drain_s + END_S
+        for task, driver in list(self._open.items()):
+            if driver and driver.exchange.is_listening:  # it would not end by itself, and its client comes back
+                driver.abort()
+                task.cancel()
         if self._open:
             ended = asyncio.create_task(asyncio.wait(list(self._open)))
             hurried = asyncio.create_task((hurry or asyncio.Event()).wait())

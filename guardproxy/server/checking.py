@@ -70,7 +70,8 @@ def _network(config: Config) -> str:
     Routes(config.network.pass_through)
     tokens = tokens_of(config)
     adapters = f", adapters at {config.adapters.place}" if tokens else ""
-    upstreams = ", ".join(entry.partition("?")[0] for entry in config.upstreams.entries)
+    entries = (*config.upstreams.entries, *map("=".join, config.mcp.upstreams.items()))
+    upstreams = ", ".join(entry.partition("?")[0] for entry in entries)
     return f"{config.network.host} port {config.network.port}{adapters}, upstream {upstreams}; neither is tried"
 
 

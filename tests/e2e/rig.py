@@ -162,11 +162,12 @@ class Proxy:
 
 
 def serve(upstream_url: str, folder: Path, policy: str, *options: str) -> Proxy:
-    """Starts a proxy with one policy and waits until it is ready. `folder` gets its policies, audit log and output."""
+    """Starts a proxy with one policy and waits until it is ready. `folder` gets its policies, audit log and output.
+    `upstream_url`: empty if the options name what is guarded."""
     policies, audit, log = folder / "policies", folder / "audit", folder / "output.txt"
     policies.mkdir(parents=True, exist_ok=True)
     (policies / "policy.yaml").write_text(policy, encoding="utf-8")
-    words = ["serve", "--upstream", upstream_url, "--policies", str(policies)]
+    words = ["serve", *(("--upstream", upstream_url) if upstream_url else ()), "--policies", str(policies)]
     words += ["--port", "0", "--admin-port", "0", "--audit", str(audit), *options]
     process: Running
     if PLUGINS:  # which are found on the path when the interpreter starts

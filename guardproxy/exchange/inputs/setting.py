@@ -70,6 +70,11 @@ class Address(msgspec.Struct, frozen=True):
     query: str = ""
 
     @property
+    def method(self) -> str:
+        """The method of the request."""
+        return self.route.partition(" ")[0]
+
+    @property
     def sent(self) -> tuple[str, str]:
         """The path and the query of the request. If `path` is empty, a path that matches `route`."""
         return self.path or self.route.partition(" ")[2].replace("{", "").replace("}", ""), self.query

@@ -39,6 +39,7 @@ from guardproxy.exchange.phases.client import Client
 from guardproxy.exchange.phases.guard import Guard
 from guardproxy.exchange.phases.keep_alive import Patience
 from guardproxy.exchange.phases.ledger import Ledger
+from guardproxy.exchange.phases.no_content import NoContentDecoder
 from guardproxy.exchange.phases.scans import Scans
 from guardproxy.exchange.phases.stage import UnusableAnswer
 from guardproxy.exchange.phases.stages import Stages
@@ -93,12 +94,13 @@ class AnswerPhase:
         contract, editor = self.setting.codec.contract, self.guard.editor
         media = contract.media
         failed, streamed = event.status >= 400, event.media_type == media.streamed
+        method = self.setting.address.method if media.empty else ""
+        has_content = not (media.empty and (event.status in media.empty or (method == "DELETE" and not failed)))
         self.ledger.note_head(event, streamed=streamed)
         if failed and (following := self._fall_back("failed", at_s)):
             return following
         self.client.expect(event.status, streamed=streamed)
-        is_other = event.media_type != media.whole and event.status not in media.empty
-        if not streamed and (self.client.has_head or is_other):
+        if has_content and not streamed and (self.client.has_head or event.media_type != media.whole):
             if not failed:
                 code = ErrorCode.UPSTREAM_CONTENT_TYPE
                 return self._fall_back(code, at_s) or self._fail(Fault(code), at_s)
@@ -112,7 +114,16 @@ class AnswerPhase:
             early = self.attempts.failover is not None and self.attempts.may_fail_over and read
             answer.held.extent = extent(bound, self.guard.forms, streamed=streamed, early=early)
         self.guard.forms.note_streamed(streamed)
+        if not has_content:
+            answer.decoder, answer.streamed = NoContentDecoder(), False
+            self.client.expect(event.status, streamed=False)
+            return _STATES[answer.held.extent], []
         answer.decoder = new_decoder(self.guard, streamed=streamed, failed=failed, read=read)
+        if streamed and method == "GET" and not failed:
+            # The client waits for the head, and nobody knows when the first message comes.
+            answer.held.extent = "none"
+            answer.held.listens = self.client.has_text = True
+            return State.ANSWERING, self.client.send(self.setting.codec.keep_alive(), at_s)
         return _STATES[answer.held.extent], []
 
     def received(self, event: DataReceived) -> Transition[Answering | Waiting | Over]:
@@ -274,7 +285,9 @@ class AnswerPhase:
                 self._let_go(out)
             # Once text has left, no other answer can follow: the client would get the beginning of one and the end of another.
             if self.client.has_text:
-                if any(new for _, new in texts) and (last := self.setting.codec.cut(entry.frame, texts)):
+                # What is left of a message that nobody asked for says where the stream goes on, without this message.
+                is_cut = self.answer.held.listens or any(new for _, new in texts)
+                if is_cut and (last := self.setting.codec.cut(entry.frame, texts)):
                     out.append(last)
                     self.answer.decoder.sent(_as_sent(entry.frame, last))
                 return self.client.stop(out, decision, self.answer.decoder, at_s)

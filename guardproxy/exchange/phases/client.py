@@ -43,6 +43,10 @@ REFUSED: Mapping[str, str] = {
     "blocked_response": "a policy refused the answer of the model",
 }
 ENDED = "a policy ended the answer of the model"
+# How a stream of messages that nobody announces may end without a word: its client asks for the rest, or comes back.
+_ENDS = frozenset(
+    (ErrorCode.TIMEOUT, ErrorCode.SHUTTING_DOWN, ErrorCode.UPSTREAM_TRUNCATED, ErrorCode.UPSTREAM_TIMEOUT)
+)
 REST_INVALID = "the rest of the answer is not what a policy asks for"
 
 
@@ -140,7 +144,8 @@ class Client(msgspec.Struct):
         self.ledger.notes.failure = fault
         codec = self.setting.codec
         if self.has_head:
-            ending = codec.error_event(fault.code, fault.message, self.ledger.answer.decoder)
+            is_quiet = self.ledger.answer.held.listens and fault.code in _ENDS
+            ending = b"" if is_quiet else codec.error_event(fault.code, fault.message, self.ledger.answer.decoder)
             return State.OVER, self._last(fault.code, self.trailer(fault.code) + ending, at_s)
         status, body = codec.own_answer(status, fault.code, fault.message)
         soon = (RETRY_SOON,) if fault.code == ErrorCode.NO_CAPACITY else ()

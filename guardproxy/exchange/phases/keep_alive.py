@@ -22,7 +22,7 @@ class Patience(msgspec.Struct):
 
     def wait_s(self, answer: Answer, at_s: float) -> float | None:
         """Seconds that the driver may wait before it sends `Waited`; `None`: no limit."""
-        if self.attempts.retry is None and not self.notes.stream:
+        if self.attempts.retry is None and not self.notes.stream and not answer.held.listens:
             return None
         waits = [self._next_keep_alive_s()] if self._is_quiet(answer) else []
         if (deadline_s := self._deadline_s()) is not None:
@@ -43,7 +43,9 @@ class Patience(msgspec.Struct):
         return self.client.send(self.setting.codec.keep_alive(), at_s)
 
     def _is_quiet(self, answer: Answer) -> bool:
-        """Whether the client waits for a stream that is held back."""
+        """Whether the client waits for a stream that is held back, or for messages that nobody announces."""
+        if answer.held.listens:
+            return True
         if not self.notes.stream:
             return False
         if answer.status is None:

@@ -42,9 +42,10 @@ Extent = Literal["all", "start", "none"]
 
 
 class HeldFrames(msgspec.Struct):
-    """Frames of an answer that wait to be sent."""
+    """Frames of an answer that wait to be sent. `listens`: whether the client waits for messages that nobody announces."""
 
     extent: Extent = "none"
+    listens: bool = False
     frames: list[tuple[Frame, bytes]] = msgspec.field(default_factory=list)
     chars: int = 0
 
@@ -90,9 +91,8 @@ class Answer(msgspec.Struct):
     def again(self, side: Side) -> Answer:
         """The same answer with a new gate, after a text of it was repaired."""
         side.begin(read=self.side.read, quotes=self.side.gate.quotes)
-        return structs.replace(
-            self, side=side, held=HeldFrames(self.held.extent), size_bytes=0, events=[], mended=True, given_up=""
-        )
+        held = HeldFrames(self.held.extent)  # an answer that may be repaired is no stream of unannounced messages
+        return structs.replace(self, side=side, held=held, size_bytes=0, events=[], mended=True, given_up="")
 
     def chars(self, finding: Finding | None = None, faulty: Lane | None = None) -> int:
         """Counts the characters of the answer. In a stream that a finding ended, only those up to the fault in

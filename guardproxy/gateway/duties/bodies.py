@@ -12,6 +12,7 @@ from guardproxy.wire import Formats, installed
 
 _BOUNDARY = re.compile(r"""boundary="?[A-Za-z0-9'()+_,./:=?-]{1,70}"?""", re.ASCII | re.IGNORECASE)
 _CODINGS = ("", "identity", "gzip", "deflate")
+_WITHOUT_BODY = ("GET", "HEAD", "DELETE")
 
 
 class BodyHeaders(Duty):
@@ -26,7 +27,7 @@ class BodyHeaders(Duty):
 
     def admit(self, head: Head) -> Head:
         """Returns the head unchanged. Raises `DownstreamError` (413, 415)."""
-        if codec := self._formats().codec_for(head.route):
+        if head.method not in _WITHOUT_BODY and (codec := self._formats().codec_for(head.route)):
             self._check_form(head, codec.contract.media.requests)
         if head.length_bytes is not None and head.length_bytes > self._limit_bytes:
             raise DownstreamError(

@@ -39,7 +39,7 @@ class ClientKeys(Duty):
 
     `known`: returns the clients in force. `seal`: returns a keyed digest. `policies`: returns the names of the policies in
     force. `formats`: returns the wire formats in force. `is_shadow`: whether nothing is refused. `notice(code, mode)`: is
-    called for each refusal.
+    called for each refusal. `open_routes`: those that need no key.
     """
 
     name = "client-keys"
@@ -54,6 +54,7 @@ class ClientKeys(Duty):
         *,
         is_shadow: bool = False,
         notice: Callable[[str, str], None] = lambda code, mode: None,
+        open_routes: Collection[str] = (),
     ) -> None:
         self._known = known
         self._guesses = guesses
@@ -62,11 +63,14 @@ class ClientKeys(Duty):
         self._formats = formats
         self._is_shadow = is_shadow
         self._notice = notice
+        self._open_routes = frozenset(open_routes)
         self._refused: OrderedDict[str, Refusal] = OrderedDict()
 
     def admit(self, head: Head) -> Head:
         """Returns the head with its client, its tenant and no credential. Raises `DownstreamError` (401, 403, 429, 503); in
         shadow mode it returns the head without a client instead."""
+        if head.route in self._open_routes:
+            return head.changed(credential=NO_CREDENTIAL)
         try:
             return self._admitted(head)
         except DownstreamError as error:

@@ -10,7 +10,7 @@ share has a scope (`holder_of`). Placeholders belong to a client, always.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Literal
 
 from guardproxy.errors import DownstreamError, ErrorCode
@@ -59,12 +59,16 @@ class Tenancy(Duty):
 
 
 class KnownTenants(Duty):
-    """Refuses credentials that have no name in the settings (`--unknown-tenant refuse`)."""
+    """Refuses credentials that have no name in the settings (`--unknown-tenant refuse`). `open_routes`: those that need
+    none."""
 
     name = "known-tenants"
 
+    def __init__(self, open_routes: Collection[str] = ()) -> None:
+        self._open_routes = frozenset(open_routes)
+
     def admit(self, head: Head) -> Head:
         """Returns the head unchanged. Raises `DownstreamError` (401)."""
-        if not head.tenant_name:
+        if not head.tenant_name and head.route not in self._open_routes:
             raise DownstreamError(ErrorCode.UNKNOWN_CREDENTIAL)
         return head

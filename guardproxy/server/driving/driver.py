@@ -130,7 +130,9 @@ class Driver:
         self._unseen: list[Command] = []  # the result of a step that ended after its waiter was cancelled
         self._todo: deque[Command] = deque()  # what follows the command that is carried out now
         self.note_sent: Callable[[], object] = lambda: None  # is called when the request is sent, each time
+        self.whole_bytes = SLICE_BYTES  # the largest answer that is given in one piece
         self.own_headers: Mapping[str, str] = {}
+        self.amend: Callable[[CIMultiDict[str], Mapping[str, str]], None] | None = None  # headers for the client
         self.caches: Caches | None = None
         self.recall: Recall | None = None
         self.earlier: EarlierValues | None = None
@@ -399,7 +401,7 @@ class Driver:
         return await self._steps.run(self.exchange.setting.tenant, step)
 
     def _headers(self) -> CIMultiDict[str]:
-        return answer_headers(
+        headers = answer_headers(
             self._head,
             self._upstream.response,
             self.exchange,
@@ -408,6 +410,9 @@ class Driver:
             own=self.own_headers,
             recall=self.recall,
         )
+        if self.amend is not None and self._upstream.response is not None:
+            self.amend(headers, self._upstream.response.headers)
+        return headers
 
     async def _begin(self) -> web.StreamResponse:
         headers = await self._beside(self._headers)
@@ -442,7 +447,7 @@ class Driver:
             self._head = self._head if self.is_recorded else None
             status = self._head.status if self._head else 503
             headers = await self._beside(self._headers) if is_large else self._headers()
-            if len(data) <= SLICE_BYTES or self._request.method == "HEAD":
+            if len(data) <= self.whole_bytes or self._request.method == "HEAD":
                 self._response = whole_response(self._request, status, data, headers)
                 return
             self._response = web.StreamResponse(status=status, headers=headers)

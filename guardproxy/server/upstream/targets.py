@@ -28,11 +28,13 @@ _clock = time.monotonic
 
 
 class FoundUpstream(NamedTuple):
-    """A configured upstream: its name, its base URL, and the proxy's key for it, empty without one."""
+    """A configured upstream: its name, its base URL, empty if it has none, and the proxy's key for it, empty without one.
+    `is_whole`: whether the URL is the whole address of requests, and no other upstream can answer them."""
 
     name: str
     url: str
     key: str
+    is_whole: bool = False
 
 
 class Availability:
@@ -81,7 +83,8 @@ class Targets:
     `where`: path and query; `headers`: those for the own upstream; `holder`: the tenant whose key they hold, empty for a key
     of the proxy.
 
-    Only the own upstream gets the key of the client, also under its name. Every other upstream gets the key of the proxy."""
+    Only the own upstream gets the key of the client, also under its name. Every other upstream gets the key of the proxy. An
+    upstream whose URL is the whole address is asked in any case."""
 
     def __init__(
         self,
@@ -96,7 +99,7 @@ class Targets:
         self._find = find
         self._availability = availability
         self._own = own
-        self._where = where
+        self._where = "" if own.is_whole else where
         self._headers = headers
         self._key_header = key_header
         self._holder = holder
@@ -106,7 +109,7 @@ class Targets:
 
     def ask(self, name: str) -> tuple[str, CIMultiDict[str]]:
         """Returns the URL and the headers for an upstream, which is asked next. An empty name is the request's own upstream."""
-        if not name or name == self._own.name:
+        if not name or name == self._own.name or self._own.is_whole:
             self._asked, self._is_own = (self._own.url, self._holder), True
             return self._own.url + self._where, self._headers
         found = self._find(name)
@@ -134,6 +137,6 @@ class Targets:
         return tuple(name for name in names if self._is_resting(name))
 
     def _is_resting(self, name: str) -> bool:
-        if name in ("", self._own.name):
+        if name in ("", self._own.name) or self._own.is_whole:
             return self._availability.is_resting(self._own.url, self._holder)
         return self._availability.is_resting(self._find(name).url, "")

@@ -132,6 +132,8 @@ class Breakers:
             name, url = entry.split("=", 1) if "=" in entry.split("://", 1)[0] else ("", entry)
             default = "default" if number == 0 else f"default-{number}"
             self._names.setdefault(url.rstrip("/").removesuffix("/v1"), name or default)
+        for name, url in config.mcp.upstreams.items():
+            self._names.setdefault(url, name)
         self._breakers = {base: Breaker(thresholds) for base in sorted(self._names, key=len, reverse=True)}
         self._spare = Breaker(thresholds)
 
@@ -241,6 +243,10 @@ class Upstream:
             raise UpstreamError(ErrorCode.UPSTREAM_FAILED, cause=self._failed(error)) from None
         self.response = response
         self._note_head(response.status)
+        if method == "GET" and response.status == 200 and response.content_type == "text/event-stream":
+            self._settle(
+                "answered"
+            )  # a stream of messages that nobody announces may be silent, and its end is no failure
         if (coding := response.headers.get("Content-Encoding")) and coding.lower() != "identity":
             raise UpstreamError(ErrorCode.UPSTREAM_ENCODING)
         if self._has_own_key and response.status in (401, 403):

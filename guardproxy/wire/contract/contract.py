@@ -69,7 +69,8 @@ def demand_of(schema: Any, tools: Mapping[str, Any]) -> Demand:
 @dataclass(frozen=True, slots=True)
 class MediaTypes:
     """The content types of the format: of a whole answer, of a stream, and those that a request may have (lower case, without
-    parameters). `empty`: the statuses of answers that may have no body, and then no content type."""
+    parameters). `empty`: the statuses of answers that have no content, whatever their type; if there are any, the answer to a
+    `DELETE` has none either, and a `GET` begins a stream of messages, which has no end."""
 
     whole: str
     streamed: str

@@ -150,10 +150,12 @@ PATHS: dict[str, Any] = {
     "audit_copy_header": ["a.example=X-Key=file:{}x", "a.example=X-Key=env:x"],
     "audit_former_key": ["{}x", "name+0123abcd+Ab/c="],
     "seal_key": ["file:{}x", "env:x", "command:x x"],
+    "mcp_token": ["files=@{}x", "files=token"],
 }
 NEEDED: dict[str, dict[str, Any]] = {
     "audit_copy_header": {"audit_copy": ["https://a.example/x"]},
     "jwt_keys": {"jwt_issuer": "i", "jwt_audience": ["a"]},
+    "mcp_token": {"mcp": ["files=http://127.0.0.1:1/mcp"], "client_keys": "/keys"},
 }
 OF_FILES = [
     name

@@ -25,6 +25,10 @@ tenants = ["acme={DIGEST}"]
 audit_key = "log.key"
 audit_copy = ["https://a.example/x"]
 """
+MCP = """
+mcp = ["files=https://api.example.com/mcp", "time=http://127.0.0.1/mcp"]
+client_keys = "keys"
+"""
 CLIENTS = """
 upstream = ["https://api.example.com"]
 jwt_keys = "keys.json"
@@ -60,6 +64,10 @@ SAMPLES: dict[str, Any] = {
     "otel_endpoint": "http://collector:4318",
     "otel_guardrails": "on",
     "otel_share": 0.5,
+    "mcp": ["files=https://files.example/mcp", "time=http://127.0.0.1:8000/"],
+    "mcp_token": ["files=secret", "time=@/run/token"],
+    "mcp_origin": ["https://app.example", "http://[fd00::1]:8080"],
+    "mcp_address": "https://guard.example",
 }
 
 
@@ -106,7 +114,7 @@ def as_flags(setting: Declaration, value: Any) -> list[str]:
 def test_a_setting_means_the_same_in_each_place(run: Any, setting: Declaration) -> None:
     value = sample(setting)
     text = ",".join(value) if isinstance(value, list) else str(value)
-    base = CLIENTS if setting.group == "Clients" else BASE
+    base = {"Clients": CLIENTS, "MCP": MCP}.get(setting.group, BASE)
     by_flag = run(as_flags(setting, value), {}, "", base)
     by_variable = run([], {setting.variable: text}, "", base)
     by_file = run([], {}, f"{setting.name} = {json.dumps(value)}\n", base)
@@ -158,7 +166,16 @@ def test_secrets_are_not_shown() -> None:
     )
     assert "very-secret" not in shown
     assert {setting.name for setting in SETTINGS.values() if setting.is_secret} == {
-        *("key", "audit_key", "upstream_key", "remote_check_key", "state", "alert_webhook", "adapter_token")
+        *(
+            "key",
+            "audit_key",
+            "upstream_key",
+            "remote_check_key",
+            "state",
+            "alert_webhook",
+            "adapter_token",
+            "mcp_token",
+        )
     }
 
 
@@ -166,7 +183,7 @@ def test_every_field_is_a_setting_and_groups_hold_together() -> None:
     places = [(part.name, field.name) for part in fields(Config) for field in fields(getattr(Config(), part.name))]
     assert [(setting.part, setting.attribute) for setting in SETTINGS.values()] == places, "two settings have one name"
     groups = [setting.group for setting in SETTINGS.values()]
-    assert len(dict.fromkeys(groups)) == 12
+    assert len(dict.fromkeys(groups)) == 13
     assert groups == sorted(groups, key=list(dict.fromkeys(groups)).index), "the settings of a group stand together"
     assert len({setting.flag for setting in SETTINGS.values()}) == len(SETTINGS)
 

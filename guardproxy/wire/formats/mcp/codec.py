@@ -116,7 +116,9 @@ class Mcp(JsonCodec[McpDecoder]):
         self._is_of_request = message is not None
 
     def for_request(self, path: str, query: str) -> Codec:
-        return Mcp(_UNKNOWN)
+        codec = Mcp(_UNKNOWN)
+        codec.provider = f"{self.provider}/{path.rpartition('/')[2]}"  # each server is an upstream of its own
+        return codec
 
     # Messages of the client.
 
@@ -177,8 +179,13 @@ class Mcp(JsonCodec[McpDecoder]):
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
         return (framing.head_of(frame.data) if frame.streamed else b"") + super().edited(frame, texts)
 
+    def cut(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
+        # A part of a message is no message. Its id stays, so that a client that comes back does not ask for it again.
+        head = framing.head_of(frame.data) if frame.streamed else b""
+        return head + framing.frame(b"") if head else b""
+
     def without_end(self, frame: Frame, tree: Any) -> Any:
-        return None  # a part of a message is no message
+        return None
 
     # Answers of the proxy itself.
 

@@ -20,9 +20,8 @@ from guardproxy.wire.contract.contract import (
     UsageFields,
     unchanged,
 )
-from guardproxy.wire.contract.headers import IDENTIFIER, NO_LIMIT_HEADERS, FormatHeaders, header_shape
+from guardproxy.wire.contract.headers import NO_LIMIT_HEADERS, FormatHeaders, header_shape
 from guardproxy.wire.contract.request_facts import Fields
-from guardproxy.wire.formats.mcp.framing import EVENT_ID
 from guardproxy.wire.formats.mcp.repeated import REPEATED
 from guardproxy.wire.formats.mcp.words import CALL, WORDS
 from guardproxy.wire.framing.sse import frame
@@ -75,13 +74,11 @@ _HEADERS = FormatHeaders(
     credentials=("authorization",),
     meaning={
         "mcp-protocol-version": header_shape(_DATE),
-        "mcp-session-id": header_shape(IDENTIFIER.pattern),
-        "last-event-id": header_shape(EVENT_ID.pattern),
     },
     single=frozenset(("mcp-protocol-version", "mcp-session-id", "last-event-id")),
     client={},
     account={},
-    answer={"mcp-session-id": IDENTIFIER, "mcp-protocol-version": re.compile(_DATE, re.ASCII)},
+    answer={"mcp-protocol-version": re.compile(_DATE, re.ASCII)},
     families=(),
 )
 CONTRACT = Contract(
