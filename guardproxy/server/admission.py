@@ -78,6 +78,7 @@ from guardproxy.server.intake.headers import (
 )
 from guardproxy.server.upstream.mcp.challenges import METADATA_ROUTE
 from guardproxy.server.upstream.mcp.door import PROVIDER, McpDoor, McpDoors, no_upstream
+from guardproxy.server.upstream.repeated_headers import RepeatedValues, sent_headers
 from guardproxy.server.upstream.request_headers import refuse_names, upstream_headers, use_own_key
 from guardproxy.server.upstream.targets import Availability, FoundUpstream, Targets
 from guardproxy.server.upstream.upstream import Breakers
@@ -315,6 +316,7 @@ class Admission:
         door: McpDoor | None = None
         first: RequestReceived | Refused
         ids: SealedIds | None = None
+        repeated: RepeatedValues | None = None
         try:
             check_head(request, sent.path, sent.query)
             if trail.head.query:
@@ -356,6 +358,8 @@ class Admission:
                 body = await _beside(len(body), partial(ids.opened_body, body))
             if feedback:
                 feedback.check(body, trail.head.tenant)
+            if codec and codec.contract.repeated:
+                repeated = await self._repeated(request, trail.head, codec, body)
             self._capacity.take()  # not before: a client that sends its body slowly must not hold a slot
             language, conversation = self._named(request) if self._hops else _UNNAMED
             conversation = conversation or session
@@ -417,6 +421,7 @@ class Admission:
             use_own_key(headers, key_header, own.key, self._more)
         find, holder = self._keyless_upstream if is_stranger else self._upstream_of, "" if has_own_key else head.tenant
         targets = Targets(find, self._availability, own, where, headers, key_header, holder)
+        targets.repeated = repeated
         if policies.routed and isinstance(first, RequestReceived):
             first = structs.replace(first, unavailable=targets.unavailable(policies.routed))
         own_headers = duties.headers(head, chosen.contract)
@@ -492,6 +497,20 @@ class Admission:
                 message = f"the upstream `{plan.upstream}`, which a duty chose, has no address"
                 raise DownstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, message)
         return plans
+
+    async def _repeated(self, request: HttpRequest, head: Head, codec: Codec, body: bytes) -> RepeatedValues | None:
+        """What headers of the request repeat of its body; `None` if there are no such headers, or if the exchange refuses the
+        body. Raises `DownstreamError` if a header has another value than the body."""
+        sent, repeated = sent_headers(request.headers.items(), codec.contract), codec.contract.repeated
+        if not sent or repeated is None:
+            return None
+        try:
+            self._limits.bounds.check(body)
+            decoded = await _beside(len(body), partial(codec.read_request, head.path, head.query, body))
+        except (DownstreamError, JsonFault):
+            return None
+        places = await _beside(len(body), partial(repeated.places, decoded.frame.tree, sent))
+        return RepeatedValues(places, codec.read_body, repeated.values)
 
     def _named(self, request: HttpRequest) -> tuple[str, str]:
         """The language and the conversation that a trusted hop names. The headers of other clients are ignored."""

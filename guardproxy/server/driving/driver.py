@@ -309,6 +309,8 @@ class Driver:
                 if not self._is_intended:
                     return await self._receive(_aborted(ErrorCode.AUDIT_UNAVAILABLE))
                 url, headers = self.targets.ask(command.target)
+                if self.targets.repeated is not None:
+                    headers = await self.targets.repeated.written(headers, command.body)
                 self.url = _with_path(url, self.exchange.setting, command.path) if command.path else url
                 self._upstream.begin(self._request.method, self.url, headers, command.body, at_once=command.parallel)
                 return []

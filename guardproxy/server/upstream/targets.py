@@ -18,6 +18,7 @@ from typing import NamedTuple
 from multidict import CIMultiDict
 
 from guardproxy.errors import ErrorCode, UpstreamError
+from guardproxy.server.upstream.repeated_headers import RepeatedValues
 from guardproxy.server.upstream.request_headers import fallback_headers
 from guardproxy.server.upstream.upstream import OVERLOADED, Breakers
 from guardproxy.wire import KeyHeader
@@ -106,6 +107,8 @@ class Targets:
         self._asked = own.url, holder
         self._is_own = True
         self._added: dict[str, str] = {}
+        self.repeated: RepeatedValues | None = None
+        """What headers of the request repeat of its body."""
 
     def ask(self, name: str) -> tuple[str, CIMultiDict[str]]:
         """Returns the URL and the headers for an upstream, which is asked next. An empty name is the request's own upstream."""
