@@ -36,7 +36,7 @@ class Frame(msgspec.Struct, frozen=True, eq=False):
     `None`. `streamed`: whether it is an event of a stream. `terminal`: whether it is the last frame of the answer.
     `counts`: the numbers in it that change when an edit changes the length of a text. `calls`: the arguments of the calls
     that an event completes: the path of each, and the arguments as JSON text; `None` if the arguments are read from the
-    frame alone.
+    frame alone. `left_out`: the places of items of lists that are not sent.
     """
 
     data: bytes
@@ -46,6 +46,7 @@ class Frame(msgspec.Struct, frozen=True, eq=False):
     terminal: bool = False
     counts: tuple[Count, ...] = ()
     calls: tuple[tuple[str, str], ...] | None = None
+    left_out: tuple[str, ...] = ()
 
 
 class Text(msgspec.Struct, frozen=True):

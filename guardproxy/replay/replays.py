@@ -114,6 +114,8 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
         return "its wire format is not installed"
     if "@" in record.codec and record.codec != codec.name:  # a format that a policy declares
         return "its wire format is declared in another way now"
+    address = Address(record.route, record.path)
+    codec = codec.for_request(*address.sent)
     memory, attempts = Memory(record, policies), _attempts(record)
     stopped = record.outcome == "blocked_response" and attempts[-1].decision != "late"
     begun = stopped and record.status == record.response.status
@@ -123,7 +125,7 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
     exchange = Exchange(
         Setting(
             id=record.id,
-            address=Address(record.route, record.path),
+            address=address,
             tenant=record.tenant,
             codec=recorded,
             policies=policies,

@@ -42,6 +42,7 @@ CONTRACT = Contract(
     name_path=name_beside,
     choice=re.compile(""),
     usage=UsageFields(prompt=("in",), answer=("out",)),
+    lists=None,
     terminal=(b'{"end":"done"}\n', b'{"end":"filtered"}\n'),
     error_path=("error", "message"),
     media=MediaTypes("application/json", "application/x-ndjson", ("application/json",)),

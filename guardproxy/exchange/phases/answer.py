@@ -232,7 +232,7 @@ class AnswerPhase:
             texts, changed = entry.texts()
             counts = moved(entry.frame, gate, self.ledger.request.gate) if entry.frame.counts else []
             data = entry.frame.data
-            if changed or counts:
+            if changed or counts or entry.frame.left_out:
                 data = self.setting.codec.edited(entry.frame, [*texts, *counts])
             if held.extent == "start" and begins(entry, texts, has_retries=self.guard.has_retries):
                 self._let_go(out)
@@ -277,7 +277,7 @@ class AnswerPhase:
                 chars, spent_s = self.answer.chars(finding, lane), self.ledger.spent_s(at_s)
                 if self.attempts.passes(decision, self.answer, chars, spent_s):
                     decision = stop
-            if decision is None:
+            if decision is None or self._leaves_out(entry, lane):
                 continue
             # Text before the fault counts as sent, whatever frames it came in.
             texts, _ = entry.texts(until=(piece, at))
@@ -297,6 +297,16 @@ class AnswerPhase:
                 return self.client.block(decision, at_s, "blocked_response")
             return self._retry(decision, lane, finding, at_s)
         return None
+
+    def _leaves_out(self, entry: QueuedFrame, lane: Lane) -> bool:
+        """Whether a text that may not be sent belongs to an entry of a list, which is left out. The rest of the answer goes
+        on."""
+        lists = self.setting.codec.contract.lists
+        if lists is None or not (place := lists.entry_of(lane.channel.path)):
+            return False
+        if place not in entry.frame.left_out:
+            entry.frame = structs.replace(entry.frame, left_out=(*entry.frame.left_out, place))
+        return True
 
     def _fail(self, fault: Fault, at_s: float, status: int = 502) -> Transition[Over]:
         return self.client.fail(fault, at_s, status, cancels=self.is_receiving)

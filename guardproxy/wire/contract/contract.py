@@ -18,6 +18,7 @@ from guardproxy.findings import KINDS, Channel, Direction, Form, Kind
 from guardproxy.wire.contract.bounds import Counted
 from guardproxy.wire.contract.calls import CallMap
 from guardproxy.wire.contract.headers import FormatHeaders, LimitHeaders
+from guardproxy.wire.contract.listed import ListedEntries
 from guardproxy.wire.contract.repeated import RepeatedHeaders
 from guardproxy.wire.contract.request_facts import Fields
 from guardproxy.wire.contract.stored import StoredIds
@@ -174,7 +175,8 @@ class Contract:
     of tools are. `name_path`: from the path of a call's arguments to that of the tool's name. `choice`: matches the beginning
     of a path that tells alternative answers apart; the empty string if there are no alternatives.
 
-    Answers. `usage`: the fields that count tokens. `terminal`: the events that end a stream. `error_path`: the path of the
+    Answers. `usage`: the fields that count tokens. `lists`: lists whose entries can be left out one by one; `None` if the
+    answers of the format have none. `terminal`: the events that end a stream. `error_path`: the path of the
     message of an error. `media`: the content types. `unanswered`: the routes whose answer does not come from a model.
     `with_wait`: adds to the body of an error the seconds after which the client may ask again, if clients of the format look
     for them there.
@@ -205,6 +207,7 @@ class Contract:
     name_path: Callable[[str], str]
     choice: re.Pattern[str]
     usage: UsageFields
+    lists: ListedEntries | None
     terminal: tuple[bytes, ...]
     error_path: Path
     media: MediaTypes

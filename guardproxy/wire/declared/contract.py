@@ -208,6 +208,7 @@ def contract_of(declaration: DeclaredFormat) -> Contract:
         name_path=name_beside,
         choice=re.compile(""),
         usage=UsageFields(prompt=("prompt_tokens",), answer=("answer_tokens",)),
+        lists=None,
         terminal=(ending(declaration),),
         error_path=concrete(declaration.error),
         media=MediaTypes("application/json", stream.media, ("application/json",)),

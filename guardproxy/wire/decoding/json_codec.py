@@ -21,6 +21,7 @@ from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.contract.codec import AnswerFacts, Codec, Decoder, Request
 from guardproxy.wire.contract.contract import Contract
 from guardproxy.wire.contract.fields import FieldPath, has_field
+from guardproxy.wire.contract.listed import without_entries
 from guardproxy.wire.contract.turns import Turns
 from guardproxy.wire.contract.writing import Author
 from guardproxy.wire.decoding.decoding import StreamDecoder, edited_frame, events_of, leaf_of, nothing
@@ -171,6 +172,8 @@ class JsonCodec(ABC, Generic[D]):
         tree = self.edited_tree(self._spelled(frame), texts)
         if texts and texts[0][0].channel.direction == "request":
             return self.write_body(tree)
+        if frame.left_out:
+            tree = without_entries(tree, frame.left_out)
         return edited_frame(frame, tree, self.stream.framing)
 
     def cut(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:

@@ -131,6 +131,7 @@ CONTRACT = Contract(
         cached=("cache_read_input_tokens",),
         written=("cache_creation_input_tokens",),
     ),
+    lists=None,
     terminal=(frame(b'{"type":"message_stop"}', "message_stop"),),
     error_path=("error", "message"),
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),

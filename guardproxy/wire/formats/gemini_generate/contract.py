@@ -129,6 +129,7 @@ CONTRACT = Contract(
         more_answer=("thoughtsTokenCount",),  # billed as tokens of the answer
         cached=("cachedContentTokenCount",),
     ),
+    lists=None,
     terminal=(ended({"error": {"code": 500, "message": "", "status": "INTERNAL"}}),),
     error_path=("error", "message"),
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),

@@ -25,6 +25,7 @@ from guardproxy.wire.formats.mcp import framing, turns
 from guardproxy.wire.formats.mcp.bound import DECIDED, Message
 from guardproxy.wire.formats.mcp.contract import CONTRACT, ROUTES
 from guardproxy.wire.formats.mcp.field_map import FIELDS, REQUEST, RESPONSE
+from guardproxy.wire.formats.mcp.structured import aligned
 from guardproxy.wire.formats.mcp.writer import author
 from guardproxy.wire.framing import Framing, StreamEvent
 from guardproxy.wire.json import Map, TreeLeaf, dotted, write
@@ -127,6 +128,9 @@ class Mcp(JsonCodec[McpDecoder]):
             raise DownstreamError(ErrorCode.INVALID_TYPE, _BATCH)
         return read_body(body)
 
+    def write_body(self, tree: Any) -> bytes:
+        return super().write_body(tree) if tree else b""  # a request for a stream has no body
+
     def check(self, tree: dict[str, Any]) -> None:
         if self._is_of_request:
             self.message = Message.of(tree)
@@ -175,6 +179,9 @@ class Mcp(JsonCodec[McpDecoder]):
         whole = MessageDecoder(RESPONSE, _notice, limit_bytes, reads=read, words=words)
         whole.may_be_empty = self._is_of_request and self.message.id is None
         return whole
+
+    def edited_tree(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
+        return aligned(frame.tree, super().edited_tree(frame, texts))
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
         return (framing.head_of(frame.data) if frame.streamed else b"") + super().edited(frame, texts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from guardproxy.wire.contract.calls import CallMap, arguments_in
@@ -21,11 +21,13 @@ from guardproxy.wire.contract.contract import (
     unchanged,
 )
 from guardproxy.wire.contract.headers import NO_LIMIT_HEADERS, FormatHeaders, header_shape
+from guardproxy.wire.contract.listed import ListedEntries
 from guardproxy.wire.contract.request_facts import Fields
 from guardproxy.wire.formats.mcp.repeated import REPEATED
 from guardproxy.wire.formats.mcp.words import CALL, WORDS
+from guardproxy.wire.formats.mcp.words import LISTS as LISTS_OF
 from guardproxy.wire.framing.sse import frame
-from guardproxy.wire.json import OTHERS, members, text
+from guardproxy.wire.json import OTHERS, listed, members, text
 from guardproxy.wire.json.opaque import MEDIA
 
 POST, GET, DELETE = "POST /mcp/{server}", "GET /mcp/{server}", "DELETE /mcp/{server}"
@@ -69,6 +71,16 @@ _CALLS = CallMap(
     made="request",
     by_route=True,
 )
+_LISTED = "|".join(LISTS_OF.values())
+
+
+def _tools(tree: Any) -> Iterator[tuple[str, str]]:
+    for number, tool in enumerate(listed(members(members(tree).get("result")), "tools")):
+        if isinstance(name := members(tool).get("name"), str):
+            yield f"result.tools[{number}]", name
+
+
+LISTS = ListedEntries(re.compile(rf"result\.(?:{_LISTED})\[\d+\]", re.ASCII), _tools)
 _DATE = r"20\d\d-[01]\d-[0-3]\d"
 _HEADERS = FormatHeaders(
     credentials=("authorization",),
@@ -96,6 +108,7 @@ CONTRACT = Contract(
     name_path=_name_path,
     choice=re.compile(""),
     usage=UsageFields(prompt=(), answer=()),
+    lists=LISTS,
     terminal=(frame(b'{"jsonrpc":"2.0","id":1,"result":{}}'),),
     error_path=("error", "message"),
     media=MediaTypes("application/json", "text/event-stream", ("application/json",), empty=frozenset((202, 204))),

@@ -56,6 +56,7 @@ CONTRACT = Contract(
     name_path=name_beside,
     choice=re.compile(""),
     usage=ollama_contract.USAGE,
+    lists=None,
     terminal=ollama_contract.TERMINAL,
     error_path=("error",),
     media=ollama_contract.MEDIA,

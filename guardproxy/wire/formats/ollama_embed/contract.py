@@ -45,6 +45,7 @@ CONTRACT = Contract(
     name_path=name_beside,
     choice=re.compile(""),
     usage=UsageFields(prompt=("prompt_eval_count",), answer=()),
+    lists=None,
     terminal=ollama_contract.TERMINAL,
     error_path=("error",),
     media=ollama_contract.MEDIA,

@@ -54,6 +54,7 @@ CONTRACT = Contract(
         answer=("completion_tokens", "output_tokens"),
         cached=("prompt_tokens_details.cached_tokens",),
     ),
+    lists=None,
     terminal=(DONE,),
     error_path=("error", "message"),
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),

@@ -54,6 +54,7 @@ CONTRACT = Contract(
     name_path=name_beside,
     choice=re.compile(""),
     usage=UsageFields(prompt=("prompt_tokens", "input_tokens"), answer=()),
+    lists=None,
     terminal=(DONE,),
     error_path=("error", "message"),
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),

@@ -118,6 +118,7 @@ CONTRACT = Contract(
         answer=("output_tokens", "completion_tokens"),
         cached=("input_tokens_details.cached_tokens", "prompt_tokens_details.cached_tokens"),
     ),
+    lists=None,
     terminal=tuple(frame(f'{{"type":"response.{end}"}}'.encode(), f"response.{end}") for end in _ENDS),
     error_path=("error", "message"),
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),

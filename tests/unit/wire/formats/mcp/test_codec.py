@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from guardproxy.audit import Record
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Opaque, Text
 from guardproxy.exchange import (
@@ -30,12 +31,13 @@ from guardproxy.wire.formats.mcp.codec import CODEC
 from guardproxy.wire.formats.mcp.contract import DELETE, GET, POST
 from guardproxy.wire.framing.sse import KEEP_ALIVE, SseCutter
 from tests.kit.play import policy_set, setting
+from tests.kit.records import replay, through_log
 
 VERSION = {"io.modelcontextprotocol/protocolVersion": "2026-07-28"}
 RULES = """\
 policy: p
 checks: {word: {use: pattern, label: WORD, words: [quokka]}}
-rules: [{id: r, on: [request, response], when: word, action: ACTION}]
+rules: [{id: r, on: PLACES, when: word, action: ACTION}]
 """
 
 
@@ -76,7 +78,8 @@ class Played:
     """An exchange with a server of tools."""
 
     def __init__(self, body: Any, action: str = "block", route: str = POST) -> None:
-        policies = policy_set(RULES.replace("ACTION", action))
+        places = "[response]" if action.startswith("retry") else "[request, response]"
+        policies = self.policies = policy_set(RULES.replace("PLACES", places).replace("ACTION", action))
         codec = CODEC.for_request("/mcp/s", "")
         self.exchange = Exchange(setting(policies, route, "/mcp/s", codec=codec))
         self.done: list[Any] = []
@@ -100,6 +103,10 @@ class Played:
     @property
     def client(self) -> bytes:
         return b"".join(command.data for command in self.done if isinstance(command, (SendData, Finish)))
+
+    @property
+    def record(self) -> Record:
+        return through_log(next(command.record for command in self.done if isinstance(command, Finish)))
 
     @property
     def outcome(self) -> str:
@@ -242,6 +249,27 @@ def test_an_error_names_the_message() -> None:
 # Blocks.
 
 
+@pytest.mark.parametrize(
+    ("body", "route", "frames"),
+    [
+        (call("a quokka"), POST, []),
+        (call(), POST, [result(**said("a quokka"))]),
+        (call(), POST, [message("ping", {}), result(**said("hi"))]),
+        (message("resources/read", {"uri": "file:///quokka"}), POST, []),
+        ({"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"reason": "quokka"}}, POST, []),
+        (result(action="accept", content={"a": "hi"}), POST, [result()]),
+        (None, GET, [message("elicitation/create", {"message": "hello there"})]),
+        (None, GET, [message("elicitation/create", {"message": "a quokka"})]),
+    ],
+)
+@pytest.mark.parametrize("action", ["block", "redact", "flag", "retry"])
+def test_a_record_is_replayed(body: Any, route: str, frames: list[Any], action: str) -> None:
+    played = Played(body, action, route)
+    if played.upstream:
+        played.answer(map(event, frames))
+    assert replay(played.record, played.policies).verdict == "identical"
+
+
 @pytest.mark.parametrize("is_modern", [False, True])
 def test_a_blocked_call_is_a_failed_tool(is_modern: bool) -> None:
     more: Any = {"_meta": VERSION} if is_modern else {}
@@ -257,6 +285,12 @@ def test_a_blocked_call_is_a_failed_tool(is_modern: bool) -> None:
         assert answer["result"].get("resultType") == ("complete" if is_modern else None)
         assert "quokka" not in played.client.decode()
         assert played.outcome.startswith("blocked_")
+
+
+@pytest.mark.parametrize("then", ["block", "fallback, fallback: {model: other}"])
+def test_a_result_that_a_rule_would_have_again_is_blocked(then: str) -> None:
+    played = Played(call(), f"retry, attempts: 3, then: {then}").answer([event(result(**said("a quokka")))])
+    assert (len(played.upstream), played.outcome) == (1, "blocked_response")
 
 
 def test_another_blocked_request_is_an_error_with_its_id() -> None:
@@ -282,7 +316,8 @@ def test_a_block_amid_a_stream_is_the_answer() -> None:
     assert sent[0] == progress
     assert sent[1]["result"]["isError"] is True
     assert played.outcome == "blocked_response"
-    other = Played(message("tools/list", {})).answer([event(progress), event(result(tools=[{"name": "quokka"}]))])
+    prompt = {"role": "user", "content": {"type": "text", "text": "a quokka"}}
+    other = Played(message("prompts/get", {"name": "p"})).answer([event(progress), event(result(messages=[prompt]))])
     assert json.loads(SseCutter(1 << 20).feed(other.client)[-1].data or b"")["error"]["code"] == -32010
 
 
@@ -292,6 +327,55 @@ def test_a_redacted_result_is_the_rest_of_the_result() -> None:
     tree = json.loads(SseCutter(1 << 20).feed(played.client)[0].data or b"")
     assert tree["result"]["isError"] is False
     assert tree["result"]["content"][0]["text"].startswith("a [WORD_")
+
+
+def tool(name: str, description: str = "Says a text") -> dict[str, Any]:
+    return {"name": name, "description": description, "inputSchema": {"type": "object"}}
+
+
+@pytest.mark.parametrize(
+    ("method", "key"),
+    [
+        ("tools/list", "tools"),
+        ("prompts/list", "prompts"),
+        ("resources/list", "resources"),
+        ("resources/templates/list", "resourceTemplates"),
+    ],
+)
+@pytest.mark.parametrize("is_streamed", [False, True])
+def test_a_blocked_entry_is_left_out_of_its_list(method: str, key: str, is_streamed: bool) -> None:
+    entries = [tool("a"), tool("b", "has a quokka"), tool("c"), tool("quokka", "and a quokka")]
+    tree = result(**{key: entries, "nextCursor": "ab"})
+    data = event(tree, "id: 9\n") if is_streamed else json.dumps(tree).encode()
+    media = "text/event-stream" if is_streamed else "application/json"
+    played = Played(message(method, {})).answer([data], media)
+    shown = SseCutter(1 << 20).feed(played.client)[0].data if is_streamed else played.client
+    assert json.loads(shown or b"") == result(**{key: [entries[0], entries[2]], "nextCursor": "ab"})
+    assert played.outcome == "answered"
+    assert replay(played.record, played.policies).verdict == "identical"
+    beside = {**tree, "result": {**tree["result"], "_meta": {"note": "quokka"}}}
+    assert Played(message(method, {})).answer([json.dumps(beside).encode()], "application/json").outcome == (
+        "blocked_response"
+    )
+
+
+def test_tools_are_left_out_by_name() -> None:
+    lists = CODEC.contract.lists
+    assert lists is not None
+    tree = result(tools=[tool("a"), tool("b"), {}, tool("c")])
+    assert lists.without_tools(tree, ("a", "c", "d")) == result(tools=[tool("b"), {}])
+    assert lists.without_tools(result(content=[]), ("a",)) == result(content=[])
+    assert len(tree["result"]["tools"]) == 4
+
+
+def test_the_value_of_a_result_has_the_edits_of_its_text() -> None:
+    value = {"note": "a quokka b"}
+    text = '{"note": "a \\u0071uokka b"}'
+    tree = result(**{**said(text), "structuredContent": value})
+    played = Played(call(), "redact").answer([json.dumps(tree).encode()], "application/json")
+    shown = json.loads(played.client)["result"]
+    assert "uokka" not in played.client.decode()
+    assert json.loads(shown["content"][0]["text"]) == shown["structuredContent"]
 
 
 # Answers without a body, and streams.
