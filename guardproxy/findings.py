@@ -84,16 +84,35 @@ class Form:
         return hash(self.key)
 
 
+class Passage(NamedTuple):
+    """A text of a request, as the model got it. `kind`, `path`: of its channel; `is_key`: whether it is the key
+    of an object."""
+
+    kind: Kind
+    path: str
+    text: str
+    is_key: bool = False
+
+
 class Sources:
     """The texts with which an answer is compared. `texts`: the documents and results of tools of the request, as the model got
-    them. `asked`: the texts of the user. `made`: what checks made of them, by the digest of the check, for as long as the
-    exchange lasts."""
+    them. `asked`: the texts of the user. `passages`: all texts, in the order of the conversation. `made`: what checks made of
+    them, by the digest of the check, for as long as the exchange lasts. `earlier`: what is kept of texts of earlier exchanges
+    of the conversation, for `tool_call`."""
 
-    __slots__ = ("asked", "made", "texts")
+    __slots__ = ("asked", "earlier", "made", "passages", "texts")
 
-    def __init__(self, texts: tuple[str, ...], asked: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        texts: tuple[str, ...],
+        asked: tuple[str, ...] = (),
+        passages: tuple[Passage, ...] = (),
+        earlier: tuple[Any, ...] = (),
+    ) -> None:
         self.texts = texts
         self.asked = asked
+        self.passages = passages
+        self.earlier = earlier
         self.made: dict[str, Any] = {}
 
 
@@ -175,12 +194,30 @@ class Window(Struct, frozen=True):
     leaves: tuple[int, ...] = ()
 
 
+class ValueOrigin(NamedTuple):
+    """A place that a value came from. `kind`, `path`: of the text; `start`, `end`: in it, as the model got it. `is_earlier`: it
+    was in an earlier exchange, so that its offsets are not known."""
+
+    kind: Kind
+    path: str
+    start: int
+    end: int
+    is_earlier: bool = False
+
+
+def origin_words(argument: str, path: str, start: int, end: int, *, is_earlier: bool) -> str:
+    """Returns in words where a value came from. `argument`: the member of the arguments; empty for all of them."""
+    name = ".".join(filter(None, ("arguments", argument))).replace(".[", "[")
+    return f"{name} came from {path} {'of an earlier exchange' if is_earlier else f'{start}..{end}'}"
+
+
 @dataclass(frozen=True, slots=True)
 class Detail:
     """An error at a place of a value, in words that a model can act on.
 
     `place`: a path such as `items[2].name`; empty for the whole value. `shown`: the same path for the record, without
-    words that come from the text. `said`: such words, if they help (a key that is not allowed).
+    words that come from the text. `said`: such words, if they help (a key that is not allowed). `origin`: where the value came
+    from, if that is the error.
     """
 
     place: str
@@ -188,6 +225,7 @@ class Detail:
     expected: str
     found: str
     said: str = ""
+    origin: ValueOrigin | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -178,7 +178,12 @@ class Views:
 
 def plain(text: str, using: Table) -> bool:
     """Whether nothing in a text can be hidden."""
-    return not (has_escapes(text) or has_hidden(text, using) or _has_runs(text) or _has_units(text, using))
+    return not (has_hidden(text, using) or holds_code(text, using))
+
+
+def holds_code(text: str, using: Table) -> bool:
+    """Whether a text may have escapes, runs, or letters one by one; look-alike and invisible characters do not count."""
+    return has_escapes(text) or _has_runs(text) or _has_units(text, using)
 
 
 def unchanged_views(text: str) -> Views:

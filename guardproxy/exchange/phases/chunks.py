@@ -17,7 +17,7 @@ from guardproxy.decisions import DropChunk
 from guardproxy.events import Path, Text
 from guardproxy.exchange.gate.gate import Piece, QueuedFrame
 from guardproxy.exchange.phases.stage import RequestDraft
-from guardproxy.findings import Sources
+from guardproxy.findings import Passage, Sources
 from guardproxy.policy import BoundRules, Outcome
 from guardproxy.wire.json import is_word, reach
 
@@ -58,16 +58,18 @@ def _cut(piece: Piece, note: str) -> None:
 
 
 def sources_of(texts: Iterable[tuple[Text, str]]) -> Sources:
-    """Returns the retrieved texts of a request, and the texts of its user, as the model gets them."""
+    """Returns the retrieved texts of a request, the texts of its user, and all its texts, as the model gets them."""
     retrieved: list[str] = []
     asked: list[str] = []
+    passages: list[Passage] = []
     for text, new in texts:
         kind = text.channel.kind
+        passages.append(Passage(kind, text.channel.path, new, text.key))
         if kind in ("tool_result", "document") and not text.key:
             retrieved.append(new)
         elif kind == "user":
             asked.append(new)
-    return Sources(tuple(retrieved), tuple(asked))
+    return Sources(tuple(retrieved), tuple(asked), tuple(passages))
 
 
 def chunk_of(path: Path, tree: Any) -> Path:
