@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.audit.engine_records import make
-from guardproxy.audit import verify_folder
+from guardproxy.audit.proof.folder import verify_folder
 from guardproxy.batch import LogReplay, ReplayWork, SharedPolicies
 from guardproxy.engine import LocalEngine, Work, WorkEngine, parts_of
 from guardproxy.policydiff import replay_page

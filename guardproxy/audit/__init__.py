@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guardproxy.audit.proof.checkpointer import Checkpointer, Signing
 from guardproxy.audit.proof.copies import Copies, read_copies
-from guardproxy.audit.proof.folder import NO_KEY, LogReport, logs_of, verify_folder, verify_signed_folder
+from guardproxy.audit.proof.folder import NO_KEY, LogReport, logs_of, verify_signed_folder
 from guardproxy.audit.proof.inventory import found_states
 from guardproxy.audit.proof.keys import private_key, public_key, signer_of, write_key
 from guardproxy.audit.proof.note import COSIGNS, SIGNS, PrivateKey, SignedNote
@@ -35,6 +35,7 @@ from guardproxy.audit.record.document import (
     RecordedError,
     RecordedFault,
     RecordedFinding,
+    RecordedOrigin,
     RecordedPlaces,
     RecordedRequest,
     RecordedSaving,
@@ -114,6 +115,7 @@ __all__ = [
     "RecordedFinding",
     "RecordedJudge",
     "RecordedOpinion",
+    "RecordedOrigin",
     "RecordedPlaces",
     "RecordedPlan",
     "RecordedPrompt",
@@ -173,7 +175,6 @@ __all__ = [
     "signer_of",
     "sink_opener",
     "target_of",
-    "verify_folder",
     "verify_signed_folder",
     "witness",
     "write_key",

@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guardproxy.checks._declared.call_condition import CallCondition, compile_condition
 from guardproxy.checks._declared.contract import Resources
@@ -30,11 +30,16 @@ from guardproxy.checks._declared.own_schema import OWN_SCHEMA, own_schema
 from guardproxy.conditions import fits
 from guardproxy.conditions.canonical_names import tool_readings
 from guardproxy.errors import OptionError
-from guardproxy.findings import DIRECTIONS, Detail, Finding, Scan, ToolCall, Traits, Window
+from guardproxy.findings import DIRECTIONS, Detail, Finding, Scan, Sources, ToolCall, Traits, ValueOrigin, Window
 from guardproxy.schemas import LATEST, Compiled, CostError, details
 
+if TYPE_CHECKING:
+    from guardproxy.checks._taint.origins import CallOrigins, TaintedMember
+
 VERSION = 1
+_CONVERSATION = "tool_call"  # in `Sources.made`
 CALL, CONDITION, SCHEMA, UNCLEAR, UNREADABLE = "CALL", "CONDITION", "SCHEMA", "UNCLEAR", "UNREADABLE"
+TAINTED = "TAINTED"
 _ANY = ["*"]
 _TEXT: Mapping[str, Any] = {"type": "string", "minLength": 1}
 _MOST_FAULTS = 3
@@ -54,11 +59,12 @@ OPTIONS: Options = {
 
 
 class CallFault(NamedTuple):
-    """Why a call is a finding. `place`: the member of the arguments at fault, if it is known."""
+    """Why a call is a finding. `place`: the member of the arguments at fault, if it is known; `span`: the part of it."""
 
     label: str
     detail: Detail
     place: tuple[str | int, ...] | None = None
+    span: tuple[int, int] | None = None
 
 
 class _ReadError(Exception):
@@ -68,7 +74,7 @@ class _ReadError(Exception):
 _TRAITS = Traits(
     is_sensitive=False,
     needs_call=True,
-    labels=frozenset((CALL, CONDITION, SCHEMA, UNCLEAR, UNREADABLE)),
+    labels=frozenset((CALL, CONDITION, SCHEMA, UNCLEAR, UNREADABLE, TAINTED)),
     looks_at=frozenset((direction, "tool_arguments") for direction in DIRECTIONS),
 )
 
@@ -94,7 +100,7 @@ class ToolCalls:
         if call is None or not call.is_made or call.arguments is None or not self._names(call):
             return Scan((), end, end)
         found: dict[tuple[int, int, str], tuple[Detail, ...]] = {}
-        for fault in self._faults(call):
+        for fault in self._faults(call, window.facts.sources):
             if (span := _span(call, fault, len(window.text))) is not None:
                 key = (*span, fault.label)
                 found[key] = (*found.get(key, ()), fault.detail)
@@ -105,16 +111,16 @@ class ToolCalls:
         """Whether the policy names a call. A name that cannot be read may be any name."""
         return (not call.is_clear or is_named(call.name, self.tools)) and is_named(call.server, self.servers)
 
-    def _faults(self, call: ToolCall) -> Sequence[CallFault]:
+    def _faults(self, call: ToolCall, sources: Sources | None) -> Sequence[CallFault]:
         """Returns why a call is a finding. It is judged once, whatever the number of its texts."""
         if call.role in ("server", "piece", "other"):
             return ()
         if self.digest not in call.made:
-            call.made[self.digest] = tuple(self._judged(call))
+            call.made[self.digest] = tuple(self._judged(call, sources))
         faults: Sequence[CallFault] = call.made[self.digest]
         return faults
 
-    def _judged(self, call: ToolCall) -> Iterator[CallFault]:
+    def _judged(self, call: ToolCall, sources: Sources | None) -> Iterator[CallFault]:
         if not call.is_clear:
             yield CallFault(UNCLEAR, Detail("", "", "a call that names its tool clearly", "another call"))
             return
@@ -126,13 +132,19 @@ class ToolCalls:
         if self.condition is None and self.schema is None:
             yield CallFault(CALL, Detail("", "", "no call of this tool", "a call"))
         if self.condition is not None:
-            yield from self._condition_faults(self.condition, call, arguments)
+            yield from self._condition_faults(self.condition, call, arguments, sources)
         if self.schema is not None:
             yield from self._schema_faults(self.schema, call, arguments)
 
-    def _condition_faults(self, condition: CallCondition, call: ToolCall, arguments: Any) -> Iterator[CallFault]:
-        holds = condition.holds(call, arguments)
-        if holds is None:
+    def _condition_faults(
+        self, condition: CallCondition, call: ToolCall, arguments: Any, sources: Sources | None
+    ) -> Iterator[CallFault]:
+        asks = condition.asks_origins and sources is not None
+        origins = _origins(sources, arguments) if asks and sources is not None else None
+        holds = condition.holds(call, arguments, origins)
+        if holds and origins is not None and origins.found:
+            yield from map(_tainted, origins.found.values())
+        elif holds is None:
             told = Detail("", "", "arguments for which the condition of the policy can be evaluated", "other arguments")
             yield CallFault(UNREADABLE, told)
         elif holds:
@@ -152,6 +164,28 @@ class ToolCalls:
             place = tuple(error.absolute_path)
             for told in details([error], ("", ""), schema.names):
                 yield CallFault(SCHEMA, told, place)
+
+
+def _origins(sources: Sources, arguments: Any) -> CallOrigins:
+    """Returns where the arguments of a call came from. All calls of an exchange share what was made of its texts."""
+    from guardproxy.checks._taint.conversation import Conversation  # noqa: PLC0415 - loaded only where a policy asks
+    from guardproxy.checks._taint.origins import CallOrigins  # noqa: PLC0415
+
+    conversation = sources.made.get(_CONVERSATION)
+    if conversation is None:
+        conversation = sources.made.setdefault(_CONVERSATION, Conversation(sources.passages, sources.earlier))
+    return CallOrigins(conversation, arguments)
+
+
+def _tainted(member: TaintedMember) -> CallFault:
+    from guardproxy.checks._taint.origins import shown_place  # noqa: PLC0415
+
+    taint, place = member.taint, member.place
+    origin = ValueOrigin(taint.kind, taint.path, taint.low, taint.high, taint.is_earlier)
+    shown = shown_place(place)
+    what = taint.kind.replace("_", " ")
+    told = Detail(shown, shown, f"a value that did not come from a {what}", f"a text of a {what}", origin=origin)
+    return CallFault(TAINTED, told, place, None if member.high is None else (member.low, member.high))
 
 
 def is_named(name: str, globs: tuple[str, ...]) -> bool:
@@ -193,13 +227,16 @@ def _span(call: ToolCall, fault: CallFault, chars: int) -> tuple[int, int] | Non
     """Returns where a fault lies in the text of a window; `None` if it lies in another text of the call. In JSON, it lies in a
     string or a long number, or at the beginning: then nothing can take its place."""
     if call.role == "member":
-        return (0, chars) if fault.place == call.place else None
+        return (fault.span or (0, chars)) if fault.place == call.place else None
     spot = next((spot for spot in call.spots if spot.path == fault.place), None)
     if spot is not None:
-        return spot.start, spot.end
+        low, high = fault.span or (0, spot.end - spot.start)
+        return spot.start + low, min(spot.start + high, spot.end)
     if fault.place in call.apart:
         return None
-    return (0, 0) if call.is_json and call.role == "arguments" else (0, chars)
+    if call.is_json and call.role == "arguments":
+        return 0, 0
+    return fault.span or (0, chars)
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> ToolCalls:
@@ -215,7 +252,8 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> ToolCa
     condition = None if when is None else compile_condition("when", when)
     tools, servers = _globs(values, "tools"), _globs(values, "servers")
     plain = {"tools": tools, "servers": servers, "when": when, "schema": documents}
-    return ToolCalls(name, options_digest("tool_call", VERSION, plain), tools, servers, condition, schema)
+    traits = replace(_TRAITS, needs_sources=condition is not None and condition.asks_origins)
+    return ToolCalls(name, options_digest("tool_call", VERSION, plain), tools, servers, condition, schema, traits)
 
 
 def _globs(values: Mapping[str, Any], option: str) -> tuple[str, ...]:

@@ -132,7 +132,7 @@ def _environment(names: CelNames) -> Any:
     of = cel.Type
     types = {"STRING": of.STRING, "BOOL": of.BOOL, "INT": of.INT, "DOUBLE": of.DOUBLE, "DYN": of.DYN}
     types |= {"LIST": of.List(of.STRING), "MAP": of.Map(of.STRING, of.STRING)}
-    types |= {"VALUES": of.List(of.DYN), "MEMBERS": of.Map(of.STRING, of.DYN)}
+    types |= {"VALUES": of.List(of.DYN), "MEMBERS": of.Map(of.STRING, of.DYN), "NULL": of.NULL}
     declared, calls = [], {}
     for function in names.functions:
         overloads = []

@@ -39,7 +39,7 @@ from guardproxy.exchange import (
     play,
     unsealed,
 )
-from guardproxy.findings import Direction, Kind, Scan
+from guardproxy.findings import Direction, Finding, Kind, Scan, origin_words
 from guardproxy.policy import (
     SECTIONS,
     BoundRule,
@@ -109,7 +109,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, order=True)
 class TextFinding:
-    """A finding, with the place and the text of its span."""
+    """A finding, with the place and the text of its span. `origins`: where it came from, in words."""
 
     direction: Direction
     path: str
@@ -121,6 +121,7 @@ class TextFinding:
     kind: Kind = "user"
     score: float = 0.0
     attempt: int = 0
+    origins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -364,6 +365,13 @@ def _texts(exchange: Exchange) -> Iterator[ScannedText]:
         yield ScannedText(channel.direction, channel.path, channel.kind, _whole(lane), checks, attempt)
 
 
+def _origins(finding: Finding) -> Iterator[str]:
+    """Yields in words where a value in the arguments of a call came from."""
+    for detail in finding.details:
+        if (origin := detail.origin) is not None:
+            yield origin_words(detail.shown, origin.path, origin.start, origin.end, is_earlier=origin.is_earlier)
+
+
 def _findings(exchange: Exchange, numbers: Numbers, *, allowed: bool = False) -> Iterator[TextFinding]:
     """Yields the findings in all texts, or the places that policies allow."""
     for attempt, lane in _sides(exchange):
@@ -381,4 +389,5 @@ def _findings(exchange: Exchange, numbers: Numbers, *, allowed: bool = False) ->
                     channel.kind,
                     finding.score,
                     attempt,
+                    tuple(_origins(finding)),
                 )

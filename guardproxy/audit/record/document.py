@@ -54,6 +54,19 @@ Seals = Annotated[
 ]
 
 
+class RecordedOrigin(RecordLeaf, frozen=True, kw_only=True):
+    """A place that a value in the arguments of a call came from."""
+
+    argument: Annotated[str, Meta(description="The member of the arguments. Empty: all of them.")]
+    kind: Annotated[str, Meta(description="The kind of the text that it came from.")]
+    path: Annotated[str, Meta(description="The path of that text in the request.")]
+    start: Offset
+    end: Offset
+    earlier: Annotated[
+        bool, Meta(description="The text was in an earlier exchange of the conversation. Its offsets are not known.")
+    ] = False
+
+
 class RecordedFinding(RecordLeaf, frozen=True, kw_only=True):
     """A finding of a check in a text."""
 
@@ -63,6 +76,9 @@ class RecordedFinding(RecordLeaf, frozen=True, kw_only=True):
     end: Offset
     score: float
     repair: Annotated[bool, Meta(description="The whole text was replaced by a repaired text.")] = False
+    origins: Annotated[
+        tuple[RecordedOrigin, ...], Meta(description="Where the value came from, if that was asked.")
+    ] = ()
 
 
 class RecordedText(RecordLeaf, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from guardproxy.cli.printing import say, styled
+from guardproxy.findings import origin_words
 from guardproxy.wire.json import view
 
 if TYPE_CHECKING:
@@ -210,6 +211,9 @@ def _text(text: RecordedText) -> Iterator[Text]:
     for finding in text.findings:
         where = f"{finding.start}-{finding.end}"
         yield styled(f"    {finding.check}: {finding.label} at {where}, score {finding.score:g}")
+        for origin in finding.origins:
+            words = origin_words(origin.argument, origin.path, origin.start, origin.end, is_earlier=origin.earlier)
+            yield styled(f"      {words}")
 
 
 def _with_marks(shown: str, text: RecordedText) -> Iterator[tuple[str, str] | str]:

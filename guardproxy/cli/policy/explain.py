@@ -142,6 +142,7 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
                 yield styled(
                     f"    {finding.check}: ", (finding.label, "dim" if quiet else "yellow"), f" {where}{quiet}"
                 )
+                yield from (styled(f"        {words}") for words in finding.origins)
     why = f" ({result.trouble})" if result.trouble else ""
     yield styled(("decision", "bold"), f" {result.decision}{why}")
     width = max((len(f"{rule.policy}: {rule.rule}") for rule in explanation.rules), default=0)
@@ -274,6 +275,7 @@ def _finding(finding: TextFinding) -> dict[str, Any]:
         **{key: getattr(finding, key) for key in keys},
         "score": round(finding.score, 4),
         "text": finding.text,
+        **({"origins": list(finding.origins)} if finding.origins else {}),
     }
 
 

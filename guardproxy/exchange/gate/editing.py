@@ -51,6 +51,11 @@ class _Cut:
     rule: str = ""
     restoration: Restoration = EVERYWHERE
 
+    @property
+    def has_origin(self) -> bool:
+        """Whether the value is at fault for where it came from, so that it is not restored either."""
+        return any(detail.origin is not None for detail in self.finding.details)
+
 
 @dataclass
 class _Group:
@@ -165,7 +170,8 @@ class Editor:
         first = group.first
         start, end = first.start, group.end
         text = lane.text.scanned(start, end)
-        if text in self.values and any(cut.label == RESTORE and cut.end == end for cut in group.cuts):
+        is_known = text in self.values and any(cut.label == RESTORE and cut.end == end for cut in group.cuts)
+        if is_known and not any(cut.has_origin for cut in group.cuts):
             # The span is a placeholder of this exchange, so the client knows the value.
             lane.rewrite.edit(start, end, self.values[text])
             return True

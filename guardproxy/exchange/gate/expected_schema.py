@@ -86,7 +86,8 @@ class Forms(msgspec.Struct):
         if check.traits.needs_call:
             if not lane.text.ended:
                 return None
-            return replace(self.facts, call=call_of(lane, self.contract.calls, self.server))
+            sources = self.sources or self.facts.sources if check.traits.needs_sources else None
+            return replace(self.facts, call=call_of(lane, self.contract.calls, self.server), sources=sources)
         if not needs_form(check):
             return replace(self.facts, sources=self.sources) if check.traits.needs_sources else self.facts
         part = self.contract.part(lane.channel)

@@ -395,6 +395,25 @@ class Rewrite(Struct, eq=False):
         return "".join((*out, self.text.part(at, self.text.total)))
 
 
+def unedited(edits: Sequence[tuple[int, int, str]], start: int, end: int) -> tuple[int, int]:
+    """Returns the span of a text before its edits for a span of the edited text. `edits`: sorted. A replaced span counts as a
+    whole."""
+    grown = 0  # how much longer the edited text is so far
+    low = high = -1
+    for first, after, replacement in edits:
+        at, stop = first + grown, first + grown + len(replacement)
+        if low < 0 and start < stop:
+            low = min(start - grown, first)
+        if end <= at:
+            high = end - grown
+            break
+        if end <= stop:
+            high = after
+            break
+        grown += len(replacement) - (after - first)
+    return (start - grown if low < 0 else low), (end - grown if high < 0 else high)
+
+
 class Quotation(Struct, eq=False):
     """The part of a text with a fault that may be quoted to the model once `checks` have read it: all, or up to the fault."""
 

@@ -33,6 +33,7 @@ from guardproxy.audit import (
     RecordedField,
     RecordedFinding,
     RecordedOpinion,
+    RecordedOrigin,
     RecordedPlaces,
     RecordedRefusal,
     RecordedRequest,
@@ -44,7 +45,7 @@ from guardproxy.decisions import UNPLANNED
 from guardproxy.errors import DownstreamError
 from guardproxy.exchange.gate.gate import QueuedFrame
 from guardproxy.exchange.gate.joining import Joint
-from guardproxy.exchange.gate.lanes import Lane
+from guardproxy.exchange.gate.lanes import Lane, unedited
 from guardproxy.exchange.gate.notes import Attempt, Notes, Side, is_unmapped
 from guardproxy.exchange.record.masking import Masks
 from guardproxy.exchange.routes.routing import recorded_plan
@@ -439,7 +440,28 @@ class Writer(msgspec.Struct, frozen=True):
             end=span[1],
             score=round(float(finding.score), 4),
             repair=finding.repair is not None,
+            origins=tuple(self._origins(finding)) if finding.details else (),
         )
+
+    def _origins(self, finding: Finding) -> Iterator[RecordedOrigin]:
+        """Where a value in the arguments of a call came from. Offsets are those of the text as the record shows it."""
+        side = self.masks.sides[0]
+        for detail in finding.details:
+            if (origin := detail.origin) is None:
+                continue
+            lane = side.gate.lanes.at(origin.path)
+            path, span = _plain_words(_STEP, origin.path), (origin.start, origin.end)
+            if lane is not None and not origin.is_earlier:
+                span = self.masks.masked(lane).span(*unedited(lane.rewrite.edits, *span))
+                path = self.masks.path(origin.path)
+            yield RecordedOrigin(
+                argument=detail.shown,
+                kind=origin.kind,
+                path=path,
+                start=span[0],
+                end=span[1],
+                earlier=origin.is_earlier,
+            )
 
     def _faults(self, attempt: Attempt) -> Iterator[RecordedFault]:
         """The faults of an answer. They quote the schema of the request: if no check read the request, only words with the

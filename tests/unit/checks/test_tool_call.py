@@ -10,7 +10,7 @@ import pytest
 from guardproxy.checks._declared.contract import Resources
 from guardproxy.checks.tool_call import ToolCalls, build
 from guardproxy.errors import OptionError
-from guardproxy.findings import Channel, Facts, Finding, Spot, ToolCall, Window
+from guardproxy.findings import Channel, Facts, Finding, Passage, Sources, Spot, ToolCall, ValueOrigin, Window
 
 ARGUMENTS = Channel("response", "tool_arguments", "arguments")
 
@@ -199,6 +199,10 @@ def test_the_one_member_that_a_condition_names(when: str, place: Any) -> None:
         ({"when": "has(call.name)"}, "when", "members of arguments"),
         ({"when": "x" * 3000}, "when", "longer"),
         ({"when": 5}, "when", "written as text"),
+        ({"when": 'came_from(call.arguments, "user")'}, "when", '"tool_result" or "document"'),
+        ({"when": "came_from(call.arguments, call.name)"}, "when", "the second argument"),
+        ({"when": "came_from(call.arguments)"}, "when", "came_from"),
+        ({"when": 'came_from(call.arguments, ("tool_result"))'}, "when", "the second argument"),
         ({"tools": []}, "tools", "non-empty"),
         ({"tools": "refund"}, "tools", "non-empty"),
         ({"servers": [" "]}, "servers", "non-empty"),
@@ -225,3 +229,66 @@ def test_the_digest_depends_on_all_options() -> None:
     ]
     assert len({one.digest for one in its}) == len(its)
     assert check().traits.needs_call
+
+
+# Where arguments came from.
+
+MAIL = "mallory.quist@drop-zone.example"
+SOURCES = Sources((), passages=(Passage("tool_result", "page", f"From {MAIL} to you"),))
+TAINT = 'came_from(call.arguments, "tool_result")'
+
+
+def tainted(its: ToolCalls, call: ToolCall, text: str, sources: Sources | None = SOURCES) -> list[Finding]:
+    (scanned,) = its.scan([Window(ARGUMENTS, text, facts=Facts(call=call, sources=sources))])
+    return list(scanned.findings)
+
+
+def test_a_tainted_span_has_the_finding_and_says_where_it_came_from() -> None:
+    raw = json.dumps({"to": f"<{MAIL}>"})
+    call = ToolCall("send", arguments=raw, spots=(Spot(3, 3 + len(MAIL) + 2, ("to",)),))
+    (finding,) = tainted(check(when=TAINT), call, f"to\n<{MAIL}>")
+    assert (finding.label, finding.start, finding.end) == ("TAINTED", 4, 4 + len(MAIL))
+    (detail,) = finding.details
+    assert detail.origin == ValueOrigin("tool_result", "page", 5, 5 + len(MAIL))
+    assert (detail.place, detail.expected) == ("to", "a value that did not come from a tool result")
+
+
+def test_a_tainted_member_has_the_finding_in_its_own_text() -> None:
+    call = ToolCall("send", role="member", place=("to",), arguments=json.dumps({"to": f"<{MAIL}>"}))
+    (finding,) = tainted(check(when=TAINT), call, f"<{MAIL}>")
+    assert (finding.start, finding.end) == (1, 1 + len(MAIL))
+
+
+def test_tainted_arguments_that_are_plain_text_or_a_key() -> None:
+    (plain,) = tainted(check(when=TAINT), ToolCall("send", arguments=f"to {MAIL}", is_json=False), f"to {MAIL}")
+    assert (plain.start, plain.end) == (3, 3 + len(MAIL))
+    (key,) = tainted(check(when=TAINT), ToolCall("send", arguments=json.dumps({MAIL: 1})), "text")
+    assert (key.start, key.end, key.details[0].place) == (0, 0, "*")
+
+
+def test_a_condition_that_holds_for_another_reason_is_no_taint() -> None:
+    call = ToolCall("send", arguments=json.dumps({"to": "me"}))
+    assert [found.label for found in tainted(check(when=f"!{TAINT}"), call, "text")] == ["CONDITION"]
+    assert [found.label for found in tainted(check(when=f"{TAINT} || call.arguments.x"), call, "text")] == [
+        "UNREADABLE"
+    ]
+    assert tainted(check(when=TAINT), call, "text") == []
+
+
+def test_nothing_is_known_of_a_call_without_a_conversation() -> None:
+    call = ToolCall("send", arguments=json.dumps({"to": MAIL}))
+    assert tainted(check(when=TAINT), call, "text", None) == []
+
+
+def test_calls_share_what_was_made_of_the_conversation() -> None:
+    sources = Sources((), passages=SOURCES.passages)
+    for name in ("a", "b"):
+        assert tainted(
+            check(when=TAINT, tools=[name]), ToolCall(name, arguments=json.dumps({"to": MAIL})), "x", sources
+        )
+    assert len(sources.made) == 1
+
+
+def test_only_a_condition_that_asks_needs_the_sources() -> None:
+    assert check(when=TAINT).traits.needs_sources
+    assert not check(when='call.name == "came_from"').traits.needs_sources

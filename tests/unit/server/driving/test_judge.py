@@ -14,7 +14,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from guardproxy.audit import ENTRY_VERSION, Intent, Judged, verify_folder
+from guardproxy.audit import ENTRY_VERSION, Intent, Judged
+from guardproxy.audit.proof.folder import verify_folder
 from guardproxy.audit.writing.log_file import FileSink
 from guardproxy.config import Config
 from guardproxy.demo.scripted import start

@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 from typer.testing import CliRunner
 
-from guardproxy.audit import verify_folder
+from guardproxy.audit.proof.folder import verify_folder
 from guardproxy.cli import app
 from guardproxy.config import Config
 from guardproxy.demo.scripted import start
