@@ -9,26 +9,33 @@ Decision: docs/decisions/0070-an-adapter-asks-the-same-exchange.md
 
 from __future__ import annotations
 
+from guardproxy.adapters.agentgateway import Agentgateway
 from guardproxy.adapters.chat import (
+    CALL_HEADER,
+    CALLER_HEADER,
     EMPTY_ANSWER,
     ROUTE,
     STREAM,
     Said,
     body_of,
+    canonical,
     refusal_in,
     request_of,
     said_in,
     stream_of,
     tree_of,
 )
-from guardproxy.adapters.contract import CALL_HEADER, Adapter, AdapterCall, AdapterVerdict, FiredRule
+from guardproxy.adapters.contract import Adapter, AdapterCall, AdapterVerdict, FiredRule
 from guardproxy.adapters.litellm import Litellm
+from guardproxy.adapters.moderations import Moderations
+from guardproxy.adapters.portkey import Portkey
 
-ADAPTERS: tuple[Adapter, ...] = (Litellm(),)
+ADAPTERS: tuple[Adapter, ...] = (Agentgateway(), Litellm(), Moderations(), Portkey())
 """Every adapter. To add one: a folder, and its line here."""
 
 __all__ = [
     "ADAPTERS",
+    "CALLER_HEADER",
     "CALL_HEADER",
     "EMPTY_ANSWER",
     "ROUTE",
@@ -39,6 +46,7 @@ __all__ = [
     "FiredRule",
     "Said",
     "body_of",
+    "canonical",
     "refusal_in",
     "request_of",
     "said_in",

@@ -9,18 +9,25 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import msgspec
+import orjson
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.wire.json import read, skim, write, write_line
 
 ROUTE = "POST /v1/chat/completions"
 STREAM = "text/event-stream"
-EMPTY_ANSWER = b'{"object":"chat.completion","choices":[]}'
+CALL_HEADER = "x-guardproxy-call"
+"""The header that names a call of the other gateway, if its bodies do not: the answer belongs to the request of the same
+name."""
+CALLER_HEADER = "x-guardproxy-caller"
+"""The header that names the client of the other gateway, if its bodies do not."""
+EMPTY_ANSWER = b"{}"
 """The answer of a call about a request alone: it has no text, so no rule for answers holds."""
 FINE_CHARS = 16
 COARSE_CHARS = 1024
 FINE_TAIL_CHARS = 2048  # what is held back is rarely longer: the rest of a text is cut into larger pieces
 _PREFIX = b"data: "
+_EXACT = 1 << 53
 _DONE = b"data: [DONE]\n\n"
 
 
@@ -99,10 +106,30 @@ def said_in(stream: bytes, like: Said) -> Said:
     return Said(tuple(map("".join, parts)), tuple(calls), more)
 
 
-def refusal_in(body: bytes) -> tuple[str, str]:
-    """Returns the code and the message of an error of the format."""
-    error = _members(_members(skim(body)).get("error"))
-    return str(error.get("code") or ""), str(error.get("message") or "")
+def refusal_in(body: bytes) -> str:
+    """Returns the message of an error of a format; empty if it has none at the usual place."""
+    return str(_members(_members(skim(body)).get("error")).get("message") or "")
+
+
+def canonical(tree: Any) -> bytes:
+    """Returns a tree as bytes that stay the same when another program has read and written it: keys in order, and whole
+    numbers without a fraction."""
+    return orjson.dumps(_plain(tree), option=orjson.OPT_SORT_KEYS)
+
+
+def _plain(node: Any) -> Any:
+    match node:
+        case dict():
+            return {key: _plain(child) for key, child in node.items()}
+        case list():
+            return [_plain(child) for child in node]
+        case float() if node.is_integer() and abs(node) < _EXACT:
+            return int(node)
+        case int() if not isinstance(node, bool):
+            return int(node) if abs(node) < _EXACT else str(node)
+        case float():
+            return float(node)
+    return node
 
 
 def body_of(request: dict[str, Any]) -> bytes:

@@ -15,11 +15,7 @@ from typing import Any
 
 import msgspec
 
-from guardproxy.adapters.chat import Said
-
-CALL_HEADER = "x-guardproxy-call"
-"""The header that names a call of the other gateway, if its bodies do not: the answer belongs to the request of the same
-name."""
+from guardproxy.adapters.chat import ROUTE, Said
 
 
 class FiredRule(msgspec.Struct, frozen=True):
@@ -37,25 +33,35 @@ class FiredRule(msgspec.Struct, frozen=True):
 class AdapterCall(msgspec.Struct, frozen=True, kw_only=True):
     """A call of another gateway: what to judge.
 
-    `request`: the body of a chat request; `None`: the call brings an answer only. `said`: what the model said; `None`: the
-    call brings a request only. `call_id`: the name that the other gateway gives the exchange, empty if it gives none.
-    `caller`: tells the clients of the other gateway apart, as far as it names them. `given`: what the adapter needs to write
-    the answer."""
+    `route`: that of the format of the bodies. `request`: the body of a request; `None`: the call brings an answer only.
+    `said`: what the model of a chat said, of which more may follow. `answer`: the body of a whole answer. Without both, the
+    call is about the request. `call_id`: the name that the other gateway gives the exchange, empty if it gives none.
+    `is_named_by_edit`: whether the edited request is the name. `caller`: tells the clients of the other gateway apart, as far
+    as it names them. `given`: what the adapter needs to write the answer."""
 
+    route: str = ROUTE
     request: dict[str, Any] | None = None
     said: Said | None = None
+    answer: dict[str, Any] | None = None
     call_id: str = ""
+    is_named_by_edit: bool = False
     caller: str = ""
     given: Any = None
+
+    @property
+    def is_about_answer(self) -> bool:
+        """Whether the call is about what a model said."""
+        return self.said is not None or self.answer is not None
 
 
 class AdapterVerdict(msgspec.Struct, frozen=True, kw_only=True):
     """What the exchange decided.
 
     `is_blocked`: whether a policy stops the call; then `message` says so, without the name of the rule. `at_end`: whether only
-    the end of the answer makes it a block: a longer answer might pass. `request`: the edited request; `None` after a block.
-    `open`: the text that may be shown whatever follows; `said`: all of the answer, if it ends here. `rules`: what held, in
-    order. `names`: the rules that are in force, for an answer that names all. `id`: of the exchange."""
+    the end of the answer makes it a block: a longer answer might pass. `request`: the request as it goes to the model; `None`
+    if it is blocked. `answer`: the whole answer as the client gets it. `open`: what was said and may be shown whatever
+    follows; `said`: all of it, if it ends here. `rules`: what held, in order. `names`: the rules in force for texts of a
+    user. `id`: of the exchange."""
 
     id: str = ""
     is_blocked: bool = False
@@ -63,6 +69,7 @@ class AdapterVerdict(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
     code: str = ""
     request: Any = None
+    answer: Any = None
     open: Said = Said()
     said: Said = Said()
     rules: tuple[FiredRule, ...] = ()
@@ -75,6 +82,9 @@ class Adapter(ABC):
 
     name: str
     routes: tuple[str, ...]
+    error_is_verdict: bool = False
+    """Whether an error after the check of the token has the status 200 and says no: the gateway lets pass what it gets another
+    status for, unless it is told not to."""
 
     @abstractmethod
     def read(self, route: str, tree: Any, headers: Mapping[str, str]) -> AdapterCall:

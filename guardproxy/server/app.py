@@ -160,9 +160,9 @@ class Server:
             further=further,
             breakers=self._breakers,
         )
-        self.adapters = tokens and AdapterPort(
-            config, tokens, self._admission, self._direct_driver, self._call_finished
-        )
+        self.adapters: AdapterPort | None = None
+        if tokens is not None:
+            self.adapters = AdapterPort(config, tokens, self._admission, self._direct_driver, self._call_finished)
         show_breakers(self._breakers, self.metrics)
 
     def _load(self) -> PolicySet:

@@ -61,10 +61,8 @@ class Litellm(Adapter):
         params = tree.get("additional_provider_specific_params")
         is_growing = isinstance(params, dict) and params.get("growing") is True
         unknown = {name: value for name, value in tree.items() if name not in _ABOUT | _JUDGED and value is not None}
-        about = {
-            "call_id": chat.text_of(tree.get("litellm_call_id"), "litellm_call_id"),
-            "caller": write(tree.get("request_data")).decode(),
-        }
+        call_id = chat.text_of(tree.get("litellm_call_id"), "litellm_call_id")
+        caller = write(tree.get("request_data")).decode()
         calls = chat.list_of(tree.get("tool_calls"), "tool_calls", dict, "objects")
         images = chat.list_of(tree.get("images"), "images", str, "texts")
         match tree.get("input_type"):
@@ -76,12 +74,13 @@ class Litellm(Adapter):
                     every, model=chat.text_of(tree.get("model"), "model"), tools=tools, **_further(unknown)
                 )
                 given = LitellmGiven(tuple(texts), tuple(slots), len(messages))
-                return AdapterCall(request=request, given=given, **about)
+                return AdapterCall(request=request, given=given, call_id=call_id, caller=caller)
             case "response":
                 more = {**unknown, **({"images": chat.image_parts(images)} if images else {})}
                 more |= {name: tree[name] for name in ("structured_messages", "tools") if tree.get(name)}
                 said = Said(tuple(texts), tuple(calls), more)
-                return AdapterCall(said=said, given=LitellmGiven(tuple(texts), is_growing=is_growing), **about)
+                given = LitellmGiven(tuple(texts), is_growing=is_growing)
+                return AdapterCall(said=said, given=given, call_id=call_id, caller=caller)
         raise DownstreamError(ErrorCode.INVALID_VALUE, "`input_type` must be `request` or `response`", "input_type")
 
     def write(self, call: AdapterCall, verdict: AdapterVerdict) -> dict[str, Any]:

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aiohttp import web
+from msgspec import structs
 from multidict import CIMultiDict
 
 from guardproxy.adapters import (
     ADAPTERS,
     EMPTY_ANSWER,
-    ROUTE,
     STREAM,
     Adapter,
     AdapterCall,
@@ -34,6 +34,7 @@ from guardproxy.adapters import (
     FiredRule,
     Said,
     body_of,
+    canonical,
     refusal_in,
     request_of,
     said_in,
@@ -57,7 +58,7 @@ from guardproxy.exchange import (
     UpstreamFailed,
 )
 from guardproxy.gateway import Get, Guesses, KnownClient, Put
-from guardproxy.policy import Outcome
+from guardproxy.policy import BoundRules, Outcome
 from guardproxy.server.aiohttp_parts import HttpRequest
 from guardproxy.server.driving.direct import DirectDriver, closed
 from guardproxy.server.driving.earlier import MemoryTurns
@@ -188,14 +189,16 @@ class AdapterPort:
         route = f"{request.method} {path}"
         adapter = self._adapters.get(route)
         held = self._admission.bodies.hold(request.owner)
+        is_known = False
         try:
             check_head(request, path, query)
             if adapter is None:
-                is_known = path in self._paths
-                raise DownstreamError(ErrorCode.METHOD_NOT_ALLOWED if is_known else ErrorCode.UNKNOWN_ROUTE, NO_ADAPTER)
+                code = ErrorCode.METHOD_NOT_ALLOWED if path in self._paths else ErrorCode.UNKNOWN_ROUTE
+                raise DownstreamError(code, NO_ADAPTER)
             if query:
                 raise DownstreamError(ErrorCode.INVALID_QUERY, "a call of an adapter has no query", "query")
             secret = self._authenticated(adapter, request)
+            is_known = True
             _check_type(request)
             request.go_on()
             held.credential = adapter.name
@@ -208,7 +211,7 @@ class AdapterPort:
         except DownstreamError as error:
             # The rest of a body that nobody reads would be taken for the next request.
             request.closing |= error.status in (408, 413, 505) or not request.content.is_eof()
-            return _refused(request, adapter or ADAPTERS[0], error)
+            return _refused(request, adapter, error, is_known=is_known)
         finally:
             held.release()
 
@@ -237,15 +240,19 @@ class AdapterPort:
     async def _judged(self, adapter: Adapter, call: AdapterCall, secret: str, request: HttpRequest) -> AdapterVerdict:
         """Plays the exchange of a call. Raises `DownstreamError` if there is no verdict."""
         began_s = _clock()
-        body = await _beside(request.content.total_bytes, partial(body_of, call.request)) if call.request else b""
-        asked = body or await self._asked.find(adapter, call) or EMPTY_REQUEST
+        size_bytes = request.content.total_bytes
+        body = await _beside(size_bytes, partial(body_of, call.request)) if call.request else b""
+        if call.is_about_answer:
+            asked = await self._asked.find(adapter, self._named(call, call.request)) or body or EMPTY_REQUEST
+        else:
+            asked = body
         client = KnownClient(name=adapter.name)
-        driver = self._driver(self._admission.admit_call(ROUTE, secret, client))
+        driver = self._driver(self._admission.admit_call(call.route, secret, client))
         headers = condition_headers(request.headers, driver.exchange.setting.policies.headers)
         first = RequestReceived(asked, _clock(), time.time(), headers=headers)
         try:
             async with asyncio.timeout(self._config.timeouts.total_s or None):
-                verdict = await judged(driver, first, call)
+                verdict = await judged(driver, first, call, size_bytes)
         except TimeoutError:
             code = ErrorCode.TIMEOUT
             if driver.finished is None:
@@ -254,21 +261,29 @@ class AdapterPort:
         finally:
             await closed(driver)
             self._finished(driver, _clock() - began_s)
-        if body and not verdict.is_blocked:
-            await self._asked.keep(adapter, call, body)
+        if not call.is_about_answer and not verdict.is_blocked:
+            await self._asked.keep(adapter, self._named(call, verdict.request), body)
         return verdict
 
+    def _named(self, call: AdapterCall, edited: Any) -> AdapterCall:
+        """Returns a call with its name. `edited`: the request as it goes to the model."""
+        if not call.is_named_by_edit:
+            return call
+        return structs.replace(call, call_id=self._admission.digest(canonical(edited)))
 
-async def judged(driver: DirectDriver, first: RequestReceived, call: AdapterCall) -> AdapterVerdict:
-    """Plays a call to its end: the request, then the answer that the call brings, or none. Raises `DownstreamError` if nothing
-    was decided."""
+
+async def judged(
+    driver: DirectDriver, first: RequestReceived, call: AdapterCall, first_bytes: int = 0
+) -> AdapterVerdict:
+    """Plays a call to its end: the request, then the answer that the call brings, or none. `first_bytes`: the size of the
+    call. Raises `DownstreamError` if nothing was decided."""
     commands = await driver.take(first)
     sent = next((command.body for command in commands if isinstance(command, SendUpstream)), first.body)
     shown, is_open, end = b"", False, b""
     if driver.finished is None:
-        content = EMPTY_ANSWER
+        content = EMPTY_ANSWER if call.answer is None else await _beside(first_bytes, partial(body_of, call.answer))
         if call.said is not None:
-            content, end = await _beside(_size(call.said), partial(stream_of, call.said))
+            content, end = await _beside(first_bytes, partial(stream_of, call.said))
         await driver.take(ResponseStarted(200, STREAM if call.said else "application/json", _clock()))
         shown = _shown(await driver.take(DataReceived(content, _clock())))
         is_open = driver.finished is None and not driver.exchange.attempt
@@ -280,10 +295,10 @@ async def judged(driver: DirectDriver, first: RequestReceived, call: AdapterCall
     while driver.finished is None:
         code = ErrorCode.UPSTREAM_UNAVAILABLE
         await driver.take(UpstreamFailed(code, NO_ATTEMPT, code.status, _clock()))
-    block = _block(driver, "answer" if call.said is not None else "request")
+    block = _block(driver, "answer" if call.is_about_answer else "request")
     code, message = block or ("", "")
     said = call.said or Said()
-    last = driver.finished.data if block is None else b""
+    whole = shown + rest + driver.finished.data if block is None else b""
     read = partial(said_in, like=said)
     exchange = driver.exchange
     return AdapterVerdict(
@@ -292,11 +307,14 @@ async def judged(driver: DirectDriver, first: RequestReceived, call: AdapterCall
         at_end=is_open,
         code=code,
         message=message,
-        request=tree_of(sent) if block is None and call.said is None else None,
+        request=await _beside(len(sent), partial(tree_of, sent)) if block is None else None,
+        answer=await _beside(len(whole), partial(tree_of, whole))
+        if block is None and call.answer is not None
+        else None,
         open=await _beside(len(shown), partial(read, shown)),
-        said=await _beside(len(shown), partial(read, shown + rest + last)) if block is None else said,
+        said=await _beside(len(whole), partial(read, whole)) if block is None else said,
         rules=tuple(map(_fired, filter(_is_enforced, exchange.outcomes))),
-        names=tuple(dict.fromkeys(bound.rule.id for bound in exchange.bound.rules)) if exchange.bound else (),
+        names=_names(exchange.bound) if exchange.bound else (),
     )
 
 
@@ -316,11 +334,12 @@ def _block(driver: DirectDriver, side: str) -> tuple[str, str] | None:
         return ErrorCode.CONTENT_FILTER, message
     if outcome in ("blocked_request", "blocked_response"):
         return ErrorCode.CONTENT_FILTER, message
-    name, said = refusal_in(data) if data.startswith(b"{") else (outcome, "")
-    code = ErrorCode(name if outcome == "refused" else outcome)
-    if code.is_retryable:
-        raise DownstreamError(code, said or code.message())
-    return code, said or code.message()
+    error = finished.record.error
+    failure = ErrorCode(error.code if outcome == "refused" and error else outcome)
+    said = refusal_in(data) if data.startswith(b"{") else ""
+    if failure.is_retryable:
+        raise DownstreamError(failure, said or failure.message())
+    return failure, said or failure.message()
 
 
 def _token(entry: str) -> bytes:
@@ -350,8 +369,10 @@ def _shown(commands: Sequence[Command]) -> bytes:
     return b"".join([command.data for command in commands if isinstance(command, SendData)])
 
 
-def _size(said: Said) -> int:
-    return sum(map(len, said.texts)) + sum(len(str(call)) for call in said.calls)
+def _names(bound: BoundRules) -> tuple[str, ...]:
+    """The ids of the rules for texts of a user, in order."""
+    rules = (each.rule for each in bound.rules if ("request", "user") in each.rule.on)
+    return tuple(dict.fromkeys(rule.id for rule in rules))
 
 
 async def _beside(size_bytes: int, step: Callable[[], Any]) -> Any:
@@ -378,6 +399,12 @@ def _response(request: HttpRequest, status: int, body: bytes, exchange: str = ""
     return whole_response(request, status, body, headers)
 
 
-def _refused(request: HttpRequest, adapter: Adapter, error: DownstreamError) -> web.StreamResponse:
+def _refused(
+    request: HttpRequest, adapter: Adapter | None, error: DownstreamError, *, is_known: bool
+) -> web.StreamResponse:
+    """Answers a call without a verdict. `is_known`: whether it has the token of its adapter."""
+    if adapter is not None and adapter.error_is_verdict and is_known:
+        return _response(request, 200, write(adapter.error(error.code, str(error))))
+    body = write((adapter or ADAPTERS[0]).error(error.code, str(error)))
     more = {"Retry-After": str(error.retry_s or 1)} if error.code.is_retryable or error.retry_s else {}
-    return _response(request, error.status, write(adapter.error(error.code, str(error))), **more)
+    return _response(request, error.status, body, **more)

@@ -57,8 +57,16 @@ def test_plain_choices_say_their_messages() -> None:
 
 
 def test_an_error_of_the_format_is_read() -> None:
-    assert chat.refusal_in(b'{"error":{"code":"c","message":"m"}}') == ("c", "m")
-    assert chat.refusal_in(b'{"error":"m"}') == ("", "")
+    assert chat.refusal_in(b'{"error":{"code":"c","message":"m"}}') == "m"
+    assert chat.refusal_in(b'{"error":"m"}') == ""
+
+
+def test_a_tree_has_one_canonical_form() -> None:
+    trees = (b'{"b":[1.0,true,null,"x"],"a":1e2}', b'{"a":100,"b":[1,true,null,"x"]}')
+    assert len({chat.canonical(read(tree)) for tree in trees}) == 1
+    numbers = [read(b"[0.5,123456789012345678901234567890,1e300]"), [0.5, "123456789012345678901234567890", 1e300]]
+    assert len(set(map(chat.canonical, numbers))) == 1
+    assert chat.canonical([1]) != chat.canonical([True])
 
 
 def test_a_body_is_read_as_it_was_written() -> None:

@@ -14,7 +14,7 @@ import pytest
 from guardproxy.adapters import ADAPTERS, Adapter, AdapterCall
 from guardproxy.adapters.litellm import Litellm
 from guardproxy.config import AdapterSettings
-from guardproxy.errors import ConfigError
+from guardproxy.errors import ConfigError, ErrorCode
 from guardproxy.library import load
 from guardproxy.server.driving.adapter_port import AdapterTokens, AskedRequests
 from guardproxy.server.driving.direct import DirectDriver
@@ -120,10 +120,8 @@ async def test_the_same_texts_get_the_same_decisions_as_by_http(adapter: Adapter
             assert answering is not None
             status, answer = await call(rig, *answering, **{"x-guardproxy-call": name})
             assert status == 200, answer
-            shown = adapter.told(answer, said)
-            assert shown is not None
             assert before is not None
-            assert shown.split() == before.split()
+            assert (adapter.told(answer, said) or "").split() == before.split()
             assert replay(records(tmp_path)[-1], policies).verdict == "identical"
 
 
@@ -169,9 +167,12 @@ async def test_values_go_back_to_their_own_call_only(adapter: Adapter, tmp_path:
         token = passed.removeprefix("the account is ")
         assert token.startswith("[")
         assert await answered(passed, "a") == text
-        assert await answered(passed, "b") == passed, "another call"
-        assert await answered(passed, "") == passed, "a call without a name"
-        await ask("and hello", "a")
+        if not adapter.read(*adapter.asking(text, "a"), {}).is_named_by_edit:
+            assert await answered(passed, "b") == passed, "another call"
+            assert await answered(passed, "") == passed, "a call without a name"
+            await ask("and hello", "a")
+        else:
+            await ask(passed, "b")  # the words of another client, who has seen a placeholder
         assert await answered(passed, "a") == passed, "a name of two requests names none"
 
 
@@ -257,6 +258,9 @@ async def test_what_is_no_call_gets_a_clear_error(adapter: Adapter, tmp_path: Pa
 
         async def code(route: str, tree: Any, **headers: str) -> tuple[int, str]:
             status, answer = await call(rig, route, tree, **headers)
+            if adapter.error_is_verdict and status == 200:
+                assert adapter.told(answer, "") is None
+                status = getattr(ErrorCode, answer["error"]["code"].upper()).status
             return status, answer["error"]["code"]
 
         assert await code(route, tree, **{"content-type": "text/plain"}) == (415, "unsupported_media_type")
