@@ -10,10 +10,10 @@ Decision: docs/decisions/0070-an-adapter-asks-the-same-exchange.md
 from __future__ import annotations
 
 from guardproxy.adapters.agentgateway import Agentgateway
+from guardproxy.adapters.agentgateway_mcp import AgentgatewayMcp
 from guardproxy.adapters.chat import (
     CALL_HEADER,
     CALLER_HEADER,
-    EMPTY_ANSWER,
     ROUTE,
     STREAM,
     Said,
@@ -25,25 +25,25 @@ from guardproxy.adapters.chat import (
     stream_of,
     tree_of,
 )
-from guardproxy.adapters.contract import Adapter, AdapterCall, AdapterVerdict, FiredRule
+from guardproxy.adapters.contract import Adapter, AdapterCall, AdapterVerdict, FiredRule, GrpcAdapter
 from guardproxy.adapters.litellm import Litellm
 from guardproxy.adapters.moderations import Moderations
 from guardproxy.adapters.portkey import Portkey
 
-ADAPTERS: tuple[Adapter, ...] = (Agentgateway(), Litellm(), Moderations(), Portkey())
+ADAPTERS: tuple[Adapter, ...] = (Agentgateway(), AgentgatewayMcp(), Litellm(), Moderations(), Portkey())
 """Every adapter. To add one: a folder, and its line here."""
 
 __all__ = [
     "ADAPTERS",
     "CALLER_HEADER",
     "CALL_HEADER",
-    "EMPTY_ANSWER",
     "ROUTE",
     "STREAM",
     "Adapter",
     "AdapterCall",
     "AdapterVerdict",
     "FiredRule",
+    "GrpcAdapter",
     "Said",
     "body_of",
     "canonical",

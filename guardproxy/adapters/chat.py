@@ -21,8 +21,6 @@ CALL_HEADER = "x-guardproxy-call"
 name."""
 CALLER_HEADER = "x-guardproxy-caller"
 """The header that names the client of the other gateway, if its bodies do not."""
-EMPTY_ANSWER = b"{}"
-"""The answer of a call about a request alone: it has no text, so no rule for answers holds."""
 FINE_CHARS = 16
 COARSE_CHARS = 1024
 FINE_TAIL_CHARS = 2048  # what is held back is rarely longer: the rest of a text is cut into larger pieces

@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec import structs
 
-from guardproxy.adapters.chat import ROUTE, Said
+from guardproxy.adapters.chat import ROUTE, Said, request_of
 
 
 class FiredRule(msgspec.Struct, frozen=True):
@@ -37,16 +38,25 @@ class AdapterCall(msgspec.Struct, frozen=True, kw_only=True):
     `said`: what the model of a chat said, of which more may follow. `answer`: the body of a whole answer. Without both, the
     call is about the request. `call_id`: the name that the other gateway gives the exchange, empty if it gives none.
     `is_named_by_edit`: whether the edited request is the name. `caller`: tells the clients of the other gateway apart, as far
-    as it names them. `given`: what the adapter needs to write the answer."""
+    as it names them. `given`: what the adapter needs to write the answer. `path`: that of the route, if it has
+    parameters. `asked`: the request to judge an answer with whose own request is not known; `empty`: the answer of a call
+    about a request alone, in which no rule finds a text."""
 
     route: str = ROUTE
+    path: str = ""
     request: dict[str, Any] | None = None
     said: Said | None = None
     answer: dict[str, Any] | None = None
     call_id: str = ""
     is_named_by_edit: bool = False
     caller: str = ""
+    asked: dict[str, Any] = msgspec.field(default_factory=lambda: request_of(()))
+    empty: dict[str, Any] = {}
     given: Any = None
+
+    def having(self, **members: Any) -> AdapterCall:
+        """Returns the call with other values of `members`."""
+        return structs.replace(self, **members)
 
     @property
     def is_about_answer(self) -> bool:
@@ -115,4 +125,22 @@ class Adapter(ABC):
     @abstractmethod
     def told(self, answer: Any, text: str) -> str | None:
         """Returns the text that the gateway goes on with after this answer to a call about `text`; `None` after a block."""
+        ...
+
+
+class GrpcAdapter(Adapter):
+    """An adapter whose gateway calls by gRPC. `service`: its name; `methods`: the route of each method. `routes` take the same
+    calls as JSON."""
+
+    service: str
+    methods: Mapping[str, str]
+
+    @abstractmethod
+    def decode(self, data: bytes) -> dict[str, Any]:
+        """Returns the tree of a call. Raises `DownstreamError` or `JsonFault`."""
+        ...
+
+    @abstractmethod
+    def encode(self, answer: Mapping[str, Any]) -> bytes:
+        """Returns the bytes of what `write` returns."""
         ...

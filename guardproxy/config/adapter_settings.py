@@ -34,6 +34,13 @@ class AdapterSettings:
         "several workers opens it.",
         AllowedValues(form="a port, or a host and a port, like 8090 or 0.0.0.0:8090", is_right=is_place),
     )
+    grpc_place: str = setting(
+        "adapters_grpc",
+        "",
+        "The same for gateways that call by gRPC (agentgateway's MCP policies): PORT or HOST:PORT. Needs `adapters`, and the "
+        "extra `agentgateway`.",
+        AllowedValues(form="a port, or a host and a port, like 8091 or 0.0.0.0:8091", is_right=is_place),
+    )
     tokens: tuple[str, ...] = setting(
         "adapter_token",
         (),
@@ -52,10 +59,27 @@ class AdapterSettings:
     @property
     def host(self) -> str:
         """The address to listen on."""
-        host = self.place.rpartition(":")[0]
-        return host.strip("[]") or "127.0.0.1"
+        return _host_of(self.place)
 
     @property
     def port(self) -> int | None:
         """The port to listen on; 0 for any free port, `None` for none."""
-        return int(self.place.rpartition(":")[2]) if self.place else None
+        return _port_of(self.place)
+
+    @property
+    def grpc_host(self) -> str:
+        """The address to listen on for gRPC."""
+        return _host_of(self.grpc_place)
+
+    @property
+    def grpc_port(self) -> int | None:
+        """The port to listen on for gRPC; 0 for any free port, `None` for none."""
+        return _port_of(self.grpc_place)
+
+
+def _host_of(place: str) -> str:
+    return place.rpartition(":")[0].strip("[]") or "127.0.0.1"
+
+
+def _port_of(place: str) -> int | None:
+    return int(place.rpartition(":")[2]) if place else None

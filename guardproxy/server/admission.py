@@ -272,19 +272,21 @@ class Admission:
         """A keyed digest of the data."""
         return self._seal(data)
 
-    def admit_call(self, route: str, secret: str, client: KnownClient) -> Exchange:
+    def admit_call(self, route: str, path: str, secret: str, client: KnownClient) -> Exchange:
         """Returns an exchange for a call that its port has authenticated, and that has no upstream of its own. `route`: of the
-        format of its bodies; `secret`: what tells its tenant. Takes a slot. Raises `DownstreamError` (503)."""
+        format of its bodies; `path`: of the route, if it has parameters; `secret`: what tells its tenant. Takes a slot. Raises
+        `DownstreamError` (503)."""
         head = Head(id=self._ids_of_exchanges.next(), route=route)
         self._readiness.admit(head)
         self._capacity.take()
         policies, tenant = self._policies(), self._seal(b"tenant:" + secret.encode())[:16]
         codec = policies.formats.codec_for(route)
         assert codec is not None  # noqa: S101 - a format that is always there
+        codec = codec.for_request(*Address(route, path).sent)
         return Exchange(
             Setting(
                 id=head.id,
-                address=Address(route),
+                address=Address(route, path),
                 tenant=tenant,
                 tenant_name=self._tenant_names.name(secret),
                 codec=codec,

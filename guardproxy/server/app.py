@@ -10,7 +10,8 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -29,6 +30,7 @@ from guardproxy.policy import PolicySet
 from guardproxy.server.admission import Admission, AdmittedRequest
 from guardproxy.server.aiohttp_parts import HttpRequest
 from guardproxy.server.clients import ClientSource
+from guardproxy.server.driving.adapter_grpc import GrpcCalls
 from guardproxy.server.driving.adapter_port import AdapterPort, tokens_of
 from guardproxy.server.driving.direct import DirectDriver
 from guardproxy.server.driving.driver import Driver
@@ -352,11 +354,25 @@ class Server:
     async def handle_call(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers a call of another gateway."""
         assert type(request) is HttpRequest  # noqa: S101 - the listener makes them
+        assert self.adapters is not None  # noqa: S101 - otherwise no port is open
+        with self._counting():
+            return await self.adapters.handle(request)
+
+    def grpc_calls(self) -> GrpcCalls | None:
+        """Returns what answers gateways that call by gRPC, if the settings want it. Raises `ConfigError`."""
+        if self.adapters is None or self.config.adapters.grpc_port is None:
+            return None
+        with naming("adapters_grpc"):
+            return GrpcCalls(self.adapters, self._counting, self.config.limits.body_bytes)
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
+        """Counts the current task as one that the end of the process waits for."""
         task = asyncio.current_task()
-        assert task is not None and self.adapters is not None  # noqa: S101, PT018 - aiohttp runs handlers in tasks
+        assert task is not None  # noqa: S101 - servers run handlers in tasks
         self._open[task] = None
         try:
-            return await self.adapters.handle(request)
+            yield
         finally:
             del self._open[task]
             self._slots.discard(task)

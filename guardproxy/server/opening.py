@@ -71,6 +71,13 @@ def adapter_address(config: Config) -> ListenAddress | None:
     return None if adapters.port is None else ListenAddress(adapters.host, adapters.port, names, names)
 
 
+def grpc_address(config: Config) -> ListenAddress | None:
+    """Returns the address for other gateways that call by gRPC; `None` if there is none."""
+    adapters = config.adapters
+    names = SETTINGS["adapters_grpc"].names
+    return None if adapters.grpc_port is None else ListenAddress(adapters.grpc_host, adapters.grpc_port, names, names)
+
+
 def bound(address: ListenAddress, closing: ExitStack) -> list[socket.socket]:
     """Returns sockets that are bound and do not listen yet: one for each address that the host's name has. `::` is every
     address of this machine, those of IPv4 too. `closing`: closes them. Raises `ConfigError`."""
@@ -173,9 +180,9 @@ def addresses_of(config: Config) -> list[ListenAddress]:
             raise ConfigError(
                 f"{admin.port_names}: port {admin.own_port} is that for clients too ({clients.port_names}): choose another"
             )
-    gateways = [address for address in [adapter_address(config)] if address]
-    for address in gateways:
-        for other in (clients, *admins):
+    gateways = [address for address in (adapter_address(config), grpc_address(config)) if address]
+    for number, address in enumerate(gateways):
+        for other in (clients, *admins, *gateways[:number]):
             if address.overlaps(other):
                 raise ConfigError(
                     f"{address.port_names}: port {address.own_port} is another port of the proxy too ({other.port_names}): "

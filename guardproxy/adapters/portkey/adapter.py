@@ -11,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from msgspec import structs
-
 from guardproxy.adapters import chat
 from guardproxy.adapters.contract import Adapter, AdapterCall, AdapterVerdict
 from guardproxy.errors import DownstreamError, ErrorCode
@@ -56,8 +54,8 @@ class Portkey(Adapter):
             case "afterRequestHook":
                 answer = chat.object_of(tree.get("response"), "response").get("json")
                 if answer is None:  # the request is judged once more, and the verdict says that nothing else was
-                    return structs.replace(call, given=_UNSEEN)
-                return structs.replace(call, answer=chat.object_of(answer, "response.json"))
+                    return call.having(given=_UNSEEN)
+                return call.having(answer=chat.object_of(answer, "response.json"))
         raise DownstreamError(ErrorCode.INVALID_VALUE, "`eventType` must be the name of a hook", "eventType")
 
     def write(self, call: AdapterCall, verdict: AdapterVerdict) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,7 +27,6 @@ from multidict import CIMultiDict
 
 from guardproxy.adapters import (
     ADAPTERS,
-    EMPTY_ANSWER,
     STREAM,
     Adapter,
     AdapterCall,
@@ -36,7 +36,6 @@ from guardproxy.adapters import (
     body_of,
     canonical,
     refusal_in,
-    request_of,
     said_in,
     stream_of,
     tree_of,
@@ -72,7 +71,6 @@ from guardproxy.wire.json import JsonFault, write
 
 LEAST_TOKEN_BYTES = 16
 LIMIT_KEPT_BYTES = 64 * 1024 * 1024
-EMPTY_REQUEST = body_of(request_of(()))
 NO_ADAPTER = "there is no open adapter at this path; the setting `adapter_token` opens one"
 NO_ATTEMPT = "another gateway asks the model, so there is no further attempt"
 BLOCKED = "a policy refused this {}"
@@ -91,7 +89,7 @@ class CallAdmission(Protocol):
         """A keyed digest of the data."""
         ...
 
-    def admit_call(self, route: str, secret: str, client: KnownClient) -> Exchange:
+    def admit_call(self, route: str, path: str, secret: str, client: KnownClient) -> Exchange:
         """Returns an exchange for a call. Raises `DownstreamError` (503)."""
         ...
 
@@ -116,10 +114,12 @@ class AdapterTokens:
 
 def tokens_of(config: Config) -> AdapterTokens | None:
     """Returns the tokens of the settings; `None` if adapters have no port. Raises `ConfigError`."""
-    if config.adapters.port is None and not config.adapters.tokens:
+    if config.adapters.port is None and config.adapters.grpc_port is None and not config.adapters.tokens:
         return None
-    with naming("adapters", "adapter_token"):
+    with naming("adapters", "adapters_grpc", "adapter_token"):
         tokens = AdapterTokens(config.adapters)
+        if config.adapters.grpc_port is not None and find_spec("grpc") is None:
+            raise ConfigError("the package grpcio is not installed: pip install 'guardproxy[agentgateway]'")
         if config.adapters.port is None or not tokens.adapters:
             raise ConfigError("a port for adapters needs the token of at least one, and a token needs the port")
     return tokens
@@ -172,6 +172,7 @@ class AdapterPort:
         self._driver = driver
         self._finished = finished
         self._tokens = tokens
+        self.open_adapters = tokens.adapters
         self._adapters = {route: adapter for adapter in tokens.adapters for route in adapter.routes}
         self._paths = {route.partition(" ")[2] for route in self._adapters}
         self._guesses = Guesses(config.clients.limit_wrong_keys)
@@ -197,17 +198,20 @@ class AdapterPort:
                 raise DownstreamError(code, NO_ADAPTER)
             if query:
                 raise DownstreamError(ErrorCode.INVALID_QUERY, "a call of an adapter has no query", "query")
-            secret = self._authenticated(adapter, request)
+            secret = self.authenticate(adapter, secret_of(request.headers), request.remote or "")
             is_known = True
             _check_type(request)
             request.go_on()
             held.credential = adapter.name
             body = await self._admission.bodies.read(request, held)
-            read = partial(self._read, adapter, route, body, request)
+            read = partial(self.read, adapter, route, partial(self._tree_of, body), request.headers)
             call = await _beside(len(body), read)
-            verdict = await self._judged(adapter, call, secret, request)
+            verdict = await self.judge(adapter, call, secret, request.headers, len(body))
             answer = await _beside(len(body), lambda: write(adapter.write(call, verdict)))
             return _response(request, 200, answer, verdict.id)
+        except JsonFault as fault:
+            error = DownstreamError(fault.code, f"the request body: {fault}")
+            return _refused(request, adapter, error, is_known=is_known)
         except DownstreamError as error:
             # The rest of a body that nobody reads would be taken for the next request.
             request.closing |= error.status in (408, 413, 505) or not request.content.is_eof()
@@ -215,12 +219,11 @@ class AdapterPort:
         finally:
             held.release()
 
-    def _authenticated(self, adapter: Adapter, request: HttpRequest) -> str:
-        """Returns the token of a call. Raises `DownstreamError` (401, 429)."""
-        address, now_s = request.remote or "", time.time()
+    def authenticate(self, adapter: Adapter, secret: str, address: str) -> str:
+        """Returns the token of a call from an address. Raises `DownstreamError` (401, 429)."""
+        now_s = time.time()
         if wait_s := self._guesses.wait_s(address, now_s):
             raise DownstreamError(ErrorCode.TOO_MANY_WRONG_KEYS, retry_s=wait_s)
-        secret = _secret(request)
         if not secret:
             raise DownstreamError(ErrorCode.MISSING_CREDENTIAL, "the call has no token")
         if not self._tokens.is_right(adapter, secret):
@@ -228,28 +231,30 @@ class AdapterPort:
             raise DownstreamError(ErrorCode.UNKNOWN_CREDENTIAL, "the token of the call is not that of this adapter")
         return secret
 
-    def _read(self, adapter: Adapter, route: str, body: bytes, request: HttpRequest) -> AdapterCall:
-        """Reads a call. Raises `DownstreamError`."""
-        try:
-            self._admission.bounds.check(body)
-            headers = {name.lower(): value for name, value in request.headers.items()}
-            return adapter.read(route, read_body(body), headers)
-        except JsonFault as fault:
-            raise DownstreamError(fault.code, f"the request body: {fault}") from None
+    def _tree_of(self, body: bytes) -> Any:
+        self._admission.bounds.check(body)
+        return read_body(body)
 
-    async def _judged(self, adapter: Adapter, call: AdapterCall, secret: str, request: HttpRequest) -> AdapterVerdict:
-        """Plays the exchange of a call. Raises `DownstreamError` if there is no verdict."""
+    @staticmethod
+    def read(adapter: Adapter, route: str, tree: Callable[[], Any], headers: Mapping[str, str]) -> AdapterCall:
+        """Reads a call. `tree`: reads its body. Raises `DownstreamError` or `JsonFault`."""
+        return adapter.read(route, tree(), {name.lower(): value for name, value in headers.items()})
+
+    async def judge(
+        self, adapter: Adapter, call: AdapterCall, secret: str, headers: Mapping[str, str], size_bytes: int
+    ) -> AdapterVerdict:
+        """Plays the exchange of a call. `secret`: the token; `size_bytes`: of the call. Raises `DownstreamError` if there is
+        no verdict."""
         began_s = _clock()
-        size_bytes = request.content.total_bytes
         body = await _beside(size_bytes, partial(body_of, call.request)) if call.request else b""
         if call.is_about_answer:
-            asked = await self._asked.find(adapter, self._named(call, call.request)) or body or EMPTY_REQUEST
+            asked = await self._asked.find(adapter, self._named(call, call.request)) or body or body_of(call.asked)
         else:
             asked = body
         client = KnownClient(name=adapter.name)
-        driver = self._driver(self._admission.admit_call(call.route, secret, client))
-        headers = condition_headers(request.headers, driver.exchange.setting.policies.headers)
-        first = RequestReceived(asked, _clock(), time.time(), headers=headers)
+        driver = self._driver(self._admission.admit_call(call.route, call.path, secret, client))
+        asked_for = condition_headers(headers, driver.exchange.setting.policies.headers)
+        first = RequestReceived(asked, _clock(), time.time(), headers=asked_for)
         try:
             async with asyncio.timeout(self._config.timeouts.total_s or None):
                 verdict = await judged(driver, first, call, size_bytes)
@@ -281,7 +286,7 @@ async def judged(
     sent = next((command.body for command in commands if isinstance(command, SendUpstream)), first.body)
     shown, is_open, end = b"", False, b""
     if driver.finished is None:
-        content = EMPTY_ANSWER if call.answer is None else await _beside(first_bytes, partial(body_of, call.answer))
+        content = await _beside(first_bytes, partial(body_of, call.empty if call.answer is None else call.answer))
         if call.said is not None:
             content, end = await _beside(first_bytes, partial(stream_of, call.said))
         await driver.take(ResponseStarted(200, STREAM if call.said else "application/json", _clock()))
@@ -293,8 +298,8 @@ async def judged(
         if driver.finished is None:
             rest += _shown(await driver.take(ResponseEnded(_clock())))
     while driver.finished is None:
-        code = ErrorCode.UPSTREAM_UNAVAILABLE
-        await driver.take(UpstreamFailed(code, NO_ATTEMPT, code.status, _clock()))
+        failure = ErrorCode.UPSTREAM_UNAVAILABLE
+        await driver.take(UpstreamFailed(failure, NO_ATTEMPT, failure.status, _clock()))
     block = _block(driver, "answer" if call.is_about_answer else "request")
     code, message = block or ("", "")
     said = call.said or Said()
@@ -380,10 +385,10 @@ async def _beside(size_bytes: int, step: Callable[[], Any]) -> Any:
     return step() if size_bytes <= SHORT_BYTES else await asyncio.to_thread(step)
 
 
-def _secret(request: HttpRequest) -> str:
-    """The token of a call: `Authorization: Bearer TOKEN`, or `x-api-key`."""
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else request.headers.get("x-api-key", "").strip()
+def secret_of(headers: Mapping[str, str]) -> str:
+    """Returns the token of a call: `Authorization: Bearer TOKEN`, or `x-api-key`."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "").strip()
 
 
 def _check_type(request: HttpRequest) -> None:

@@ -33,6 +33,7 @@ from guardproxy.server.opening import (
     check_ports,
     client_address,
     listen,
+    naming,
     starting,
 )
 from guardproxy.server.processes.probes import AdminPort
@@ -135,6 +136,10 @@ async def serve(
         details = {"worker": worker, "port": port, "admin_port": admin.port, "policies": server.policies.digest}
         if calls:
             details["adapters_port"] = calls.addresses[0][1]
+        if by_grpc := server.grpc_calls():
+            with naming("adapters_grpc"):
+                adapters = config.adapters
+                details["adapters_grpc_port"] = await by_grpc.start(adapters.grpc_host, adapters.grpc_port or 0)
         _log.info("listening", extra=details | server.about(port))
         gc.collect()
         gc.freeze()  # loaded objects stay; visiting them in each full collection would hold the loop
@@ -149,12 +154,17 @@ async def serve(
         for site in sites:
             await site.stop()
         low.close_idle()
+        if by_grpc:
+            ending = asyncio.ensure_future(by_grpc.stop(config.timeouts.drain_s))
         await server.drain(orphaned)
         leasing.cancel()
         server.loop_lag.stop()
         await runner.cleanup()
         if calls:
             await calls.cleanup()
+        if by_grpc:
+            await by_grpc.stop(0)
+            await ending
         await server.close()
         admin.close()
         _log.info("stopped")

@@ -37,6 +37,7 @@ jwt_audience = ["guardproxy"]
 """
 SAMPLES: dict[str, Any] = {
     "adapters": "0.0.0.0:8090",
+    "adapters_grpc": "0.0.0.0:8091",
     "adapter_token": ["litellm=a-token-of-16-characters", "portkey=file:/run/token"],
     "alert_webhook": "https://hooks.example/x",
     "seal_key": ["env:SEAL"],

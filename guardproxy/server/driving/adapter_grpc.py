@@ -1,0 +1,74 @@
+"""The port of adapters for gateways that call by gRPC, on the loop of the process.
+
+In: calls of the methods of each `GrpcAdapter` that is open, each with its token in the metadata, as HTTP has it in a header.
+Out: verdicts, or a status: UNAUTHENTICATED, INVALID_ARGUMENT, or UNAVAILABLE if there is no verdict now. `grpc` is imported
+here alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from typing import Any
+
+from guardproxy.adapters import GrpcAdapter
+from guardproxy.errors import ConfigError, DownstreamError
+from guardproxy.server.driving.adapter_port import AdapterPort, secret_of
+from guardproxy.wire.json import JsonFault
+
+_log = logging.getLogger(__name__)
+
+
+class GrpcCalls:
+    """Answers calls by gRPC. `calls`: judges them; `counting`: counts one while it runs; `limit_bytes`: of a call."""
+
+    def __init__(
+        self, calls: AdapterPort, counting: Callable[[], AbstractContextManager[None]], limit_bytes: int
+    ) -> None:
+        import grpc  # noqa: PLC0415 - an extra, for few servers
+
+        self._calls = calls
+        self._counting = counting
+        self._codes = grpc.StatusCode
+        self._server: Any = grpc.aio.server(options=[("grpc.max_receive_message_length", limit_bytes)])
+        for adapter in calls.open_adapters:
+            if isinstance(adapter, GrpcAdapter):
+                handlers = {
+                    method: grpc.unary_unary_rpc_method_handler(partial(self._answer, adapter, route))
+                    for method, route in adapter.methods.items()
+                }
+                handler = grpc.method_handlers_generic_handler(adapter.service, handlers)
+                self._server.add_generic_rpc_handlers((handler,))
+
+    async def start(self, host: str, port: int) -> int:
+        """Listens. Returns the port. Raises `ConfigError`."""
+        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            own_port = int(self._server.add_insecure_port(shown))
+        except RuntimeError:
+            raise ConfigError(f"cannot listen on {shown}: another process has it, or this user may not") from None
+        await self._server.start()
+        return own_port
+
+    async def stop(self, grace_s: float) -> None:
+        """Takes no more calls, and waits for those that run."""
+        await self._server.stop(grace_s)
+
+    async def _answer(self, adapter: GrpcAdapter, route: str, data: bytes, context: Any) -> bytes:
+        headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
+        address = context.peer().partition(":")[2].rpartition(":")[0].strip("[]")
+        with self._counting():
+            try:
+                secret = self._calls.authenticate(adapter, secret_of(headers), address)
+                call = self._calls.read(adapter, route, partial(adapter.decode, data), headers)
+                verdict = await self._calls.judge(adapter, call, secret, headers, len(data))
+                return adapter.encode(adapter.write(call, verdict))
+            except (DownstreamError, JsonFault) as error:
+                await context.abort(self._code(error.code.status), str(error))
+                raise AssertionError from None
+
+    def _code(self, status: int) -> Any:
+        if status in (401, 429):
+            return self._codes.UNAUTHENTICATED
+        return self._codes.UNAVAILABLE if status >= 500 else self._codes.INVALID_ARGUMENT
