@@ -22,8 +22,8 @@ from guardproxy.errors import ConfigError
 )
 def test_a_place_is_a_port_or_a_host_and_a_port(place: str, host: str, port: int | None) -> None:
     read = SETTINGS["adapters"].read(place, "here")
-    settings = AdapterSettings(place=read)
-    assert (settings.host, settings.port) == (host, port)
+    settings = AdapterSettings(place=read, grpc_place=read)
+    assert (settings.host, settings.port) == (settings.grpc_host, settings.grpc_port) == (host, port)
 
 
 @pytest.mark.parametrize("place", ["x", "host:", ":8090", "70000", "-1", "host:70000", "a b:80", "\u0661"])

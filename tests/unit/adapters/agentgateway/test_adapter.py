@@ -43,7 +43,8 @@ def test_headers_name_the_call_and_its_client() -> None:
 
 def test_unknown_fields_are_judged() -> None:
     assert asked(more={"new": "secret"}).request["webhook_unknown"] == {"new": "secret"}
-    assert "webhook_unknown" in GATEWAY.read(RESPONSE, {"body": {"choices": CHOICES, "new": 1}}, {}).answer
+    answer = GATEWAY.read(RESPONSE, {"body": {"choices": CHOICES, "new": 1}}, {}).answer
+    assert "webhook_unknown" in (answer or {})
 
 
 def test_what_passes_passes() -> None:

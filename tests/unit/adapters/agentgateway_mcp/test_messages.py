@@ -87,6 +87,11 @@ def test_protobuf_reads_what_is_written(json: bytes, reason: str) -> None:
     assert (error.code, error.reason) == (messages.PERMISSION_DENIED, reason)
 
 
+def test_a_long_result_is_written_with_its_length() -> None:
+    json = b"x" * 40_000
+    assert TYPES["McpRequestResult"].FromString(messages.write_mutated(json)).mutated == json
+
+
 def test_unknown_fields_of_every_kind_are_skipped() -> None:
     more = bytes((9 << 3,)) + b"\x81\x01" + bytes((9 << 3 | 1,)) + b"12345678" + bytes((9 << 3 | 5,)) + b"1234"
     inner = messages.write_mutated(b"x")  # field 2 of a struct, which has none
