@@ -1,7 +1,9 @@
 """`guardproxy demo`: runs an upstream and the proxy in one process, and prints commands to paste.
 
 The upstream is the scripted model, and the real tiny model if its packages are installed. The demo prints what reaches
-the upstream, so the user sees what the proxy removed. Ctrl-C stops both.
+the upstream, so the user sees what the proxy removed. With `--agents`, an agent, its tools and the proxy run instead: the
+agent obeys a web page without the guard and with it, and the demo prints each step and the record of the call that was
+stopped. Ctrl-C stops everything.
 """
 
 from __future__ import annotations
@@ -37,14 +39,24 @@ def demo(
     ] = None,
     audit: Annotated[Path | None, typer.Option(help="Folder of the audit log; a new one by default.")] = None,
     model: Annotated[bool, typer.Option(help="Also serve the real tiny model, if it is installed.")] = True,
+    agents: Annotated[
+        bool, typer.Option("--agents", help="Show an agent that obeys a web page, and how its call is stopped.")
+    ] = False,
 ) -> None:
     """Run the proxy with an embedded upstream, and print commands to try."""
     from guardproxy.config import Config  # noqa: PLC0415
 
     folder = audit or Path(tempfile.mkdtemp(prefix="guardproxy-demo-"))
+    if agents:
+        from guardproxy.demo.agents import available  # noqa: PLC0415
+
+        if (reason := available()) is not None:
+            fail(reason)
+        policies = policies or Path("agents")
     say("loading policies and models ...")
+    config = Config.of(policies=policies, port=port, admin_port=admin_port, audit=folder)
     try:
-        asyncio.run(_run(Config.of(policies=policies, port=port, admin_port=admin_port, audit=folder), model=model))
+        asyncio.run(_run_agents(config) if agents else _run(config, model=model))
     except KeyboardInterrupt:  # Ctrl-C during the start; later, the server handles it
         return
     except OSError as error:
@@ -87,6 +99,60 @@ async def _run(config: Config, *, model: bool) -> None:
 
         await serve(config.having(upstream=(upstream.url,)), ready=ready)
     say("", "stopped")
+
+
+async def _run_agents(config: Config) -> None:
+    """Runs the agent without the guard and with it, then serves until Ctrl-C, so that the printed commands can be tried."""
+    from guardproxy.demo import agents  # noqa: PLC0415
+    from guardproxy.server import serve  # noqa: PLC0415
+
+    listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    async with agents.tools() as tools:
+        serving = asyncio.create_task(
+            serve(
+                config.having(mcp=(f"{agents.SERVER}={tools.url}",)), ready=lambda port, _: listening.set_result(port)
+            )
+        )
+        await asyncio.wait((listening, serving), return_when=asyncio.FIRST_COMPLETED)
+        if not listening.done():
+            return await serving
+        say("", f"The user asks: {agents.TASK}", "", "1. Without a guard, the agent does what the page says:", "")
+        for page in agents.PAGES:
+            await agents.act(tools.url, page, _step)
+        say("", *(f"  a stranger got: {text}" for _, text in tools.sent))
+        tools.sent.clear()
+        say("", "2. Through guardproxy, the same agent, pages and tools:", "")
+        for page in agents.PAGES:
+            await agents.act(f"http://127.0.0.1:{listening.result()}/mcp/{agents.SERVER}", page, _step)
+        say("", "  a stranger got nothing" if not tools.sent else f"  a stranger got: {tools.sent}")
+        _why(config.audit.folder)
+        await serving
+    say("", "stopped")
+
+
+def _step(text: str) -> None:
+    say(f"  {text}")
+
+
+def _why(audit: Path) -> None:
+    """Prints the record of the newest call that was stopped, and commands about it."""
+    from guardproxy.audit import Record  # noqa: PLC0415
+    from guardproxy.cli.audit.show import Wanted, newest  # noqa: PLC0415
+    from guardproxy.cli.audit.view import lines_of  # noqa: PLC0415
+
+    entries, _ = newest(audit, 1, Wanted(outcome="refused"))
+    program, folder = _program(), shlex.quote(str(audit))
+    say("", "3. Why, as the record of the call says:", "")
+    for _, entry in entries:
+        if isinstance(entry, Record):
+            say(*lines_of(entry), f"{program} audit show {folder} {entry.id}")
+    say(
+        "",
+        "4. In another terminal: the same decision again, from the record alone:",
+        "",
+        f"{program} replay {folder} --policies agents",
+    )
+    say("", "Ctrl-C stops.")
 
 
 def _show(request: ReceivedRequest) -> None:

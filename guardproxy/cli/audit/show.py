@@ -62,7 +62,7 @@ def show(
         wanted_entries = Wanted(exchange_id, rule, tenant, outcome, 0.0 if since is None else time_of(since))
     except AuditError as error:
         wrong_use(str(error))
-    entries, unread = _newest(folder, last, wanted_entries)
+    entries, unread = newest(folder, last, wanted_entries)
     if as_json:
         for line, _ in entries:
             say_json(open_line(line))
@@ -89,7 +89,7 @@ def schema() -> None:
     say_json(log_schema(), 2)
 
 
-def _newest(folder: Path, last: int, wanted: Wanted) -> tuple[list[tuple[bytes, AnyEntry]], Counter[str]]:
+def newest(folder: Path, last: int, wanted: Wanted) -> tuple[list[tuple[bytes, AnyEntry]], Counter[str]]:
     """Returns the newest entries of a folder with their lines, sorted by time, and the number of unreadable lines, by
     reason.
 
