@@ -115,7 +115,8 @@ async def _run_agents(config: Config) -> None:
         )
         await asyncio.wait((listening, serving), return_when=asyncio.FIRST_COMPLETED)
         if not listening.done():
-            return await serving
+            await serving  # raises why it cannot listen
+            return
         say("", f"The user asks: {agents.TASK}", "", "1. Without a guard, the agent does what the page says:", "")
         for page in agents.PAGES:
             await agents.act(tools.url, page, _step)
