@@ -1,6 +1,6 @@
-"""The tables of `docs/benchmarks.md` and `README.md` that come from `make bench`; `make pages` writes them.
+"""The tables of pages that come from files of benchmarks; `make pages` writes them.
 
-In: `overhead.json`, `scan.json` and `growth.json` in `benchmarks/results`. Out: the lines between `<!-- generated: NAME -->`
+In: `overhead.json`, `scan.json`, `growth.json` and `agents.json` in `benchmarks/results`. Out: the lines between `<!-- generated: NAME -->`
 and `<!-- end -->`. A test compares the pages with the files, so no figure can be older than its file.
 """
 
@@ -118,6 +118,25 @@ def workers(report: Mapping[str, Any]) -> str:
     return table(head, lines)
 
 
+def agents(report: Mapping[str, Any]) -> str:
+    """What each guard does with the scenes that policies were not tuned on. A zero has its bound beside it."""
+    half = report["measured"][report["about"]["figures_to_report"]]
+    names = {"mcp": "in front of the tools", "llm": "in front of the model"}
+    measures = ("attacks_reached", "honest_done", "honest_done_unasked")
+    rows = [
+        [guard, names[door], *(_percent(row[measure]) for measure in measures)]
+        for guard, doors in half.items()
+        for door, row in doors.items()
+    ]
+    head = ("guard", "where", "attacks that reach a call", "honest tasks done", "done without asking the user")
+    return table(head, rows)
+
+
+def _percent(row: Mapping[str, Any]) -> str:
+    shown = f"{row['percent']:.0f} % ({row['count']} of {row['of']})"
+    return f"{shown}, so below {row['below_percent']:.0f} %" if "below_percent" in row else shown
+
+
 def parts() -> dict[str, str]:
     """The generated parts of the pages, by name; those whose file is not there are left as they are."""
 
@@ -133,6 +152,8 @@ def parts() -> dict[str, str]:
         found |= {"scan": scan(report), "scan-libraries": libraries(report)}
     if (report := read("growth")) is not None:
         found["workers"] = workers(report)
+    if (report := read("agents")) is not None:
+        found["agents"] = agents(report)
     return found
 
 

@@ -43,6 +43,7 @@ def _measured(text: str) -> str:
 
 FILES: dict[str, Callable[[str], str]] = {
     "README.md": _measured,
+    "docs/agents/index.md": _measured,
     "docs/architecture.md": lambda text: drawing.page(text, drawing.imports()),
     "docs/benchmarks.md": _measured,
     "docs/policies/checks.md": check_options.with_tables,
