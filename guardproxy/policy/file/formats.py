@@ -44,6 +44,7 @@ _ANSWER = ("texts", "structure", "usage")
 _STREAM = ("framing", "texts", "structure", "end", "events", "content_type")
 _USAGE = ("prompt", "answer")
 _END = ("pointer", "equals")
+_WANTED_END = "a mapping like `{pointer: /done, equals: true}`"
 _WANTED_TEXTS = "a mapping of pointers to kinds, like `{/messages/*/content: user}`"
 
 
@@ -64,8 +65,8 @@ _STREAM_SCHEMA: Schema = {
             "texts": {"description": "Pointers to the parts of texts in a frame.", **_texts_schema(RESPONSE_KINDS)},
             "structure": {"description": "Pointers to words of the format.", **_POINTERS},
             "end": {
-                "description": "What ends a stream: the data of an event, or a frame with a value at a pointer.",
-                "anyOf": [_WORD, _END_SCHEMA],
+                "description": "What ends a stream: the data of an event, or a frame with a value at one of these pointers.",
+                "anyOf": [_WORD, _END_SCHEMA, {"type": "array", "minItems": 1, "items": _END_SCHEMA}],
             },
             "events": {
                 "description": "Names of events that pass; other names are left out.",
@@ -281,29 +282,40 @@ class _Section:
                 reading.fail(node.place, f"`{name}` is missing")
         texts = self._texts(keys.get("texts"), RESPONSE_KINDS)
         self._needs_answer(keys.get("texts"), texts)
-        text, end, value = self._end(keys.get("end"), framing)
+        text, ends = self._end(keys.get("end"), framing)
+        end, value = ends[0] if ends else (None, None)
         events = reading.words(keys["events"]) if "events" in keys else ()
         media = reading.word(keys.get("content_type")) or _MEDIA[framing]
         if media == "application/json":
             reading.fail(
                 keys["content_type"].place, "this is the content type of a whole answer; streams need another one"
             )
-        return StreamPlaces(framing, texts, self._pointers(keys.get("structure")), text, end, value, events, media)
+        return StreamPlaces(
+            framing, texts, self._pointers(keys.get("structure")), text, end, value, events, media, ends[1:]
+        )
 
-    def _end(self, node: YamlNode | None, framing: str) -> tuple[str, Pointer | None, Any]:
+    def _end(self, node: YamlNode | None, framing: str) -> tuple[str, tuple[tuple[Pointer, Any], ...]]:
+        """Reads what ends a stream: the data of an event, or the places and values of frames."""
         if node is None:
-            return "", None, None
+            return "", ()
         reading = self._reading
-        if not isinstance(node.value, Mapping):
-            text = reading.word(node, "a word, or a mapping like `{pointer: /done, equals: true}`") or ""
+        if not isinstance(node.value, Mapping | tuple):
+            text = reading.word(node, f"a word, or {_WANTED_END}, or a list of such mappings") or ""
             if text and framing == "ndjson":
                 reading.fail(node.place, "a line of JSON is no word; write `end: {pointer: /done, equals: true}`")
-            return text, None, None
-        keys = reading.entries(node, "a mapping like `{pointer: /done, equals: true}`", _END, _END)
+            return text, ()
+        nodes = [node] if isinstance(node.value, Mapping) else reading.items(node, _WANTED_END)
+        ends = [self._end_frame(item) for item in nodes]
+        return "", tuple(end for end in ends if end)
+
+    def _end_frame(self, node: YamlNode) -> tuple[Pointer, Any] | None:
+        reading = self._reading
+        keys = reading.entries(node, _WANTED_END, _END, _END)
         value = keys["equals"].plain() if "equals" in keys else None
         if "equals" in keys and not isinstance(value, str | bool | int):
             reading.unexpected(keys["equals"], "a word, a whole number, true or false")
-        return "", self._single(keys.get("pointer")), value
+        place = self._single(keys.get("pointer"))
+        return None if place is None else (place, value)
 
     def _needs_answer(self, node: YamlNode | None, texts: Sequence[tuple[Pointer, str]]) -> None:
         if node is not None and texts and not any(kind == "assistant" for _, kind in texts):

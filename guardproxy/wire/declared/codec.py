@@ -69,13 +69,9 @@ class DeclaredDecoder(StreamDecoder):
 
     def _is_last(self, tree: Any) -> bool:
         """Whether nothing of the answer follows a frame."""
-        stream = self.of.stream
-        if (
-            stream.end
-            and (found := value(tree, stream.end)) == stream.end_value
-            and type(found) is type(stream.end_value)
-        ):
-            return True
+        for place, last in self.of.stream.ends:
+            if (found := value(tree, place)) == last and type(found) is type(last):
+                return True
         return isinstance(message := value(tree, self.of.error), str) and bool(message)
 
     def after(self, tree: Any) -> list[Event]:
@@ -151,8 +147,9 @@ class DeclaredCodec(JsonCodec[DeclaredDecoder]):
         return self._author.is_streamed(tree)
 
     def without_end(self, frame: Frame, tree: Any) -> Any:
-        end = self.declaration.stream.end
-        return without(tree, end) if end else tree
+        for place, _ in self.declaration.stream.ends:
+            tree = without(tree, place)
+        return tree
 
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
         return write(put({}, self.declaration.error, f"{message} ({code})"))

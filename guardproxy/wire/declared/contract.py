@@ -77,7 +77,7 @@ def maps_of(declaration: DeclaredFormat) -> Maps:
     asked += [((name,), text("unmapped")) for name in _denied(declaration)]  # known, so that a policy can name them
     error = [(declaration.error, text("error"))]
     counts = [place for place in (answer.prompt_tokens, answer.answer_tokens) if place]
-    ends = [stream.end] if stream.end else []
+    ends = list(dict.fromkeys(place for place, _ in stream.ends))
 
     def reply(json: bool) -> MapFields:
         return map_of(
@@ -159,9 +159,9 @@ def ending(declaration: DeclaredFormat) -> bytes:
 
 
 def _vocabulary(declaration: DeclaredFormat) -> Vocabulary:
-    """Returns the words of the format: the shared ones, the roles, and the word that ends a stream."""
-    end = declaration.stream.end_value
-    return Vocabulary(SHARED.keys, SHARED.values.union(ROLES, [end] if isinstance(end, str) else []))
+    """Returns the words of the format: the shared ones, the roles, and the words that end a stream."""
+    ends = [last for _, last in declaration.stream.ends if isinstance(last, str)]
+    return Vocabulary(SHARED.keys, SHARED.values.union(ROLES, ends))
 
 
 def _may_act(tree: Mapping[str, Any]) -> bool:

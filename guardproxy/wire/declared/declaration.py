@@ -6,7 +6,7 @@ Every text that a pointer names has a kind. Every other string of a request, an 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from guardproxy.findings import Kind
@@ -55,8 +55,8 @@ class AnswerPlaces:
 @dataclass(frozen=True, slots=True)
 class StreamPlaces:
     """The frames of a stream. `texts`: the parts of texts, which go on in later frames. The stream ends with the data
-    `end_text`, or with a frame that has the value `end_value` at `end`. `events`: the names of events that pass. `media`: the
-    content type."""
+    `end_text`, or with a frame that has the value `end_value` at `end`, or a value at a place of `more_ends`. `events`: the
+    names of events that pass. `media`: the content type."""
 
     framing: Framing
     texts: Texts = ()
@@ -66,6 +66,12 @@ class StreamPlaces:
     end_value: Any = None
     events: tuple[str, ...] = ()
     media: str = "text/event-stream"
+    more_ends: tuple[tuple[Pointer, Any], ...] = field(default=(), repr=False)
+
+    @property
+    def ends(self) -> tuple[tuple[Pointer, Any], ...]:
+        """Returns the places and values of frames that end the stream; empty if it ends with `end_text`."""
+        return () if self.end is None else ((self.end, self.end_value), *self.more_ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +88,8 @@ class DeclaredFormat:
     @property
     def digest(self) -> str:
         """Identifies the content of the declaration."""
-        return hashlib.sha256(repr(self).encode()).hexdigest()[:_DIGEST_CHARS]
+        more = repr(self.stream.more_ends) if self.stream.more_ends else ""  # other declarations keep their digests
+        return hashlib.sha256(f"{self!r}{more}".encode()).hexdigest()[:_DIGEST_CHARS]
 
     def twins(self) -> tuple[tuple[Pointer, Pointer], ...]:
         """Returns the pointers to texts of a stream, each with the pointer to the same text of a plain answer: the first text

@@ -150,7 +150,8 @@ class DeclaredAuthor(JsonAuthor):
 
     def is_end(self, item: Any) -> bool:
         stream = self._of.stream
-        is_last = item == self.END if stream.end is None else value(item, stream.end) == stream.end_value
+        ends = (value(item, place) == last for place, last in stream.ends)
+        is_last = item == self.END if stream.end is None else any(ends)
         return bool(is_last or value(item, self._of.error))
 
     def error(self, status: int, message: str) -> dict[str, Any]:

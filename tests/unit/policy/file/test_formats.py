@@ -54,6 +54,19 @@ def test_a_section_becomes_a_declaration() -> None:
     assert declared.error == ("fault", "message")
 
 
+def test_a_stream_may_have_several_ends() -> None:
+    several = "[{pointer: /last, equals: true}, {pointer: /state, equals: failed}]"
+    (declared,) = parse(POLICY.replace('"[DONE]"', several), "a.yaml").formats
+    assert declared.stream.ends == ((("last",), True), (("state",), "failed"))
+    (alone,) = parse(POLICY.replace('"[DONE]"', "{pointer: /last, equals: true}"), "a.yaml").formats
+    assert alone.stream.ends == ((("last",), True),)
+    jsonschema.validate(yaml.safe_load(POLICY.replace('"[DONE]"', several)), schema())
+    with pytest.raises(PolicyErrors, match="expected a mapping like"):
+        parse(POLICY.replace('"[DONE]"', "[gone]"), "a.yaml")
+    with pytest.raises(PolicyErrors, match="expected a pointer"):
+        parse(POLICY.replace('"[DONE]"', "[{pointer: 7, equals: true}]"), "a.yaml")
+
+
 def test_a_set_reads_the_formats_of_all_its_files() -> None:
     policies = policy_set(POLICY, RULES.replace("POLICY", "second"))
     assert policies.formats.served("POST /acme/north/ask") is not None

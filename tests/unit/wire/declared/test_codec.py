@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -198,6 +199,26 @@ def test_a_text_of_a_stream_has_the_place_of_the_same_text_in_a_plain_answer() -
 )
 def test_only_the_declared_end_ends_a_stream(name: str, items: list[Any], is_complete: bool) -> None:
     assert isinstance(stream(name, *items)[-1], Fault) != is_complete
+
+
+def test_each_of_several_ends_ends_a_stream() -> None:
+    places = (pointer("/last"), pointer("/state"), pointer("/state"))
+    more = tuple(zip(places[1:], ("failed", "gone"), strict=True))
+    codec = DeclaredCodec(replace(LINES, stream=replace(LINES.stream, more_ends=more)))
+
+    def is_complete(tree: dict[str, Any]) -> bool:
+        decoder = codec.decoder(streamed=True, failed=False, limit_bytes=1000)
+        events = [*decoder.feed(json.dumps(tree).encode() + b"\n"), *decoder.end()]
+        return not any(isinstance(event, Fault) for event in events)
+
+    ends: list[dict[str, Any]] = [{"last": True}, {"state": "failed"}, {"state": "gone"}]
+    assert all(map(is_complete, ends))
+    assert not any(map(is_complete, [{}, {"last": 1}, {"state": "working"}]))
+    assert codec.author.ending([{"state": "gone"}]) == []
+    assert codec.author.ending([{"state": "working"}]) == [{"last": True}]
+    frame = Frame(b"", {"part": {"text": "a"}, "last": True, "state": "gone"}, streamed=True)
+    assert codec.without_end(frame, frame.tree) == {"part": {"text": "a"}}
+    assert {"failed", "gone"} <= codec.contract.words.values
 
 
 def test_only_declared_names_of_events_pass() -> None:

@@ -45,6 +45,11 @@ def test_texts_of_a_kind_follow_each_other() -> None:
     assert not replace(ONE, stream=StreamPlaces("none")).has_streams
 
 
+def test_a_declaration_of_an_earlier_release_keeps_its_digest() -> None:
+    assert ONE.digest == "eecef2f014f4"
+    assert "more_ends" not in repr(ONE)
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -52,6 +57,7 @@ def test_texts_of_a_kind_follow_each_other() -> None:
         replace(ONE, error=pointer("/fault")),
         replace(ONE, stream=StreamPlaces("sse", end=pointer("/end"), end_value=True)),
         replace(ONE, stream=StreamPlaces("sse", end=pointer("/end"), end_value=1)),
+        replace(ONE, stream=replace(ONE.stream, more_ends=((pointer("/end"), "gone"),))),
     ],
 )
 def test_a_change_changes_the_digest(changed: DeclaredFormat) -> None:
