@@ -48,7 +48,7 @@ def demo(
 
     folder = audit or Path(tempfile.mkdtemp(prefix="guardproxy-demo-"))
     if agents:
-        from guardproxy.demo.agents import available  # noqa: PLC0415
+        from guardproxy.demo.mcp_agent import available  # noqa: PLC0415
 
         if (reason := available()) is not None:
             fail(reason)
@@ -103,28 +103,26 @@ async def _run(config: Config, *, model: bool) -> None:
 
 async def _run_agents(config: Config) -> None:
     """Runs the agent without the guard and with it, then serves until Ctrl-C, so that the printed commands can be tried."""
-    from guardproxy.demo import agents  # noqa: PLC0415
+    from guardproxy.demo import mcp_agent  # noqa: PLC0415
     from guardproxy.server import serve  # noqa: PLC0415
 
     listening: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    async with agents.tools() as tools:
+    async with mcp_agent.tools() as tools:
         serving = asyncio.create_task(
-            serve(
-                config.having(mcp=(f"{agents.SERVER}={tools.url}",)), ready=lambda port, _: listening.set_result(port)
-            )
+            serve(config.having(**mcp_agent.settings(tools.url)), ready=lambda port, _: listening.set_result(port))
         )
         await asyncio.wait((listening, serving), return_when=asyncio.FIRST_COMPLETED)
         if not listening.done():
             await serving  # raises why it cannot listen
             return
-        say("", f"The user asks: {agents.TASK}", "", "1. Without a guard, the agent does what the page says:", "")
-        for page in agents.PAGES:
-            await agents.act(tools.url, page, _step)
+        say("", f"The user asks: {mcp_agent.TASK}", "", "1. Without a guard, the agent does what the page says:", "")
+        for page in mcp_agent.PAGES:
+            await mcp_agent.act(tools.url, page, _step)
         say("", *(f"  a stranger got: {text}" for _, text in tools.sent))
         tools.sent.clear()
         say("", "2. Through guardproxy, the same agent, pages and tools:", "")
-        for page in agents.PAGES:
-            await agents.act(f"http://127.0.0.1:{listening.result()}/mcp/{agents.SERVER}", page, _step)
+        for page in mcp_agent.PAGES:
+            await mcp_agent.act(mcp_agent.guarded(listening.result()), page, _step)
         say("", "  a stranger got nothing" if not tools.sent else f"  a stranger got: {tools.sent}")
         _why(config.audit.folder)
         await serving

@@ -40,6 +40,16 @@ def available() -> str | None:
     return None if find_spec("mcp") is not None else f"package `mcp` is not installed ({INSTALL})"
 
 
+def settings(url: str) -> dict[str, tuple[str, ...]]:
+    """Returns the settings of a guard in front of the tools at an address."""
+    return {"mcp": (f"{SERVER}={url}",)}
+
+
+def guarded(port: int) -> str:
+    """Returns the address of the tools behind a guard that listens on a port of this machine."""
+    return f"http://127.0.0.1:{port}/mcp/{SERVER}"
+
+
 @dataclass(slots=True)
 class DemoTools:
     """The running tools. `url`: the address of the MCP server. `sent`: the mails that left, as recipient and text."""
