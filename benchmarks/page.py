@@ -1,7 +1,8 @@
 """The tables of pages that come from files of benchmarks; `make pages` writes them.
 
-In: `overhead.json`, `scan.json`, `growth.json` and `agents.json` in `benchmarks/results`. Out: the lines between `<!-- generated: NAME -->`
-and `<!-- end -->`. A test compares the pages with the files, so no figure can be older than its file.
+In: `overhead.json`, `scan.json`, `growth.json` and `agents.json` in `benchmarks/results`. Out: the lines between
+`<!-- generated: NAME -->` and `<!-- end -->`. A test compares the pages with the files, so no figure can be older than its
+file.
 """
 
 from __future__ import annotations
