@@ -10,7 +10,7 @@ import asyncio
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -28,8 +28,6 @@ from mcp_types import (
     ToolAnnotations,
 )
 from pydantic import BaseModel
-from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
 STDIO = (sys.executable, "-W", "ignore", "-c", "from tests.kit.mcp_server import build; build().run('stdio')")
 ODD = 'Grüße 🙂 "quoted" \\ back\u2028slash\n\ttab e\u0301'
@@ -73,10 +71,10 @@ async def _address(ctx: Context) -> Elicit[Address]:
     return Elicit("Where do you live?", Address)
 
 
-def build() -> MCPServer:
-    """Returns the server."""
+def build(**options: Any) -> MCPServer:
+    """Returns the server. `options`: further ones, such as its authorization."""
     server: MCPServer = MCPServer(
-        "judge", title="A judge", instructions="Ask politely.", version="1.2.3", log_level="CRITICAL"
+        "judge", title="A judge", instructions="Ask politely.", version="1.2.3", log_level="CRITICAL", **options
     )
 
     @server.tool(title="Echo", annotations=ToolAnnotations(read_only_hint=True))
@@ -167,36 +165,38 @@ class _Thread(uvicorn.Server):
         """Does nothing."""
 
 
+def held_port() -> socket.socket:
+    """Returns a socket with a port at which nothing answers yet."""
+    held = socket.socket()
+    held.bind(("127.0.0.1", 0))
+    return held
+
+
+def address_of(held: socket.socket) -> str:
+    """Returns the address of a server at this port."""
+    return f"http://127.0.0.1:{held.getsockname()[1]}"
+
+
 @contextmanager
 def serving(
-    app: Any = None, *, is_json: bool = False, is_stateless: bool = False, wrap: Callable[[Any], Any] = lambda app: app
+    app: Any = None, held: socket.socket | None = None, *, is_json: bool = False, is_stateless: bool = False
 ) -> Iterator[str]:
-    """Serves over HTTP in a thread. Yields the address. `app`: another application; `is_json`: whether answers are no streams;
-    `wrap`: wraps the application."""
+    """Serves over HTTP in a thread. Yields the address. `app`: another application; `held`: its port; `is_json`: whether
+    answers are no streams."""
     if app is None:
         store = None if is_json or is_stateless else Memory()
         app = build().streamable_http_app(
             json_response=is_json, stateless_http=is_stateless, event_store=store, retry_interval=10
         )
-    held = socket.socket()
-    held.bind(("127.0.0.1", 0))
-    port = held.getsockname()[1]
-    server = _Thread(uvicorn.Config(wrap(app), log_level="critical", timeout_graceful_shutdown=1, lifespan="on"))
+    held = held or held_port()
+    server = _Thread(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1, lifespan="on"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [held]}, name="MCP server", daemon=True)
     thread.start()
     while not server.started and thread.is_alive():
         thread.join(0.01)
     try:
-        yield f"http://127.0.0.1:{port}/mcp"
+        yield f"{address_of(held)}/mcp"
     finally:
         server.should_exit = True
         thread.join(20)
         held.close()
-
-
-def plain(status: int, body: Any = None, headers: dict[str, str] | None = None) -> Response:
-    """An answer of a server that is none of MCP's."""
-    return JSONResponse(body, status, headers)
-
-
-__all__ = ["ODD", "Request", "build", "plain", "serving"]

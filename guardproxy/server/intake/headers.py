@@ -67,6 +67,7 @@ _RETRY_LIMIT_S = 3600.0
 _BAD_VALUE = re.compile(r"[^\t\x20-\x7e]")
 # A colon in the name of a model is sent as `%3A`; no guarded route matches it, so that the client gets advice.
 _PATH = re.compile(r"/(?:[A-Za-z0-9_.~:/@-]|%3[Aa])*", re.ASCII)
+_WELL_KNOWN = "/.well-known/"  # RFC 8615
 _QUERY = re.compile(r"[A-Za-z0-9_.~=&%:,+-]{0,2000}", re.ASCII)
 
 
@@ -149,7 +150,8 @@ def check_head(request: HttpRequest, path: str, query: str) -> None:
     """Raises `DownstreamError` for an invalid head of a request. `path`, `query`: as the client sent them."""
     if not request.is_spoken:
         raise DownstreamError(ErrorCode.HTTP_VERSION)
-    if not _PATH.fullmatch(path) or "//" in path or "/." in path or (query and not _QUERY.fullmatch(query)):
+    has_dots = "/." in path and "/." in f"/{path.removeprefix(_WELL_KNOWN)}"
+    if not _PATH.fullmatch(path) or "//" in path or has_dots or (query and not _QUERY.fullmatch(query)):
         if "//" in path:
             slash = "the path has two slashes in a row: leave the slash at the end of the client's base URL out"
             raise DownstreamError(ErrorCode.INVALID_PATH, slash)

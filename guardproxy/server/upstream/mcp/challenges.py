@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -24,6 +25,8 @@ _PARAMETER = re.compile(r'([a-z_]{1,40})\s*=\s*(?:"([^"\\]{0,2000})"|([!#$%&\'*+
 _TOKEN = re.compile(r"[A-Za-z0-9_.:/*+-]{1,120}", re.ASCII)
 _TOKENS = re.compile(rf"{_TOKEN.pattern}(?: {_TOKEN.pattern}){{0,99}}", re.ASCII)
 _PLAIN: Mapping[str, re.Pattern[str]] = {"error": _TOKEN, "scope": _TOKENS, "algs": _TOKENS}
+_WELL_KNOWN = "/.well-known"
+_METADATA = re.compile(r"/\.well-known/[A-Za-z0-9._~/-]{1,500}", re.ASCII)
 _ADDRESS = re.compile(r"https?://[A-Za-z0-9.:\[\]_-]{1,255}(?:/[A-Za-z0-9._~/%:@-]{0,500})?", re.ASCII)
 
 
@@ -42,6 +45,15 @@ def challenge(value: str, metadata: str) -> str:
         elif name == "resource_metadata":
             found.setdefault(name, metadata)
     return own_challenge(scheme[1], found)
+
+
+def metadata_path(value: str) -> str:
+    """Returns the path of the metadata that a challenge names; empty if it names none, or not at a well-known place."""
+    for name, quoted, token in _PARAMETER.findall(value):
+        path = urlsplit(quoted or token).path if name == "resource_metadata" else ""
+        if _METADATA.fullmatch(path) and "/." not in path.removeprefix(_WELL_KNOWN):
+            return path
+    return ""
 
 
 def own_challenge(scheme: str, parameters: Mapping[str, str]) -> str:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from urllib.parse import urlsplit
 
 from multidict import CIMultiDict
 
@@ -27,6 +26,7 @@ from guardproxy.server.upstream.mcp.challenges import (
     METADATA_ROUTE,
     challenge,
     metadata_of,
+    metadata_path,
     own_challenge,
 )
 from guardproxy.server.upstream.mcp.sessions import Sessions, holder_of_sessions
@@ -46,7 +46,8 @@ _CHALLENGE = "WWW-Authenticate"
 class McpDoor:
     """The door for one request. `server`: the name; `base`: the address by which the client calls the proxy; `seal`: a keyed
     digest; `issuer`: the authorization server of the proxy's own tokens, empty without one; `is_ending`: whether authorization
-    ends at the proxy; `asks_metadata`: whether the request asks for the metadata of the resource."""
+    ends at the proxy; `asks_metadata`: whether the request asks for the metadata of the resource; `described`: the path of the
+    metadata that the server named last, by the names of servers."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class McpDoor:
         base: str,
         seal: Callable[[bytes], str],
         issuer: str,
+        described: dict[str, str],
         *,
         is_ending: bool,
         asks_metadata: bool,
@@ -65,7 +67,15 @@ class McpDoor:
         self.own_metadata = metadata_of(self.resource, (issuer,)) if issuer and is_ending else b""
         self._metadata = f"{base}{METADATA_PATH}{PATH}{server}"
         self._seal = seal
+        self._described = described
         self._sessions: Sessions | None = None
+
+    def metadata_paths(self, path: str) -> tuple[str, ...]:
+        """Returns where the server may describe its authorization, most likely places first. `path`: of its address. A server
+        that knows the proxy's address has its metadata at a place with the proxy's path."""
+        named = self._described.get(self.server, "")
+        places = (path.rstrip("/"), f"{PATH}{self.server}", "")
+        return tuple(dict.fromkeys(filter(None, (named, *(METADATA_PATH + place for place in places)))))
 
     def pass_on(self, head: Head, headers: CIMultiDict[str]) -> str:
         """Adds what the client says of its session and its stream to the headers for the server. `head`: after the duties,
@@ -94,8 +104,11 @@ class McpDoor:
             headers.popall(name, None)
         if self._sessions and (sealed := self._sessions.sealed(answer.get(SESSION, ""))):
             headers[SESSION] = sealed
-        if not self.is_ending and (value := challenge(answer.get(_CHALLENGE, ""), self._metadata)):
+        sent = answer.get(_CHALLENGE, "")
+        if not self.is_ending and (value := challenge(sent, self._metadata)):
             headers[_CHALLENGE] = value
+            if path := metadata_path(sent):
+                self._described[self.server] = path
 
     def refusal(self) -> Mapping[str, str]:
         """The headers of a refusal of the proxy for want of a key or a token."""
@@ -113,6 +126,7 @@ class McpDoors:
         self._address = config.mcp.address.rstrip("/")
         self._issuer = config.clients.jwt_issuer if config.clients.jwt_keys else ""
         self._is_ending = config.clients.has_credentials and config.clients.keys_mode == "enforce"
+        self._described: dict[str, str] = {}
         self._seal = seal
 
     def door(self, provider: str, head: Head) -> McpDoor | None:
@@ -125,6 +139,7 @@ class McpDoors:
             self._address or f"http://{head.headers.get('Host', 'localhost')}",
             self._seal,
             self._issuer,
+            self._described,
             is_ending=self._is_ending,
             asks_metadata=asks_metadata,
         )
@@ -133,11 +148,8 @@ class McpDoors:
         """Returns the server behind a door, without an address if there is none of its name. Raises `DownstreamError` (503) if
         its token cannot be read."""
         name, url = f"{PROVIDER}{door.server}", self._servers.get(door.server, "")
-        if door.asks_metadata and url:
-            parts = urlsplit(url)
-            return FoundUpstream(
-                name, f"{parts.scheme}://{parts.netloc}{METADATA_PATH}{parts.path.rstrip('/')}", "", is_whole=True
-            )
+        if door.asks_metadata:
+            return FoundUpstream(name, url, "", is_whole=True)
         token = self._tokens[door.server].current() if door.server in self._tokens else ""
         return FoundUpstream(name, url, token, is_whole=True)
 

@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 
 from guardproxy.errors import ErrorCode, UpstreamError
 from guardproxy.server.intake.feedback import OwnAnswer
-from guardproxy.server.upstream.mcp.challenges import LIMIT_BYTES, METADATA_PATH, forwarded_metadata
+from guardproxy.server.upstream.mcp.challenges import LIMIT_BYTES, forwarded_metadata
 from guardproxy.server.upstream.mcp.door import McpDoor
 from guardproxy.server.upstream.upstream import Answering
 
@@ -38,8 +38,10 @@ class Metadata:
         assert self.sending is not None  # noqa: S101 - `begin` came first
         (method, url, headers), self.sending = self.sending, None
         body: bytes | None = self._door.own_metadata
-        if not self._door.is_ending:
-            body = await self._ask(method, url, headers) or await self._ask(method, _at_root(url), headers)
+        address = urlsplit(url)
+        # Never at another origin than that of the settings, whatever the server says.
+        for path in () if self._door.is_ending else self._door.metadata_paths(address.path):
+            body = body or await self._ask(method, f"{address.scheme}://{address.netloc}{path}", headers)
         self.response = OwnAnswer(body or b"{}", 200 if body else _NOT_FOUND)
         self._left = self.response.body
         return self.response
@@ -79,8 +81,3 @@ class Metadata:
         """Ends the request to the server."""
         self.sending = None
         self._asked.close()
-
-
-def _at_root(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}{METADATA_PATH}"
