@@ -63,9 +63,11 @@ class StdioGuard:
         self._client_out = PipeWriter(1)
         self._open: dict[asyncio.Task[None], bytes | None] = {}  # with the id of the request, if it is one
         self._given: dict[bytes, asyncio.Event] = {}
+        self._stop = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> int:
-        """Guards until the client ends its input, the server ends or `stop` is set. Returns the exit code."""
+        """Guards until the client ends its input or reads no more, the server ends, or `stop` is set. Returns the exit code."""
+        self._stop = stop
         reading = asyncio.create_task(self._read_client(), name="client")
         answering = asyncio.create_task(self._read_server(), name="server")
         stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -111,7 +113,10 @@ class StdioGuard:
 
     def _closed(self, task: asyncio.Task[None]) -> None:
         self._open.pop(task, None)
-        if not task.cancelled() and (error := task.exception()) and not isinstance(error, ConnectionError):
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, ConnectionError):  # nobody reads what the client gets
+            self._stop.set()
+        elif error:
             _log.error("unexpected fault", extra={"error": type(error).__name__}, exc_info=error)
 
     def _forget_later(self, message: Mapping[str, Any]) -> None:
