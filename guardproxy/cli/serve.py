@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typer.core import TyperCommand
 from guardproxy.cli.printing import complain, fail, say, say_json
 from guardproxy.config import SETTINGS, Config, Declaration, load
 from guardproxy.crashes import refuse_core_files
-from guardproxy.errors import GuardproxyError
+from guardproxy.errors import ConfigError, GuardproxyError
 
 
 class ServeCommand(TyperCommand):
@@ -60,7 +61,7 @@ def serve(config: Path | None = None, check: bool = False, as_json: bool = False
         if settings.workers.count > 1:
             from guardproxy import server  # noqa: PLC0415
 
-            raise typer.Exit(server.several(settings))
+            raise typer.Exit(server.several(settings, doors_of))
         _serve_alone(settings)
     except GuardproxyError as error:
         faults = str(error).splitlines()
@@ -76,7 +77,7 @@ def _checked(config: Config, *, as_json: bool) -> int:
     """Prints what a start with these settings would read. Returns the exit code."""
     from guardproxy import server  # noqa: PLC0415
 
-    parts = list(server.check(config))
+    parts = list(server.check(config, doors_of))
     if as_json:
         are_right = all(part.is_right for part in parts)
         shown = [{"part": part.name, "ok": part.is_right, "says": part.text.splitlines()} for part in parts]
@@ -131,4 +132,18 @@ def _serve_alone(config: Any) -> None:
     from guardproxy import server  # noqa: PLC0415
 
     server.configure(config.observability.log_level, config.observability.log_format)
-    uvloop.run(server.serve(config))
+    uvloop.run(server.serve(config, doors_of=doors_of))
+
+
+def doors_of(config: Config, worker: int) -> Sequence[Any]:
+    """Returns the doors that settings open beside the port for clients. Raises `ConfigError`."""
+    if not config.network.ext_proc:
+        return ()
+    try:
+        from guardproxy.ext_proc import ExtProcDoor  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("grpc", "google"):
+            raise
+        names = SETTINGS["ext_proc"].names
+        raise ConfigError(f"{names}: the packages for Envoy are missing: pip install 'guardproxy[envoy]'") from None
+    return (ExtProcDoor(config),)

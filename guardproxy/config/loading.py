@@ -85,7 +85,7 @@ def _is_shipped(policies: Path) -> bool:
 def _contradictions(config: Config) -> Iterator[str]:
     """Yields where settings contradict each other."""
     upstreams, audit = config.upstreams, config.audit
-    if not upstreams.entries and not config.mcp.entries:
+    if not upstreams.entries and not config.mcp.entries and not config.network.ext_proc:
         yield "no upstream: give --upstream https://api.openai.com, or GUARDPROXY_UPSTREAM; or --mcp NAME=URL"
     if config.limits.bodies_bytes < 2 * config.limits.body_bytes:
         least = f"{2 * config.limits.body_bytes}, which is twice `limit_body_bytes`"
@@ -95,8 +95,8 @@ def _contradictions(config: Config) -> Iterator[str]:
             yield f"{_places('remote_check_key')} must be like dlp.example=KEY, for a host given as --remote-check-host"
     for entry in upstreams.keys:
         name = entry.partition("=")[0]
-        is_plain = name == DEFAULT and config.clients.has_credentials and not all(map(has_name, upstreams.entries))
-        if name not in upstreams.named and not is_plain:
+        has_plain = not upstreams.entries or not all(map(has_name, upstreams.entries))
+        if name not in upstreams.named and not (name == DEFAULT and config.clients.has_credentials and has_plain):
             yield f"{_places('upstream_key')} must be like backup=KEY, for an upstream given as backup=URL"
     for entry in audit.copy_header:
         if (host := entry.partition("=")[0].lower()) not in audit.copy_hosts:

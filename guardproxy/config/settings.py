@@ -40,6 +40,11 @@ def is_network(entry: str) -> bool:
     return True
 
 
+def is_address(entry: str) -> bool:
+    host, _, port = entry.rpartition(":")
+    return not entry or (host == "unix" and port[:1] == "/") or bool(host and port.isdecimal() and int(port) <= 65535)
+
+
 def is_url(entry: str) -> bool:
     return not entry or split_address(entry).scheme in ("http", "https")
 
@@ -61,6 +66,7 @@ PORT = AllowedValues(least=0, most=65535)
 ROUTE = AllowedValues(
     form="a method and a path, like `GET /v1/models`", is_right=lambda entry: ROUTE_FORM.fullmatch(entry) is not None
 )
+ADDRESS = AllowedValues(form="like unix:/run/guardproxy.sock or 127.0.0.1:9002", is_right=is_address)
 NETWORK = AllowedValues(form="an address or a network, like 10.0.0.0/8", is_right=is_network)
 HEADER = AllowedValues(
     form="the name of a header, like x-team", is_right=lambda entry: HEADER_FORM.fullmatch(entry) is not None
@@ -123,6 +129,13 @@ class NetworkSettings:
         (),
         "A network whose requests may name their conversation and their language in headers.",
         NETWORK,
+    )
+    ext_proc: str = setting(
+        "ext_proc",
+        "",
+        "The address at which Envoy's filter `ext_proc` asks: `unix:/run/guardproxy.sock` or HOST:PORT. Envoy sends requests "
+        "on, so `upstream` is needed only for the port for clients.",
+        ADDRESS,
     )
     request_header: tuple[str, ...] = setting(
         "request_header", (), "A further request header that is sent upstream, with any value.", HEADER
@@ -188,18 +201,16 @@ class UpstreamSettings:
         return dict(entry.split("=", 1) for entry in self.keys).get(name, "")
 
     def name_for(self, provider: str) -> str:
-        """Returns the name of the upstream that a provider's requests go to; `default` for the one without a name, empty if
+        """Returns the name of the upstream that a provider's requests go to; `default` for the one without a name, and where
         there is no upstream."""
-        if provider in self.named or not self.entries:
-            return provider if self.entries else ""
-        return DEFAULT if any(not has_name(entry) for entry in self.entries) else next(iter(self.named))
+        if provider in self.named:
+            return provider
+        return DEFAULT if any(not has_name(entry) for entry in self.entries) else next(iter(self.named), DEFAULT)
 
     def url_for(self, provider: str) -> str:
         """Returns the base URL of a provider, without a final slash or `/v1`; empty if there is no upstream."""
-        if not self.entries:
-            return ""
         name = self.name_for(provider)
-        url = self.named.get(name) or next(entry for entry in self.entries if not has_name(entry))
+        url = self.named.get(name) or next((entry for entry in self.entries if not has_name(entry)), "")
         return url.rstrip("/").removesuffix("/v1")
 
 
@@ -451,6 +462,13 @@ class Config:
     def of(cls, **values: Any) -> Config:
         """Returns settings with these values, by the names of the settings, and with defaults for the rest."""
         return cls().having(**values)
+
+    @property
+    def has_client_port(self) -> bool:
+        """Whether clients send requests to a port of the proxy. With `ext_proc` they need not, and then an upstream without a
+        name or an MCP server says that they do: an upstream with a name may be there for policies alone."""
+        is_asked = not all(map(has_name, self.upstreams.entries)) or bool(self.mcp.entries)
+        return is_asked or not self.network.ext_proc
 
     def having(self, **values: Any) -> Config:
         """Returns these settings with other values, by the names of the settings. Raises `KeyError` for a name that is no

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+from guardproxy.server.aiohttp_parts import HttpRequest, Wire, error_body, routed_request
+from guardproxy.server.app import Door, Server
 from guardproxy.server.checking import CheckedPart, check
 from guardproxy.server.driving.judge import LIMIT_AT_ONCE, Asking, JudgeError, asking
+from guardproxy.server.intake.listener import sender_of
 from guardproxy.server.observing.logs import configure
 from guardproxy.server.processes.running import serve
 from guardproxy.server.processes.stdio.guarding import guard
 from guardproxy.server.processes.workers import several
+from guardproxy.server.upstream.deadlines import Deadlines
+from guardproxy.server.upstream.upstream import check_answer_head
 
 __all__ = [
     "LIMIT_AT_ONCE",
     "Asking",
     "CheckedPart",
+    "Deadlines",
+    "Door",
+    "HttpRequest",
     "JudgeError",
+    "Server",
+    "Wire",
     "asking",
     "check",
+    "check_answer_head",
     "configure",
+    "error_body",
     "guard",
+    "routed_request",
+    "sender_of",
     "serve",
     "several",
 ]

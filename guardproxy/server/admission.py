@@ -330,7 +330,9 @@ class Admission:
             if self._mcp and (door := self._mcp.door(chosen.provider, head)):
                 self._mcp.check_origin(request.headers)
                 own = self._mcp.upstream(door)
-            if not own.url and head.route != UNKNOWN and not feedback:
+            if request.upstream_of is not None:  # who sends the request on knows the host
+                own = own._replace(url="", is_whole=False)
+            elif not own.url and head.route != UNKNOWN and not feedback:
                 raise no_upstream(chosen.provider)
             # No byte of the body is read for a client that may not ask. The duties also find out who it is, which decides how
             # ids in its request are opened and whose share of memory its body takes.

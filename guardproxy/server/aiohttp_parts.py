@@ -19,11 +19,14 @@ from typing import Any, Protocol, cast
 
 import aiohttp
 from aiohttp import HttpVersion, HttpVersion10, HttpVersion11, StreamReader, web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.base_protocol import BaseProtocol
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.hdrs import METH_HEAD
 from aiohttp.http import RawRequestMessage, RawResponseMessage
 from aiohttp.web_protocol import RequestHandler
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
 from guardproxy.errors import DownstreamError, ErrorCode
 
@@ -31,6 +34,7 @@ _log = logging.getLogger(__name__)
 
 LIMIT_HEADS = 32  # of answers that arrived and that nobody has read yet
 NOT_HTTP = "the answer is not HTTP"
+_ROOT = URL("/")  # nothing reads the parsed URL of a request
 WAITING_REQUESTS = 2  # on a connection, above which it is not read further
 LINGER_S = 2.0  # the time for which a client may read its refusal, and for which the rest of a refused body is read
 
@@ -195,9 +199,11 @@ def owner_of(address: str) -> str:
 class HttpRequest(web.BaseRequest):
     """A request of a client. `closing`: whether its connection ends with its answer. `is_spoken`: whether it has a supported
     version of HTTP. An answer repeats the version of its request, so an unsupported version becomes HTTP/1.1 here. `upstream`:
-    what answers it, if that is neither an upstream of the settings nor the proxy."""
+    what answers it, if that is neither an upstream of the settings nor the proxy. `upstream_of(deadlines, has_own_key)`: makes
+    the upstream's side of the request where another program sends it on; `None` if the proxy does."""
 
     upstream: Any = None
+    upstream_of: Callable[[Any, bool], Any] | None = None
 
     def __init__(self, message: Any, *rest: Any, **options: Any) -> None:
         spoken = message.version in (HttpVersion10, HttpVersion11)
@@ -209,7 +215,7 @@ class HttpRequest(web.BaseRequest):
     @property
     def owner(self) -> str:
         """The owner of the connection (`owner_of`)."""
-        connection: ClientConnection = self._protocol  # type: ignore[assignment]
+        connection: ClientConnection | Wire = self._protocol  # type: ignore[assignment]
         return connection.owner
 
     @property
@@ -227,6 +233,72 @@ class HttpRequest(web.BaseRequest):
             raise DownstreamError(ErrorCode.UNKNOWN_EXPECTATION, field="expect")
         if not self.content.is_eof() and not self.content.total_bytes and self.transport is not None:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+class Wire(BaseProtocol):
+    """Stands for the connection of a client whose requests come by another way than HTTP on a socket. `address`: that of the
+    client, empty if it is not known. `is_cut`: whether the answer was ended without its end."""
+
+    ssl_context = None
+    sockname = None
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, address: str) -> None:
+        super().__init__(loop)
+        self.owner = owner_of(address)
+        self.peername = (address, 0) if address else None
+        self.is_cut = False
+        self._may_read = asyncio.Event()
+        self._may_read.set()
+        self.transport = _NoTransport(self)
+
+    def pause_reading(self) -> None:
+        self._reading_paused = True
+        self._may_read.clear()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        self._reading_paused = False
+        self._may_read.set()
+
+    async def may_read(self) -> None:
+        """Waits while the readers of bodies have enough."""
+        if self._reading_paused:
+            await self._may_read.wait()
+
+
+class _NoTransport(asyncio.Transport):
+    """The transport of a `Wire`."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__({"peername": wire.peername})
+        self._wire = wire
+
+    def abort(self) -> None:
+        self._wire.is_cut = True
+
+    def is_closing(self) -> bool:
+        return self._wire.is_cut
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Drops what is written beside an answer: `100 Continue`."""
+
+
+def routed_request(
+    method: str,
+    path: str,
+    headers: CIMultiDictProxy[str],
+    body: StreamReader,
+    wire: Wire,
+    writer: AbstractStreamWriter,
+    upstream_of: Callable[[Any, bool], Any],
+) -> HttpRequest:
+    """Returns a request that came by another way than HTTP on a socket, for the current task. `path`: with the query.
+    `writer`: takes the answer. `upstream_of`: see `HttpRequest`."""
+    message = RawRequestMessage(method, path, HttpVersion11, headers, (), False, None, False, False, _ROOT)
+    task = asyncio.current_task()
+    remote = wire.peername[0] if wire.peername else ""
+    request = HttpRequest(message, body, wire, writer, task, asyncio.get_running_loop(), remote=remote)
+    request.upstream_of = upstream_of
+    return request
 
 
 class ClientConnection(RequestHandler):

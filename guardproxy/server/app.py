@@ -10,11 +10,11 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -252,15 +252,18 @@ class Server:
         }
 
     def about(self, port: int) -> dict[str, object]:
-        """What an operator needs first: the addresses for clients, the policies, the log, and what is encrypted."""
+        """What an operator needs first: the addresses for clients, the policies, the log, and what is encrypted. `port`: 0 if
+        there is none for clients."""
         host = "127.0.0.1" if self.config.network.host in ("0.0.0.0", "::", "") else self.config.network.host  # noqa: S104 - compared
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         urls = map(urlsplit, (*self.config.upstreams.urls, *self.config.mcp.servers.values()))
         plain = [url.hostname or "" for url in urls if url.scheme != "https"]
         upstreams = f"not encrypted to {', '.join(plain)}" if plain else "encrypted"
+        own = (
+            {"url": url, "base_url": f"{url}/v1 for OpenAI's SDKs, {url} for Anthropic's and Google's"} if port else {}
+        )
         return {
-            "url": url,
-            "base_url": f"{url}/v1 for OpenAI's SDKs, {url} for Anthropic's and Google's",
+            **own,
             "policy_names": sorted(policy.name for policy in self.policies.policies),
             "audit": str(self.config.audit.folder.absolute()),
             "traffic": f"from clients: not encrypted (put TLS in front of it); to upstreams: {upstreams}",
@@ -316,10 +319,15 @@ class Server:
 
     def _driver(self, request: HttpRequest, admitted: AdmittedRequest, task: asyncio.Task[object]) -> Driver:
         deadlines = Deadlines(task, self._look_s)
-        answering: Answering = request.upstream or (
-            OwnUpstream()
-            if admitted.exchange.setting.codec is FEEDBACK
-            else Upstream(
+        answering: Answering
+        if request.upstream is not None:
+            answering = request.upstream
+        elif admitted.exchange.setting.codec is FEEDBACK:
+            answering = OwnUpstream()
+        elif request.upstream_of is not None:
+            answering = request.upstream_of(deadlines, bool(admitted.head.client.identity))
+        else:
+            answering = Upstream(
                 self._connections,
                 self._breakers,
                 deadlines,
@@ -328,7 +336,6 @@ class Server:
                 bool(admitted.head.client.identity),
                 admitted.head.client.identity or admitted.head.tenant or admitted.head.address,
             )
-        )
         if admitted.door and admitted.door.asks_metadata:
             answering = Metadata(answering, admitted.door)
         driver = Driver(
@@ -442,6 +449,31 @@ class Server:
         self._observers.close()
         if self._tracing:
             await asyncio.to_thread(self._tracing.close)
+
+
+class Door(Protocol):
+    """A way for requests into a process, beside the port for clients."""
+
+    def bind(self) -> None:
+        """Takes the address, before models are loaded. Raises `ConfigError`."""
+
+    async def open(self, server: Server) -> Mapping[str, object]:
+        """Takes requests from now on. Returns what the program's log says of the door."""
+
+    async def stop(self) -> None:
+        """Takes no more requests. Those under way go on."""
+
+    async def close(self) -> None:
+        """Ends what is left of them."""
+
+
+Doors = Callable[[Config, int], Sequence[Door]]
+"""Returns the doors of a process, for the settings and the number of its worker. Raises `ConfigError`."""
+
+
+def no_doors(config: Config, worker: int) -> Sequence[Door]:
+    """Returns the doors of a process that has only the port for clients."""
+    return ()
 
 
 def _note_sent(sent: Callable[[], None], held: BodyAccount) -> None:

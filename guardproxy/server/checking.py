@@ -19,7 +19,7 @@ from guardproxy.config import Config
 from guardproxy.errors import ConfigError, GuardproxyError
 from guardproxy.gateway import Routes, load_duties
 from guardproxy.inference import DescribedModels, Models, Remotes
-from guardproxy.server.app import settings
+from guardproxy.server.app import Doors, no_doors, settings
 from guardproxy.server.clients import ClientSource
 from guardproxy.server.driving.adapter_port import tokens_of
 from guardproxy.server.driving.recorder import log_of, signing_of
@@ -39,15 +39,15 @@ class CheckedPart:
     text: str
 
 
-def check(config: Config) -> Iterator[CheckedPart]:
-    """Yields the result for each part of a start with these settings."""
+def check(config: Config, doors_of: Doors = no_doors) -> Iterator[CheckedPart]:
+    """Yields the result for each part of a start with these settings. `doors_of`: see `processes/running.py`."""
     clients: list[ClientSource] = []
 
     def read_clients() -> str:
         clients.append(ClientSource(config.clients))
         return _client_words(config, clients[0])
 
-    yield _tried("network", lambda: _network(config))
+    yield _tried("network", lambda: _network(config, doors_of))
     yield _tried("clients", read_clients)
     yield _tried("policies", lambda: _policies(config, clients[0] if clients else None))
     yield _tried("plug-ins", lambda: _plugins(config))
@@ -64,15 +64,19 @@ def _tried(name: str, run: Callable[[], str]) -> CheckedPart:
         return CheckedPart(name, False, f"{error.filename}: {reason(error)}" if error.filename else reason(error))
 
 
-def _network(config: Config) -> str:
+def _network(config: Config, doors_of: Doors) -> str:
     refuse_names(config.network)
     addresses_of(config)
+    doors_of(config, 0)
     Routes(config.network.pass_through)
     tokens = tokens_of(config)
     adapters = f", adapters at {config.adapters.place}" if tokens else ""
     entries = (*config.upstreams.entries, *map("=".join, config.mcp.upstreams.items()))
     upstreams = ", ".join(entry.partition("?")[0] for entry in entries)
-    return f"{config.network.host} port {config.network.port}{adapters}, upstream {upstreams}; neither is tried"
+    port = f"{config.network.host} port {config.network.port}{adapters}, upstream {upstreams}; neither is tried"
+    if not config.network.ext_proc:
+        return port
+    return f"Envoy asks at {config.network.ext_proc}, which is not tried{'; ' + port if config.has_client_port else ''}"
 
 
 def _client_words(config: Config, source: ClientSource) -> str:

@@ -170,25 +170,27 @@ def _fault(error: OSError, address: ListenAddress) -> ConfigError:
 
 
 def addresses_of(config: Config) -> list[ListenAddress]:
-    """Returns the addresses of all processes of the server: those for clients and for other gateways, that of each worker's
-    admin port, and that of the process that runs the models. Raises `ConfigError` if two of them are the same."""
+    """Returns the addresses of all processes of the server: those for clients and for other gateways where there are any, that
+    of each worker's admin port, and that of the process that runs the models. Raises `ConfigError` if two of them are the
+    same."""
     count = config.workers.count + (config.workers.count > 1 and config.models.has_own_process)
     admins = [admin_address(config, number) for number in range(count)]
-    clients = client_address(config)
+    clients = [client_address(config)] if config.has_client_port else []
     for admin in admins:
-        if admin.overlaps(clients):
-            raise ConfigError(
-                f"{admin.port_names}: port {admin.own_port} is that for clients too ({clients.port_names}): choose another"
-            )
+        for address in clients:
+            if admin.overlaps(address):
+                raise ConfigError(
+                    f"{admin.port_names}: port {admin.own_port} is that for clients too ({address.port_names}): choose another"
+                )
     gateways = [address for address in (adapter_address(config), grpc_address(config)) if address]
     for number, address in enumerate(gateways):
-        for other in (clients, *admins, *gateways[:number]):
+        for other in (*clients, *admins, *gateways[:number]):
             if address.overlaps(other):
                 raise ConfigError(
                     f"{address.port_names}: port {address.own_port} is another port of the proxy too ({other.port_names}): "
                     "choose another"
                 )
-    return [clients, *gateways, *admins]
+    return [*clients, *gateways, *admins]
 
 
 def check_ports(config: Config) -> None:

@@ -55,6 +55,8 @@ def _missing(policy: Policy, config: Config) -> Iterator[tuple[str, FilePlace]]:
     for why, name, place in _upstreams(policy):
         if name and name not in config.upstreams.named:
             yield f"{why} the upstream `{name}`: give --upstream {name}=URL", place
+    if config.network.ext_proc:
+        yield from _second_attempts(policy)
     allowed = set(map(origin, config.observability.alert_host))
     for rule in policy.rules:
         if rule.alert and origin_of(rule.alert.webhook) not in allowed:
@@ -66,6 +68,28 @@ def _missing(policy: Policy, config: Config) -> Iterator[tuple[str, FilePlace]]:
             )
     if policy.keep == "sealed" and not config.audit.seal_key:
         yield "`keep: sealed` needs the operator's key: give --seal-key", policy.places.get("audit", policy.place)
+
+
+def _second_attempts(policy: Policy) -> Iterator[tuple[str, FilePlace]]:
+    """Yields what a policy asks for that a server of `ext_proc` cannot do, and where: Envoy sends a request once, to an
+    upstream of its own choice."""
+    for rule in policy.rules:
+        if rule.retry:
+            yield (
+                f"the rule `{rule.id}` asks for a second answer, and with `ext_proc` Envoy sends a request once: use another "
+                "action, or serve this policy in a process without `ext_proc`",
+                rule.place,
+            )
+    for key, value in policy.sections.items():
+        for needed in SECTIONS[key].needs(value):
+            if not needed.gets_request or not (needed.name or needed.may_be_second):
+                continue
+            what = f"sends requests to the upstream `{needed.name}`" if needed.name else "may send a request twice"
+            yield (
+                f"`{key}` {what}, and with `ext_proc` Envoy sends each request once, to an upstream of its own choice: leave "
+                "that to Envoy, or serve this policy in a process without `ext_proc`",
+                needed.place or policy.places.get(key, policy.place),
+            )
 
 
 def _upstreams(policy: Policy) -> Iterator[tuple[str, str, FilePlace]]:

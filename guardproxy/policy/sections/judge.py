@@ -131,7 +131,7 @@ def _explain(section: JudgeSection) -> str:
 
 
 def _needs(section: JudgeSection) -> Iterator[NeededUpstream]:
-    yield NeededUpstream("the judge asks", section.upstream)
+    yield NeededUpstream("the judge asks", section.upstream, gets_request=False)
 
 
 JUDGE = Section(

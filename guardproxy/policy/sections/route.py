@@ -279,8 +279,9 @@ _SCHEMA = _object(
 
 
 def _needs(route: RouteSection) -> Iterator[NeededUpstream]:
+    may_be_second = len(route.every) > 1 and route.fallback.attempts > 0
     for destination in route.every:
-        yield NeededUpstream("a policy routes to", destination.upstream, destination.place)
+        yield NeededUpstream("a policy routes to", destination.upstream, destination.place, may_be_second=may_be_second)
 
 
 def _lacks(route: RouteSection) -> Iterator[NeededTexts]:

@@ -62,11 +62,14 @@ class SectionStage(Protocol):
 @dataclass(frozen=True, slots=True)
 class NeededUpstream:
     """An upstream that a section names. `why`: the beginning of the message if there is none of this `name`; `place`: where the
-    policy names it, `None` for the key of the section."""
+    policy names it, `None` for the key of the section. `gets_request`: whether the client's request goes there, not a request
+    of the proxy's own. `may_be_second`: whether it may be asked after another one."""
 
     why: str
     name: str
     place: FilePlace | None = None
+    gets_request: bool = True
+    may_be_second: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from guardproxy import signals
 from guardproxy.config import Config
@@ -23,21 +23,28 @@ from guardproxy.errors import GuardproxyError
 from guardproxy.printable import plain_lines
 from guardproxy.server.observing.process_metrics import Siblings
 
+if TYPE_CHECKING:
+    from guardproxy.server.app import Doors
+
 BEAT_S = 0.5  # between two signs of life
 ORPHAN_S = 5.0  # the time in which a worker without a parent must end
 PR_SET_PDEATHSIG = 1
 WRONG_USE = 2
 
 
-def run_worker(config: Config, worker: int, ready: int, parent_pipe: int, siblings: Siblings) -> None:
+def run_worker(
+    config: Config, worker: int, ready: int, parent_pipe: int, siblings: Siblings, doors_of: Doors | None = None
+) -> None:
     """Runs a worker to its end."""
     watch = ParentWatch(parent_pipe)
     import uvloop  # noqa: PLC0415 - not in the parent
 
+    from guardproxy.server.app import no_doors  # noqa: PLC0415
     from guardproxy.server.processes import running  # noqa: PLC0415
 
     async def serve() -> None:
-        await running.serve(config, worker, lambda *_: beat(ready), watch.on_loop(), siblings)
+        doors = doors_of or no_doors
+        await running.serve(config, worker, lambda *_: beat(ready), watch.on_loop(), siblings, doors)
 
     uvloop.run(serve())
 

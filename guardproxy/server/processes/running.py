@@ -20,7 +20,7 @@ from aiohttp import web
 from guardproxy import signals
 from guardproxy.config import Config
 from guardproxy.server.aiohttp_parts import LINGER_S
-from guardproxy.server.app import END_S, Server
+from guardproxy.server.app import END_S, Doors, Server, no_doors
 from guardproxy.server.intake.listener import Listener
 from guardproxy.server.observing.process_metrics import ALONE, Siblings
 from guardproxy.server.observing.status import AdminHosts, admin_app, on_loop
@@ -74,10 +74,11 @@ async def serve(
     ready: Callable[[int, int], None] | None = None,
     orphaned: asyncio.Event | None = None,
     siblings: Siblings = ALONE,
+    doors_of: Doors = no_doors,
 ) -> None:
-    """Serves until SIGTERM or SIGINT, then drains. `ready(port, admin_port)` is called when both ports listen. `orphaned`:
-    set when the parent of this process is gone; then the process ends and drops open exchanges. `siblings`: all processes of
-    the server."""
+    """Serves until SIGTERM or SIGINT, then drains. `ready(port, admin_port)` is called when both ports listen; without an
+    upstream there is no port for clients, and `port` is 0. `orphaned`: set when the parent of this process is gone; then the
+    process ends and drops open exchanges. `siblings`: all processes of the server. `doors_of`: its further doors."""
     sys.setswitchinterval(SWITCH_S)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -88,8 +89,12 @@ async def serve(
         if not clients.is_shared:  # the parent of several workers has done it
             check_folders(config)
             check_ports(config)
-        sockets, admin_sockets = bound(clients, unused), bound(admins, unused)
+        sockets = bound(clients, unused) if config.has_client_port else []
+        admin_sockets = bound(admins, unused)
         gateway_sockets = bound(gateways, unused) if gateways else []
+        doors = doors_of(config, worker)
+        for door in doors:
+            door.bind()
         server = Server(config, worker)
         unused.pop_all()
 
@@ -125,7 +130,7 @@ async def serve(
             sites += [web.SockSite(calls, opened, backlog=BACKLOG) for opened in gateway_sockets]
         for site in sites:
             await site.start()
-        port = runner.addresses[0][1]
+        port = runner.addresses[0][1] if sockets else 0
         hosts = AdminHosts(config.network.admin_host, config.network.admin_allowed_host)
         app = admin_app(server, server, on_loop(loop, server.reload), siblings, on_loop(loop, server.purge), hosts)
         admin = AdminPort(app, admin_sockets, siblings.socket)
@@ -133,13 +138,20 @@ async def serve(
         watching_clients = asyncio.create_task(server.clients.run(), name="clients")
         leasing = asyncio.create_task(server.state.run(), name="lease")
         server.loop_lag.start(loop)
-        details = {"worker": worker, "port": port, "admin_port": admin.port, "policies": server.policies.digest}
+        details: dict[str, object] = {
+            "worker": worker,
+            "port": port,
+            "admin_port": admin.port,
+            "policies": server.policies.digest,
+        }
         if calls:
             details["adapters_port"] = calls.addresses[0][1]
         if by_grpc := server.grpc_calls():
             with naming("adapters_grpc"):
                 adapters = config.adapters
                 details["adapters_grpc_port"] = await by_grpc.start(adapters.grpc_host, adapters.grpc_port or 0)
+        for door in doors:
+            details.update(await door.open(server))
         _log.info("listening", extra=details | server.about(port))
         gc.collect()
         gc.freeze()  # loaded objects stay; visiting them in each full collection would hold the loop
@@ -156,7 +168,11 @@ async def serve(
         low.close_idle()
         if by_grpc:
             ending = asyncio.ensure_future(by_grpc.stop(config.timeouts.drain_s))
+        for door in doors:
+            await door.stop()
         await server.drain(orphaned)
+        for door in doors:
+            await door.close()
         leasing.cancel()
         server.loop_lag.stop()
         await runner.cleanup()

@@ -30,7 +30,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from guardproxy import signals
 from guardproxy.config import Config
@@ -39,6 +39,9 @@ from guardproxy.server.observing import logs
 from guardproxy.server.observing.process_metrics import MODELS, Siblings
 from guardproxy.server.opening import bound, check_folders, check_ports, client_address
 from guardproxy.server.processes.children import BEAT_S, WRONG_USE, die_with_parent, live, run_models, run_worker
+
+if TYPE_CHECKING:
+    from guardproxy.server.app import Doors
 
 _log = logging.getLogger(__name__)
 QUICK_S = 10.0  # a child that dies within this time of its start died quickly
@@ -96,6 +99,7 @@ class Parent:
 
     config: Config
     folder: Path
+    doors_of: Doors | None = None
     children: list[Child] = field(default_factory=list)
     parent_pipe: Pipe = field(default_factory=Pipe.new)  # the parent holds the write end, so children notice its death
     alive: Pipe = field(
@@ -183,7 +187,8 @@ class Parent:
             signals.install()
             die_with_parent(signal.SIGTERM)
             siblings = self._siblings(child)
-            live(lambda: run_worker(self.config, child.worker, ready.write, self.parent_pipe.read, siblings))
+            parent = self.parent_pipe.read
+            live(lambda: run_worker(self.config, child.worker, ready.write, parent, siblings, self.doors_of))
         os.close(self.alive.write)
         os.close(self.parent_pipe.read)
         for number in signals.ALL:
@@ -350,8 +355,8 @@ def signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.ALL)
 
 
-def several(config: Config) -> int:
-    """Serves with several workers. Returns the exit code."""
+def several(config: Config, doors_of: Doors | None = None) -> int:
+    """Serves with several workers. `doors_of`: see `running.serve`. Returns the exit code."""
     logs.configure(config.observability.log_level, config.observability.log_format)
     check_folders(config)
     check_ports(config)
@@ -360,7 +365,7 @@ def several(config: Config) -> int:
             port = stack.enter_context(held_port(config))
             made = tempfile.TemporaryDirectory(prefix="guardproxy-", ignore_cleanup_errors=True)
             folder = Path(stack.enter_context(made))  # only this user can access it
-            parent = Parent(config.having(port=port, supervisor_socket=_socket(config, folder)), folder)
+            parent = Parent(config.having(port=port, supervisor_socket=_socket(config, folder)), folder, doors_of)
             parent.listen()
         return parent.run()
 
@@ -374,6 +379,9 @@ def _socket(config: Config, folder: Path) -> Path | None:
 def held_port(config: Config) -> Iterator[int]:
     """The port that the workers share, held by sockets that do not listen. Port 0 becomes a free port. Raises
     `ConfigError`."""
+    if not config.has_client_port:
+        yield config.network.port
+        return
     with ExitStack() as stack:
         held = bound(client_address(config, is_shared=True), stack)
         yield int(held[0].getsockname()[1])

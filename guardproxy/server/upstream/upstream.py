@@ -92,6 +92,20 @@ class Answering(Protocol):
     def close(self) -> None: ...
 
 
+def check_answer_head(answer: AnswerHead, *, has_own_key: bool) -> None:
+    """Raises `UpstreamError` for the head of an answer that cannot go to the client. `has_own_key`: whether the upstream got a
+    key of the proxy."""
+    status = answer.status
+    if (coding := answer.headers.get("Content-Encoding")) and coding.lower() != "identity":
+        raise UpstreamError(ErrorCode.UPSTREAM_ENCODING)
+    if has_own_key and status in (401, 403):
+        # The answer is about the key of the proxy, and may quote it. A client would look for the fault in its own key.
+        message = f"the upstream refused the key of the proxy with status {status}"
+        raise UpstreamError(ErrorCode.UPSTREAM_KEY_REFUSED, message)
+    if 300 <= status < 400 or status < 200:
+        raise UpstreamError(ErrorCode.UPSTREAM_REDIRECT, f"the upstream answered with status {status}")
+
+
 _WAITS = {
     UpstreamCause.DNS: "the name of the upstream was not resolved in time",
     UpstreamCause.CONNECT_TIMEOUT: "the upstream did not take a connection in time",
@@ -242,21 +256,17 @@ class Upstream:
         except aiohttp.ClientError as error:
             raise UpstreamError(ErrorCode.UPSTREAM_FAILED, cause=self._failed(error)) from None
         self.response = response
-        self._note_head(response.status)
-        if method == "GET" and response.status == 200 and response.content_type == "text/event-stream":
-            self._settle(
-                "answered"
-            )  # a stream of messages that nobody announces may be silent, and its end is no failure
-        if (coding := response.headers.get("Content-Encoding")) and coding.lower() != "identity":
-            raise UpstreamError(ErrorCode.UPSTREAM_ENCODING)
-        if self._has_own_key and response.status in (401, 403):
-            # The answer is about the key of the proxy, and may quote it. A client would look for the fault in its own key.
-            raise UpstreamError(
-                ErrorCode.UPSTREAM_KEY_REFUSED,
-                f"the upstream refused the key of the proxy with status {response.status}",
-            )
-        if 300 <= response.status < 400 or response.status < 200:
-            raise UpstreamError(ErrorCode.UPSTREAM_REDIRECT, f"the upstream answered with status {response.status}")
+        status = response.status
+        if status >= 500 and status != OVERLOADED:
+            self._settle("failed", UpstreamCause.STATUS)
+        elif self._ticket and self._ticket.probe:
+            self._settle("answered")  # other requests need not wait for the end of a long answer
+        elif status >= 400:
+            self._settle("unknown")
+        if method == "GET" and status == 200 and response.content_type == "text/event-stream":
+            # A stream of messages that nobody announces may be silent, and its end is no failure.
+            self._settle("answered")
+        check_answer_head(response, has_own_key=self._has_own_key)
         return response
 
     def _failure(self, error: OSError) -> UpstreamError:
@@ -276,15 +286,6 @@ class Upstream:
         cause = cause_of(error, self._progress)
         self._settle("failed", cause)
         return cause
-
-    def _note_head(self, status: int) -> None:
-        failed = status >= 500 and status != OVERLOADED
-        if failed:
-            self._settle("failed", UpstreamCause.STATUS)
-        elif self._ticket and self._ticket.probe:
-            self._settle("answered")  # other requests need not wait for the end of a long answer
-        elif status >= 400:
-            self._settle("unknown")
 
     def _settle(self, result: Result, cause: UpstreamCause | None = None) -> None:
         """Reports the result of the request to the breaker, once. `cause`: why it failed."""

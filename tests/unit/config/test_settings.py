@@ -49,6 +49,7 @@ SAMPLES: dict[str, Any] = {
     "answer_header": ["x-team"],
     "upstream": ["https://other.example.com", "backup=https://b.example.com"],
     "upstream_key": ["backup=secret"],
+    "ext_proc": "unix:/run/guardproxy.sock",
     "remote_check_host": ["dlp.example", "other.example:8443"],
     "remote_check_key": ["dlp.example=secret"],
     "tenants": [f"other={DIGEST}", "more=sha256:" + "1" * 64],
@@ -90,7 +91,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs the command with flags, variables and lines of the file; gives its settings, or what it says instead."""
     found: list[Config] = []
     monkeypatch.setattr(command, "_serve_alone", found.append)
-    monkeypatch.setattr(server, "several", found.append)
+    monkeypatch.setattr(server, "several", lambda config, doors_of: found.append(config))
 
     def started(flags: list[str], variables: dict[str, str], lines: str, base: str = BASE) -> Config | str:
         file = tmp_path / "guardproxy.toml"

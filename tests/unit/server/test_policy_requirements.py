@@ -38,3 +38,31 @@ def test_everything_that_is_missing_is_told_at_once_and_where() -> None:
 def test_policies_with_all_that_they_need_pass() -> None:
     check_policies(policy_set(POLICY), Config.of(upstream=ADDRESSES, seal_key=("file:key",)))
     check_policies(policy_set("policy: p\nroute: {models: {small: m}}\n"), Config.of(upstream=ADDRESSES[:1]))
+
+
+ENVOY = "unix:/run/guardproxy.sock"
+
+
+def test_what_needs_a_second_request_is_refused_with_ext_proc() -> None:
+    """Envoy sends each request once, to an upstream that it chooses."""
+    with pytest.raises(PolicyErrors) as raised:
+        check_policies(policy_set(POLICY), Config.of(upstream=ADDRESSES, seal_key=("file:key",), ext_proc=ENVOY))
+    said = [(error.line, error.message.partition(",")[0]) for error in raised.value.errors]
+    assert said == [
+        (4, "the rule `again` asks for a second answer"),
+        (5, "the rule `model` asks for a second answer"),
+        (8, "`route` may send a request twice"),
+        (9, "`route` sends requests to the upstream `far`"),
+    ]
+
+
+def test_what_one_request_can_do_passes_with_ext_proc() -> None:
+    config = Config.of(ext_proc=ENVOY)
+    check_policies(policy_set("policy: p\nroute: {models: {small: m}}\n"), config)
+    check_policies(
+        policy_set("policy: p\nroute: {upstreams: [{model: a}, {model: b}], fallback: {attempts: 0}}\n"), config
+    )
+    check_policies(
+        policy_set("policy: p\njudge: {upstream: grader, model: m, rubric: good}\n"),
+        Config.of(ext_proc=ENVOY, upstream=("grader=http://grader.example",)),
+    )

@@ -36,6 +36,7 @@ class MessageRequest:
     remote = ""
     owner = ""
     transport = None
+    upstream_of = None
 
     def __init__(self, method: str, path: str, body: bytes, upstream: Answering) -> None:
         self.method = method

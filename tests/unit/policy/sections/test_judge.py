@@ -76,4 +76,4 @@ def test_a_judge_says_what_it_scores_and_which_upstream_it_needs() -> None:
     section = JudgeSection("grader", "m", "be fair", 50_000)
     assert JUDGE.explain is not None
     assert JUDGE.explain(section) == "m scores 5 % of the answers"
-    assert list(JUDGE.needs(section)) == [NeededUpstream("the judge asks", "grader")]
+    assert list(JUDGE.needs(section)) == [NeededUpstream("the judge asks", "grader", gets_request=False)]
