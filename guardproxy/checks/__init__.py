@@ -18,6 +18,7 @@ from guardproxy.checks._declared.contract import (
 )
 from guardproxy.checks._declared.foreign import foreign, hint
 from guardproxy.checks._declared.options import Option, Options, options_digest, with_defaults
+from guardproxy.checks._taint.fingerprint import Fingerprint, fingerprint_of
 from guardproxy.checks.http import VERSION
 from guardproxy.checks.supervisor import Supervisor
 from guardproxy.checks.supervisor import build as build_supervisor
@@ -30,6 +31,7 @@ __all__ = [
     "VERSION",
     "Advice",
     "Check",
+    "Fingerprint",
     "Option",
     "Options",
     "Query",
@@ -44,6 +46,7 @@ __all__ = [
     "build",
     "build_supervisor",
     "check_names",
+    "fingerprint_of",
     "foreign",
     "hint",
     "options",

@@ -80,10 +80,12 @@ class Memory:
             return settle_all(window, ())  # the schema of a request that was sent
         if same and (recorded := self.findings(window, check.name)) is not None:
             return settle_all(window, () if first else recorded)
-        if any(text.judged for _, text in self._at(window)):
+        # The record has no text of what is only judged. In a request the replay makes the text again.
+        is_answer = window.channel.direction == "response"
+        if is_answer and any(text.judged for _, text in self._at(window)):
             self.unreadable = check.name
             return settle_all(window, ())
-        if check.traits.needs_call and window.facts.call is not None and window.facts.call.role == "piece":
+        if is_answer and check.traits.needs_call and window.facts.call and window.facts.call.role == "piece":
             self.unreadable = check.name  # the record has only the strings of the arguments
         self.rescanned.add(check.name)
         scan = check.scan([window])[0]
@@ -151,9 +153,13 @@ class Memory:
         """Returns the recorded findings of a check in the window's text, which may be the beginning of a recorded
         text; `None` if the check did not read the text."""
         candidates = self._at(window)
-        same = [text for shown, text in candidates if _reads(shown, text, window.text, str.__eq__)] or [
-            text for shown, text in candidates if _reads(shown, text, window.text, str.startswith)
-        ]
+        # The record has no text of what is only judged. In a request the replay makes the text again, from the same place.
+        again = [text for _, text in candidates if text.judged and window.channel.direction == "request"]
+        same = (
+            again
+            or [text for shown, text in candidates if _reads(shown, text, window.text, str.__eq__)]
+            or [text for shown, text in candidates if _reads(shown, text, window.text, str.startswith)]
+        )
         if not same or name not in same[0].checks:
             return None
         return tuple(
@@ -245,6 +251,10 @@ class RecordedHistory:
     @property
     def restores_system(self) -> bool:
         return self.record.restore is None
+
+    @property
+    def recalled(self) -> Mapping[str, int]:
+        return {use: len(entries) for use, entries in self.record.recalled.items()}
 
     def restoring(self, values: Mapping[str, str], restorations: Mapping[str, Restoration]) -> Check:
         return _RestoredValues(values, restorations, self.memory, self.record.restore)

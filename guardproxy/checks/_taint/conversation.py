@@ -29,7 +29,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guardproxy.checks._evasions.views import TextView
-from guardproxy.checks._taint.fingerprints import GRAM, STRIDE, Fingerprint, Fingerprints
+from guardproxy.checks._taint.fingerprint import Fingerprint
+from guardproxy.checks._taint.fingerprints import GRAM, STRIDE, Fingerprints
 from guardproxy.checks._taint.grams import (
     MOST_CHARS,
     Codes,
@@ -217,35 +218,28 @@ class Conversation:
         """Returns the spans of a target that came from passages of these kinds, in order. None lies within another."""
         group, earlier = self._group(tuple(kinds)), self._prints(tuple(kinds))
         spans: dict[tuple[int, int], _Origin] = {}
+        older: dict[tuple[int, int], _Origin] = {}
         free = [span for span in target.values if not self._is_declared(target.text[slice(*span)])]
         for reading in _readings(target.text, free):
             for first, after, low, high in self._matches(reading, group):
                 spans.setdefault(reading.span(first, after), partial(group.origin, low, high))
             for first, after, number in self._recognized(reading, earlier):
-                spans.setdefault(reading.span(first, after), partial(self._earlier_origin, number))
+                older.setdefault(reading.span(first, after), partial(self._earlier_origin, number))
         for start, end in free:
             for value, low, high in short_values(target.text[start:end], whole=True):
                 number = group.short.get(value, (-1, 0, 0))[0]
                 if number >= 0 and not self._is_own(value, number):
                     spans.setdefault((start + low, start + high), partial(group.short_origin, value))
                 elif (number := earlier.word(value)) >= 0 and not self._is_own(value, number):
-                    spans.setdefault((start + low, start + high), partial(self._earlier_origin, number))
+                    older.setdefault((start + low, start + high), partial(self._earlier_origin, number))
+        # What the request holds itself says more: its place is known.
+        spans |= _apart_from(spans, older)
         whole = _with_placeholders(target.text, spans)
         return [
             Taint(start, end, origin.kind, origin.path, low, high, isinstance(origin, Fingerprint))
             for (start, end), find in islice(_outermost(whole), MOST_SPANS)
             for origin, low, high in (find(),)
         ]
-
-    def met(self) -> Mapping[int, tuple[set[int], set[int]]]:
-        """Returns the hashes of the earlier passages that targets had, by the number of the passage: of grams, and of words."""
-        found: dict[int, tuple[set[int], set[int]]] = {}
-        for prints in self._fingerprints.values():
-            for number, (grams, words) in prints.met.items():
-                its = found.setdefault(number, (set(), set()))
-                its[0].update(grams)
-                its[1].update(words)
-        return found
 
     def _matches(self, reading: _PackedReading, group: _PackedPassages) -> Iterator[tuple[int, int, int, int]]:
         """Yields the spans of a reading that came from a group, each with the stretch of the group with which it begins."""
@@ -389,6 +383,23 @@ def values_of(spans: Sequence[tuple[int, int]], text: str) -> TextView:
     if at < len(text):
         edits.append((at, len(text), ""))
     return TextView(text).edit(text, edits)
+
+
+def _apart_from(
+    spans: Mapping[tuple[int, int], _Origin], more: Mapping[tuple[int, int], _Origin]
+) -> Mapping[tuple[int, int], _Origin]:
+    """Returns those of `more` that overlap none of `spans`."""
+    starts: list[int] = []
+    ends: list[int] = []  # of the spans, merged
+    for start, end in sorted(spans):
+        if ends and start <= ends[-1]:
+            ends[-1] = max(ends[-1], end)
+        else:
+            starts.append(start)
+            ends.append(end)
+    return {
+        (low, high): its for (low, high), its in more.items() if bisect_right(ends, low) == bisect_left(starts, high)
+    }
 
 
 def _with_placeholders(text: str, spans: Mapping[tuple[int, int], _Origin]) -> Mapping[tuple[int, int], _Origin]:

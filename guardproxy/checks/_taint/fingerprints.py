@@ -12,53 +12,34 @@ hash has `HASH_BYTES`, so of a million grams and a million kept hashes one pair 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from guardproxy.checks._taint.fingerprint import HASH_BYTES, Fingerprint
 from guardproxy.checks._taint.grams import Codes, Numbers, Places, codes_of, hashes_of
 from guardproxy.checks._taint.packing import packed_steps, readings
 from guardproxy.checks._taint.short_values import short_values
-from guardproxy.findings import Kind, Passage
 
 GRAM = 9
 STRIDE = 4
-HASH_BYTES = 5
 MOST_GRAMS = 4096
 MOST_WORDS = 512
 _HASH_BITS = np.uint64(8 * HASH_BYTES)
 """Of a hash of 64 bits, the upper bits are kept."""
 
 
-class Fingerprint(msgspec.Struct, frozen=True):
-    """What is kept of a passage. `salt`: the secret number; `grams`, `words`: hashes in base64, `HASH_BYTES` each; `is_whole`:
-    whether they are all of the passage."""
-
-    kind: Kind
-    path: str
-    salt: int
-    grams: str
-    words: str
-    is_whole: bool = True
-
-    def only(self, grams: Iterable[int], words: Iterable[int]) -> Fingerprint:
-        """Returns the fingerprint with some of its hashes."""
-        return msgspec.structs.replace(self, grams=_written(sorted(grams)), words=_written(sorted(words)))
-
-
-def fingerprint_of(passage: Passage, salt: int) -> Fingerprint:
-    """Returns the fingerprint of a passage. `salt`: a secret number below 2 ** 63."""
+def hashes_in(text: str, salt: int) -> tuple[list[int], list[int], bool]:
+    """Returns the hashes of a text for its fingerprint, of grams and of short values, and whether they are all."""
     grams: dict[int, None] = {}
     words: dict[int, None] = {}
-    for view in readings(passage.text):
+    for view in readings(text):
         codes, _ = codes_of(packed_steps(view.text))
         grams |= dict.fromkeys(_salted(hashes_of(codes, GRAM)[::STRIDE], salt).tolist())
         words |= dict.fromkeys(word_hash(value, salt) for value, _, _ in short_values(view.text))
     is_whole = len(grams) <= MOST_GRAMS and len(words) <= MOST_WORDS
-    kept = [list(each)[:most] for each, most in ((grams, MOST_GRAMS), (words, MOST_WORDS))]
-    return Fingerprint(passage.kind, passage.path, salt, _written(kept[0]), _written(kept[1]), is_whole)
+    return list(grams)[:MOST_GRAMS], list(words)[:MOST_WORDS], is_whole
 
 
 def word_hash(value: str, salt: int) -> int:
@@ -69,12 +50,12 @@ def word_hash(value: str, salt: int) -> int:
 
 
 class Fingerprints:
-    """Some fingerprints in the order of the conversation. `met`: the hashes that targets had, for each fingerprint."""
+    """Some fingerprints in the order of the conversation. They note which of their hashes a target had."""
 
     def __init__(self, fingerprints: Sequence[tuple[int, Fingerprint]]) -> None:
         self._by_salt: dict[int, tuple[Numbers, Places]] = {}
         self._words: dict[tuple[int, int], int] = {}
-        self.met: dict[int, tuple[set[int], set[int]]] = {}
+        self._all = dict(fingerprints)
         by_salt: dict[int, list[tuple[NDArray[np.uint64], int]]] = {}
         for number, fingerprint in fingerprints:
             by_salt.setdefault(fingerprint.salt, []).append((_read(fingerprint.grams), number))
@@ -98,7 +79,7 @@ class Fingerprints:
             for place, number in zip(at.tolist(), numbers[rows[at]].tolist(), strict=True):
                 span = first[place : place + GRAM]
                 span[(span < 0) | (span > number)] = number
-                self.met.setdefault(number, (set(), set()))[0].add(int(wanted[place]))
+                self._all[number].met_grams.add(int(wanted[place]))
         return first
 
     def word(self, value: str) -> int:
@@ -106,7 +87,7 @@ class Fingerprints:
         hashed = {salt: word_hash(value, salt) for salt in self._by_salt}
         numbers = {salt: self._words[salt, word] for salt, word in hashed.items() if (salt, word) in self._words}
         for salt, number in numbers.items():
-            self.met.setdefault(number, (set(), set()))[1].add(hashed[salt])
+            self._all[number].met_words.add(hashed[salt])
         return min(numbers.values(), default=-1)
 
 
@@ -117,10 +98,6 @@ def _salted(hashes: NDArray[np.uint64], salt: int) -> NDArray[np.uint64]:
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64((salt << 1 | 1) & 0xFFFF_FFFF_FFFF_FFFF)
     mixed ^= mixed >> np.uint64(31)
     return (mixed * np.uint64(0x9E3779B97F4A7C15)) >> (np.uint64(64) - _HASH_BITS)
-
-
-def _written(hashes: Sequence[int]) -> str:
-    return base64.b64encode(b"".join(each.to_bytes(HASH_BYTES, "big") for each in hashes)).decode()
 
 
 def _read(text: str) -> NDArray[np.uint64]:

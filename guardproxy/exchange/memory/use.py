@@ -23,7 +23,7 @@ from guardproxy.exchange.inputs.recollection import (
 )
 from guardproxy.exchange.inputs.setting import Setting
 from guardproxy.exchange.inputs.transcript import RequestReceived
-from guardproxy.findings import Facts
+from guardproxy.findings import Facts, Sources
 from guardproxy.policy import BoundRules
 from guardproxy.wire import Request
 
@@ -42,7 +42,8 @@ class MemoryAsking(msgspec.Struct, frozen=True):
 class MemoryEnding(msgspec.Struct, frozen=True):
     """An exchange at its end. `memory`: what was recalled; takes what is left for later exchanges. `asking`: the request as it
     was read. `request`, `answers`: the notes of all texts. `tree`: the request as it went upstream, `None` if it was not sent.
-    `status`: of the last answer, `None` if there is none. `stored_id`: the id under which the provider stores it, or empty."""
+    `status`: of the last answer, `None` if there is none. `stored_id`: the id under which the provider stores it, or empty.
+    `sources`: the texts of the request as the model got them, if a check needs them."""
 
     memory: ExchangeMemory
     asking: MemoryAsking
@@ -51,6 +52,7 @@ class MemoryEnding(msgspec.Struct, frozen=True):
     tree: Any
     status: int | None
     stored_id: str
+    sources: Sources | None = None
 
 
 def _no_names(asking: MemoryAsking) -> Iterable[str]:
@@ -116,7 +118,12 @@ class ExchangeMemory:
     def ask(self, asking: MemoryAsking) -> RecallMemory:
         """Returns the command for the entries of a request."""
         self.asking = asking
-        self.keys = tuple(use.key(name) for use in self.uses for name in dict.fromkeys(use.keys(asking)))
+        known = asking.setting.history.recalled
+        self.keys = tuple(
+            use.key(name)
+            for use in self.uses
+            for name in (dict.fromkeys(use.keys(asking)) if known is None else map(str, range(known.get(use.name, 0))))
+        )
         return RecallMemory(self.keys)
 
     def learn(self, event: MemoryRecalled, facts: Facts) -> Facts:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from guardproxy.exchange.memory.taint import TAINT
 from guardproxy.exchange.memory.use import MemoryUse
 from guardproxy.policy import BoundRules
 
-USES: tuple[MemoryUse[Any], ...] = ()
+USES: tuple[MemoryUse[Any], ...] = (TAINT,)
 
 
 def uses_of(bound: BoundRules) -> tuple[MemoryUse[Any], ...]:

@@ -57,8 +57,9 @@ def _cut(piece: Piece, note: str) -> None:
     lane.rewrite.edit(0, end, f"{_KEY}_{lane.index}" if piece.text.key else note)
 
 
-def sources_of(texts: Iterable[tuple[Text, str]]) -> Sources:
-    """Returns the retrieved texts of a request, the texts of its user, and all its texts, as the model gets them."""
+def sources_of(texts: Iterable[tuple[Text, str]], earlier: tuple[Any, ...] = ()) -> Sources:
+    """Returns the retrieved texts of a request, the texts of its user, and all its texts, as the model gets them. `earlier`:
+    what is kept of earlier ones."""
     retrieved: list[str] = []
     asked: list[str] = []
     passages: list[Passage] = []
@@ -69,7 +70,7 @@ def sources_of(texts: Iterable[tuple[Text, str]]) -> Sources:
             retrieved.append(new)
         elif kind == "user":
             asked.append(new)
-    return Sources(tuple(retrieved), tuple(asked), tuple(passages))
+    return Sources(tuple(retrieved), tuple(asked), tuple(passages), earlier)
 
 
 def chunk_of(path: Path, tree: Any) -> Path:
@@ -114,4 +115,6 @@ class SourceStage:
 
     def amend(self, draft: RequestDraft) -> None:
         """Notes the texts as the model gets them, without marks."""
-        draft.guard.forms.sources = sources_of(draft.texts)
+        forms = draft.guard.forms
+        known = forms.facts.sources  # what is known of earlier exchanges
+        forms.sources = sources_of(draft.texts, known.earlier if known is not None else ())

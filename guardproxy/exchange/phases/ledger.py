@@ -198,7 +198,9 @@ class Ledger(msgspec.Struct):
         stored_id = self.guard.editor.turn.stored_id
         answers = (*(attempt.side for attempt in attempts.earlier), answer.side)
         return memory.changes(
-            MemoryEnding(memory, memory.asking, self.request, answers, tree, answer.status, stored_id)
+            MemoryEnding(
+                memory, memory.asking, self.request, answers, tree, answer.status, stored_id, self.guard.forms.sources
+            )
         )
 
     def record(self, outcome: str) -> Record:

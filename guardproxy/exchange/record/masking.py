@@ -208,6 +208,8 @@ class Masks(msgspec.Struct):
         """The request's tree, masked, with a note in each place that no check can read; `None` if a text is not kept."""
         changes: list[tuple[TreeLeaf, str]] = []
         for piece in entry.pieces:
+            if piece.text.judged:  # the arguments of a call as a whole, which are in the tree as other texts
+                continue
             shown = self.masked(piece.lane)
             if shown.text is None:
                 return None

@@ -30,6 +30,11 @@ class History(Protocol):
     def restores_system(self) -> bool:
         """Whether values of system messages are restored too, as older versions did."""
 
+    @property
+    def recalled(self) -> Mapping[str, int] | None:
+        """How many entries of the memory were read, by use; `None` if the request tells their names. A record does not keep the
+        ids of conversations, so a replay cannot name them."""
+
     def restoring(self, values: Mapping[str, str], restorations: Mapping[str, Restoration]) -> Check:
         """The check that finds the placeholders `values`, in the places that `restorations` allow."""
 
@@ -57,6 +62,7 @@ class Live:
     prompt_mark = ""
     matched: Mapping[str, MatchVerdict] = {}
     restores_system = False
+    recalled: Mapping[str, int] | None = None
 
     def restoring(self, values: Mapping[str, str], restorations: Mapping[str, Restoration]) -> Check:
         return Restoring(values, restorations)

@@ -176,7 +176,7 @@ class BoundRules:
     def reads(self, direction: Direction) -> bool:
         """Whether any rule inspects texts of this direction. Otherwise its texts are neither scanned nor recorded."""
         if direction not in self._reads:
-            self._reads[direction] = is_read(self.policies, direction)
+            self._reads[direction] = self.follows_values or is_read(self.policies, direction)
         return self._reads[direction]
 
     @lazy
@@ -235,6 +235,15 @@ class BoundRules:
     def needs_sources(self) -> bool:
         """Whether a check compares answers with the retrieved texts of the request."""
         return any(check.traits.needs_sources for bound in self.rules for check in self._checks_of(bound))
+
+    @lazy
+    def follows_values(self) -> bool:
+        """Whether a check asks where the arguments of a call came from, so that all texts are read and remembered."""
+        return any(
+            check.traits.needs_sources and check.traits.needs_call
+            for bound in self.rules
+            for check in self._checks_of(bound)
+        )
 
     @lazy
     def needs_call(self) -> bool:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import base64
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.checks._taint import fingerprints
 from guardproxy.checks._taint.conversation import WIDTH, Conversation, TaintTarget
-from guardproxy.checks._taint.fingerprints import GRAM, HASH_BYTES, STRIDE, Fingerprint, Fingerprints, fingerprint_of
+from guardproxy.checks._taint.fingerprint import HASH_BYTES, Fingerprint, fingerprint_of
+from guardproxy.checks._taint.fingerprints import GRAM, STRIDE, Fingerprints
 from guardproxy.findings import Kind, Passage
 
 SALT = 0x1234_5678_9ABC_DEF
@@ -88,9 +90,10 @@ def test_the_hashes_that_were_met_are_enough_to_recognize_the_same_again() -> No
     asked = Conversation([], earlier)
     for value in (MAIL, "A-1234"):
         assert asked.taints(TaintTarget(value, [(0, len(value))]), ["tool_result"])
-    met = asked.met()
-    assert list(met) == [0]
-    kept = earlier[0].only(*met[0])
+    kept, other = (each.met() for each in earlier)
+    assert other is None
+    assert kept is not None
+    assert msgspec.json.decode(msgspec.json.encode(kept), type=Fingerprint) == kept
     assert len(kept.grams) < len(earlier[0].grams)
     assert tainted(MAIL, [kept]) == [MAIL]
     assert tainted("A-1234", [kept]) == ["A-1234"]
@@ -111,6 +114,15 @@ def test_a_long_passage_is_kept_in_part(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_rest_of_the_words_at_both_ends_belongs_to_a_copy() -> None:
     earlier = prints(Passage("tool_result", "x", "aa " + MAIL + " bb"))
     assert [tainted(text, earlier) for text in (f"ab {MAIL} cd", f"{MAIL}")] == [[MAIL], [MAIL]]
+
+
+def test_a_copy_of_what_the_request_has_too_says_where_it_is() -> None:
+    text = f"{MAIL} or {MAIL}; the vault code 9Q7-X4L-220-KWM"
+    other = Passage("tool_result", "z", "The vault code is 9Q7-X4L-220-KWM.")
+    found = Conversation([PAGE], prints(PAGE, other)).taints(TaintTarget(text, [(0, len(text))]), ["tool_result"])
+    assert [(text[taint.start : taint.end], taint.is_earlier) for taint in found] == [
+        (MAIL, False), (MAIL, False), ("9Q7-X4L-220-KWM", True)
+    ]  # fmt: skip
 
 
 def test_no_fingerprints_know_nothing() -> None:
