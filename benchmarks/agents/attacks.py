@@ -15,6 +15,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
+import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -25,18 +27,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from aiohttp import ClientSession
+
 from benchmarks.agents.domains import DOMAINS
 from benchmarks.agents.doors import Outcome, Tools, expected, harmed, run, succeeded
 from benchmarks.agents.model import ChatThinking, MessagesThinking, ModelServer
 from benchmarks.agents.scene import Scene
 from benchmarks.agents.scenes import scenes
 from benchmarks.agents.servers import Servers
-from benchmarks.processes import free_port, last_lines, machine, start, wait_ready
+from benchmarks.processes import ROOT, free_port, last_lines, machine, start, wait_ready
 
 GUARDS = ("none", "supervisor", "taint", "allow lists", "all")
 DOORS = ("mcp", "llm")
 FOLDER = Path(__file__).parent / "guards"
 ACTING: Mapping[str, bool] = {tool.name: tool.acts for domain in DOMAINS.values() for tool in domain.tools}
+PINS = "pins.json"
+_CONFIRMATION = re.compile(r"\b[0-9a-f]{12}-[0-9a-f]{16}\b")
 CONFIDENCE = 3.0  # of the rule of three, for 95 %
 
 
@@ -71,21 +77,52 @@ async def _deny(_text: str) -> bool:
     return False
 
 
-def started(stack: ExitStack, name: str, servers: Servers, model: ModelServer, folder: Path) -> Guard:
+async def _confirm(admin_url: str, text: str) -> bool:
+    """Approves the call that a refusal names, as `guardproxy confirm ID` does. Returns whether it names one."""
+    if (found := _CONFIRMATION.search(text)) is None:
+        return False
+    query = {"id": found[0], "decision": "approve", "by": "benchmark"}
+    async with ClientSession() as session, session.post(f"{admin_url}/confirmations", params=query) as answer:
+        return answer.ok
+
+
+async def pinned(servers: Servers, pins: Path) -> None:
+    """Pins the tools of all servers, as an operator does who has looked at them: as the servers list them, and as the agents
+    offer them to their models."""
+    for domain in DOMAINS:
+        scene = next(scene for scene in scenes() if scene.domain == domain and not scene.is_attack)
+        async with servers.showing(scene), Tools.at(f"{servers.url}/{domain}/mcp") as tools:
+            listed = [tool.model_dump(by_alias=True, exclude_none=True, mode="json") for tool in tools.listed]
+            requests = [thinking.offered(tools.listed) for thinking in (ChatThinking, MessagesThinking)]
+        for tree, more in (({"tools": listed}, ["--server", domain]), *((request, []) for request in requests)):
+            source = pins.parent / "source.json"
+            source.write_text(json.dumps(tree))
+            command = [sys.executable, "-m", "guardproxy", "tools", "pin", str(source), "--pins", str(pins), *more]
+            await asyncio.to_thread(subprocess.run, command, cwd=ROOT, check=True, capture_output=True)
+            source.unlink()
+
+
+async def started(stack: ExitStack, name: str, servers: Servers, model: ModelServer, folder: Path) -> Guard:
     """Starts the proxy with a set of policies. `none` has no proxy."""
     if name == "none":
         return Guard(name, "", _deny)
     port, admin_port = free_port(), free_port()
-    policies = FOLDER / f"{name.replace(' ', '-')}.yaml"
+    policies = folder / f"{name} policies"
+    policies.mkdir()
+    policy = (FOLDER / f"{name.replace(' ', '-')}.yaml").read_text()
+    (policies / "policy.yaml").write_text(policy)
+    if PINS in policy:
+        await pinned(servers, policies / PINS)
     command = [sys.executable, "-m", "guardproxy", "serve", "--policies", str(policies), "--audit", str(folder / name)]
     command += ["--port", str(port), "--admin-port", str(admin_port), "--upstream", model.url]
     for domain in DOMAINS:
         command += ["--mcp", f"{domain}={servers.url}/{domain}/mcp"]
     log = folder / f"{name}.log"
     process = start(stack, command, range(2), log)
-    if not wait_ready(process, f"http://127.0.0.1:{admin_port}/readyz"):
+    admin_url = f"http://127.0.0.1:{admin_port}"
+    if not await asyncio.to_thread(wait_ready, process, f"{admin_url}/readyz"):
         raise SystemExit(f"{name}: {last_lines(log)}")
-    return Guard(name, f"http://127.0.0.1:{port}", _deny)
+    return Guard(name, f"http://127.0.0.1:{port}", partial(_confirm, admin_url))
 
 
 async def over_mcp(scene: Scene, guard: Guard, servers: Servers) -> Outcome:
@@ -125,7 +162,7 @@ async def measured(
         for name in names:
             with ExitStack() as stack:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                guard = await asyncio.to_thread(started, stack, name, servers, model, folder)
+                guard = await started(stack, name, servers, model, folder)
                 ways: Mapping[str, Callable[[Scene], Awaitable[Outcome]]] = {
                     "mcp": partial(over_mcp, guard=guard, servers=servers),
                     "llm": partial(over_llm, guard=guard, servers=servers, model=model),

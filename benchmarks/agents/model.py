@@ -130,13 +130,19 @@ class ChatThinking:
     def __init__(self, client: AsyncOpenAI, scene: Scene, listed: Sequence[Any]) -> None:
         self._client = client
         self._model = scene.name
-        self._tools: list[Any] = [
+        self._tools: Any = self.offered(listed)["tools"]
+
+    @staticmethod
+    def offered(listed: Sequence[Any]) -> dict[str, Any]:
+        """Returns a request that offers these tools."""
+        tools = [
             {
                 "type": "function",
                 "function": {"name": tool.name, "description": tool.description, "parameters": tool.input_schema},
             }
             for tool in listed
         ]
+        return {"model": "any", "messages": [{"role": "user", "content": "Hello"}], "tools": tools}
 
     @classmethod
     @asynccontextmanager
@@ -172,9 +178,15 @@ class MessagesThinking:
     def __init__(self, client: AsyncAnthropic, scene: Scene, listed: Sequence[Any]) -> None:
         self._client = client
         self._model = scene.name
-        self._tools: list[Any] = [
+        self._tools: Any = self.offered(listed)["tools"]
+
+    @staticmethod
+    def offered(listed: Sequence[Any]) -> dict[str, Any]:
+        """Returns a request that offers these tools."""
+        tools = [
             {"name": tool.name, "description": tool.description, "input_schema": tool.input_schema} for tool in listed
         ]
+        return {"model": "any", "max_tokens": 1, "messages": [{"role": "user", "content": "Hello"}], "tools": tools}
 
     @classmethod
     @asynccontextmanager
