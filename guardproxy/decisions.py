@@ -1,8 +1,8 @@
 """Decisions about findings, and plans for exchanges.
 
-A decision is `Pass`, `Edit`, `DropChunk`, `Retry` or `Stop`, from the weakest to the strongest. The strongest decision of
-all rules wins; `policy/values/actions.py` declares the order. A `Plan` has no strength: it selects the upstream and the
-model, independently of the decisions about texts.
+A decision is `Pass`, `Edit`, `DropChunk`, `Retry`, `Confirm` or `Stop`, from the weakest to the strongest. The strongest
+decision of all rules wins; `policy/values/actions.py` declares the order. A `Plan` has no strength: it selects the upstream
+and the model, independently of the decisions about texts.
 """
 
 from __future__ import annotations
@@ -68,14 +68,25 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
-    """Ends the text at the finding; the client gets a refusal in its wire format, with `message`."""
+class Confirm:
+    """Ends a call of a tool as `Stop` does, until a person has approved the call; then it passes once. `message`: what the
+    client reads before the id of the confirmation; empty: the proxy's own words."""
 
     rule: str
     message: str = ""
 
 
-Decision = Pass | Edit | DropChunk | Retry | Stop
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Ends the text at the finding; the client gets a refusal in its wire format, with `message`. `confirmation`: the id under
+    which a person may approve the call; empty if nobody can."""
+
+    rule: str
+    message: str = ""
+    confirmation: str = ""
+
+
+Decision = Pass | Edit | DropChunk | Retry | Confirm | Stop
 
 
 @dataclass(frozen=True, slots=True)

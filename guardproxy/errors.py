@@ -169,6 +169,13 @@ class ErrorCode(StrEnum):
 
     # A policy's decision.
     CONTENT_FILTER = _Spec("content_filter", 400, "a policy blocked the text", "A rule with `action: block` decided.")
+    CONFIRMATION_REQUIRED = _Spec(
+        "confirmation_required",
+        400,
+        "a person must confirm the call of the tool",
+        "A rule with `action: confirm` decided. The message names the id: after `guardproxy confirm ID` the same call passes "
+        "once.",
+    )
     INVALID_ANSWER = _Spec(
         "invalid_answer",
         400,

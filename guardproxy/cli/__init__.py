@@ -6,7 +6,22 @@ from typing import Annotated
 
 import typer
 
-from guardproxy.cli import audit, demo, drift, importing, keys, limits, mcp, model, policy, replay, scan, serve, tenant
+from guardproxy.cli import (
+    audit,
+    confirm,
+    demo,
+    drift,
+    importing,
+    keys,
+    limits,
+    mcp,
+    model,
+    policy,
+    replay,
+    scan,
+    serve,
+    tenant,
+)
 from guardproxy.cli.printing import CommandLine, say
 
 app = typer.Typer(
@@ -54,6 +69,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(limits.app, name="limits")
 app.add_typer(model.app, name="model")
 app.add_typer(audit.app, name="audit")
+app.command("confirm")(confirm.confirm)
 app.command("replay")(replay.replay)
 app.command("drift")(drift.drift)
 app.add_typer(importing.app, name="import")

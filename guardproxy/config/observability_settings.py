@@ -68,6 +68,21 @@ class ObservabilitySettings:
         "The share of exchanges whose spans are exported. The trace of a trusted client decides for itself.",
         AllowedValues(least=0, most=1),
     )
+    confirm_webhook: str = setting(
+        "confirm_webhook",
+        "",
+        "The URL that gets a message about each call of a tool that waits for a person (`action: confirm`). Its answer may "
+        "approve or deny the call.",
+        AllowedValues(form="like https://hooks.example/confirm", is_right=is_hook),
+        is_secret=True,
+    )
+    confirm_key: str = setting(
+        "confirm_key",
+        "",
+        "The secret that signs messages to `confirm_webhook`. With it, the admin port lists and decides calls that wait only "
+        "for who sends it (`guardproxy confirm`).",
+        is_secret=True,
+    )
     alert_webhook: str = setting(
         "alert_webhook",
         "",

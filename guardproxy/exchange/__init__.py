@@ -36,6 +36,7 @@ from guardproxy.exchange.inputs.transcript import (
     Waited,
     line,
 )
+from guardproxy.exchange.memory import approvals
 from guardproxy.exchange.phases.ledger import Size
 from guardproxy.exchange.phases.states import State
 from guardproxy.exchange.player import each, play
@@ -85,6 +86,7 @@ __all__ = [
     "UpstreamFailed",
     "ValuesFound",
     "Waited",
+    "approvals",
     "each",
     "has_code",
     "line",

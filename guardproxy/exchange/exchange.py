@@ -36,7 +36,7 @@ from guardproxy.exchange.gate.earlier import StoredTurn
 from guardproxy.exchange.gate.notes import Side
 from guardproxy.exchange.inputs.caching import CacheQuery, StoredAnswer, is_storable, stored_answer
 from guardproxy.exchange.inputs.prompts import PromptChange
-from guardproxy.exchange.inputs.recollection import MemoryChange, MemoryRecalled
+from guardproxy.exchange.inputs.recollection import MemoryChange, MemoryClaimed, MemoryRecalled
 from guardproxy.exchange.inputs.setting import Setting
 from guardproxy.exchange.inputs.transcript import (
     Aborted,
@@ -143,11 +143,14 @@ class Exchange:
         return self._anytime(event) or (State.EXPECTING, [])
 
     def _recalling(self, event: Input) -> Transition[Recalling | Reading | Sent | Over]:
-        if isinstance(event, MemoryRecalled):
-            return self._request.recalled(event)
+        match event:
+            case MemoryRecalled():
+                return self._request.recalled(event)
+            case MemoryClaimed():
+                return self._request.claimed(event)
         return self._anytime(event) or (State.RECALLING, [])
 
-    def _scanning(self, event: Input) -> Transition[Reading | Sent | Over]:
+    def _scanning(self, event: Input) -> Transition[Recalling | Reading | Sent | Over]:
         if isinstance(event, Scanned):
             return self._request.scanned(event)
         return self._anytime(event) or (State.SCANNING, [])
@@ -182,6 +185,8 @@ class Exchange:
                 return self._answer.broken_off(event)
             case Waited():
                 return self._answer.waited(event.at_s)
+            case MemoryClaimed():
+                return self._answer.claimed(event)
         return self._anytime(event) or (self._answer.state, [])
 
     def _anytime(self, event: Input) -> Transition[Waiting | Over] | None:
@@ -264,6 +269,11 @@ class Exchange:
     def sensitive_values(self) -> list[str]:
         """All sensitive values that checks found so far."""
         return list(self._guard.editor.tokens)
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether the exchange ended with a call that waits for a person."""
+        return self._guard.confirmations is not None and self._guard.confirmations.is_asking
 
     @property
     def size(self) -> Size:

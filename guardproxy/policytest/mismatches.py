@@ -57,7 +57,7 @@ def disagreement(first: SceneResult, other: SceneResult, how: str, *, alike: boo
         yield Mismatch(f"{how}, the rule `{hit.rule}` does not hold for {_place(hit)}")
     for hit in sorted(set(other.hits) - set(first.hits)):
         yield Mismatch(f"{how}, the rule `{hit.rule}` holds for {_place(hit)} as well")
-    ended = first.decision in ("block", "retry")
+    ended = first.decision in ("block", "confirm", "retry")
     if (alike or not ended) and (before := _all(first.client)) != (after := _all(other.client)):
         yield Mismatch(f"{how}, the client gets another text", before, after)
     if not ended and set(first.findings) != set(other.findings):  # findings after an early end depend on the cuts

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.checks import Check, with_partner
-from guardproxy.decisions import Pass, Retry
+from guardproxy.decisions import Confirm, Decision, Pass, Retry
 from guardproxy.events import Path
 from guardproxy.exchange import (
     Address,
@@ -73,8 +73,12 @@ def scan_job(job: Job) -> Scan:
 def outcome_of(exchange: Exchange, done: Sequence[Command]) -> Verdict:
     """Returns the strongest verdict that took effect in an exchange."""
     if any(isinstance(command, Finish) and command.outcome != "answered" for command in done):
-        return "block"
-    decisions = [outcome.decision for outcome in exchange.outcomes if outcome.enforced]
+        return "confirm" if exchange.is_asking else "block"
+    # A call that went on was approved.
+    enforced = (outcome.decision for outcome in exchange.outcomes if outcome.enforced)
+    decisions: list[Decision] = [
+        Pass(decision.rule) if isinstance(decision, Confirm) else decision for decision in enforced
+    ]
     if not _has_asked_again(done):  # without a further attempt, a retry lets the answer through
         decisions = [Pass(decision.rule) if isinstance(decision, Retry) else decision for decision in decisions]
     return strongest(decisions)

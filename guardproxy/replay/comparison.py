@@ -108,9 +108,12 @@ def _edits(text: RecordedText, cut_off: bool) -> list[list[int]]:
 
 
 def _without_checks(decisions: Sequence[RecordedDecision]) -> list[tuple[str, ...]]:
-    """Returns the decisions without the names of their checks, which may have changed."""
+    """Returns the decisions without the names of their checks, which may have changed, and without the ids of confirmations,
+    which only the key of the proxy makes."""
     return sorted(
-        tuple(str(value) for name, value in sorted(decision.document().items()) if name != "check")
+        tuple(
+            str(value) for name, value in sorted(decision.document().items()) if name not in ("check", "confirmation")
+        )
         for decision in decisions
     )
 

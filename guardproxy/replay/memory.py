@@ -176,8 +176,9 @@ class Memory:
 
 
 def _reads(shown: str, text: RecordedText, window: str, same: Callable[[str, str], bool]) -> bool:
-    """Whether a window belongs to a recorded text. The window may hold the raw text of JSON, or the decoded text."""
-    return same(shown, window) or (text.encoded and same(view(shown).text, window))
+    """Whether a window belongs to a recorded text. The window may hold the raw text of JSON, or the decoded text. Of a text
+    that is only judged, the record keeps the place."""
+    return text.judged or same(shown, window) or (text.encoded and same(view(shown).text, window))
 
 
 def settle_all(window: Window, findings: tuple[Finding, ...]) -> Scan:
@@ -269,6 +270,16 @@ class RecordedHistory:
     def trouble(self, attempt: int, computed: str) -> str:
         decisions = [attempt.decision for attempt in self.record.attempts[:-1]]
         return decisions[attempt] if attempt < len(decisions) and decisions[attempt] in TROUBLES else ""
+
+    def approved_by(self, place: tuple[int, str, str]) -> str:
+        return next(
+            (
+                decision.approved_by
+                for decision in self.record.decisions
+                if decision.approved_by and (decision.attempt, decision.direction, decision.path) == place
+            ),
+            "",
+        )
 
     def quotable(self, is_asked: bool) -> bool:
         return False

@@ -37,11 +37,13 @@ from guardproxy.server.driving.driver import Driver
 from guardproxy.server.driving.judge import Asking, Judges
 from guardproxy.server.driving.offload import Steps
 from guardproxy.server.driving.recorder import Recorder, key_of, log_of, signing_of
+from guardproxy.server.driving.reviews import CallReviews
 from guardproxy.server.intake.body import BodyAccount
 from guardproxy.server.intake.feedback import OwnUpstream
 from guardproxy.server.intake.listener import Listener, sender_of
 from guardproxy.server.intake.pressure import Pressure
 from guardproxy.server.observing.alerts import AlertObserver
+from guardproxy.server.observing.confirming import ConfirmObserver
 from guardproxy.server.observing.metrics import Metrics
 from guardproxy.server.observing.observers import FanOut, LogObserver, MetricsObserver, Observers
 from guardproxy.server.observing.shippers import close_all, shippers_of
@@ -117,7 +119,10 @@ class Server:
         self.reloading = Reload(folder_of(config.policies.folder), self._load, self.metrics)
         self._engine = engine()
         alerts = AlertObserver(config.observability, lambda: self.policies, self.metrics)
-        self._observers = Observers((MetricsObserver(self.metrics), LogObserver(), alerts), self.metrics)
+        self.reviews = CallReviews(self.memories, self.metrics)
+        self.confirming = ConfirmObserver(config.observability, self.reviews)
+        confirming = (self.confirming,) if config.observability.confirm_webhook else ()
+        self._observers = Observers((MetricsObserver(self.metrics), LogObserver(), alerts, *confirming), self.metrics)
         self._tracing = tracing_of(config, self._engine.partition(" ")[2], worker, self.metrics)
         self._fan_out = FanOut({name: open_sink(name, log_of(worker)) for name in config.audit.sink}, self.metrics)
         rotation = Rotation(config.audit.rotate_bytes, config.audit.rotate_s)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from guardproxy.config import Config
+from guardproxy.decisions import Confirm
 from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.inference import Models, Remotes, origin, origin_of
 from guardproxy.library import load
@@ -18,6 +19,7 @@ from guardproxy.policy import (
     Policy,
     PolicyErrors,
     PolicySet,
+    decides,
     refuse_strangers,
     refuse_unpriced,
 )
@@ -65,6 +67,11 @@ def _missing(policy: Policy, config: Config) -> Iterator[tuple[str, FilePlace]]:
             yield (
                 f"the rule `{rule.id}` sends alerts to `{host}`, which the operator does not allow: give --alert-host {host}",
                 rule.places.get("alert", rule.place),
+            )
+        if decides(rule.action, Confirm) and config.workers.count > 1 and not config.clients.state:
+            yield (
+                f"the rule `{rule.id}` asks a person about calls, and several workers do not share the answers: give --state",
+                rule.places.get("action", rule.place),
             )
     if policy.keep == "sealed" and not config.audit.seal_key:
         yield "`keep: sealed` needs the operator's key: give --seal-key", policy.places.get("audit", policy.place)

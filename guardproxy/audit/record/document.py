@@ -160,6 +160,10 @@ class RecordedDecision(RecordLeaf, frozen=True, kw_only=True):
     start: Offset
     end: Offset
     attempt: Annotated[int, Meta(description="The number of the answer, from 0.")] = 0
+    confirmation: Annotated[
+        str, Meta(description="The id under which a person may approve the call, for a rule with `action: confirm`.")
+    ] = ""
+    approved_by: Annotated[str, Meta(description="Who has approved the call, so that it passed. Empty: nobody.")] = ""
 
 
 class RecordedFault(RecordLeaf, frozen=True, kw_only=True):

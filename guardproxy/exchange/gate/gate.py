@@ -98,7 +98,8 @@ class QueuedFrame(msgspec.Struct, eq=False):
 class LaneTable(msgspec.Struct):
     """The lanes of a gate by their channels. `every`: all lanes, in the order in which they began; `open`: those whose text
     goes on; `last`: the last lane of each channel; `joints`: parts that are read as one text, by their lanes and by the lane of
-    the joined text; `runs`: the last part of each run to which parts may be added; `lone`: those of them that are the first."""
+    the joined text; `runs`: the last part of each run to which parts may be added; `lone`: those of them
+    that are the first. `holds_calls`: whether arguments of tools that are no JSON are held to their end, too."""
 
     every: list[Lane] = msgspec.field(default_factory=list)
     open: dict[Channel, Lane] = msgspec.field(default_factory=dict)
@@ -106,6 +107,7 @@ class LaneTable(msgspec.Struct):
     joints: dict[Lane, Joint] = msgspec.field(default_factory=dict)
     runs: dict[str, Lane] = msgspec.field(default_factory=dict)
     lone: dict[Lane, None] = msgspec.field(default_factory=dict)
+    holds_calls: bool = False
     _by_path: dict[str, Lane] = msgspec.field(default_factory=dict)
 
     def add(self, lane: Lane) -> None:
@@ -262,6 +264,8 @@ class Gate(msgspec.Struct):
         )
         lane.progress.parallel = parallel
         lane.text.call = event.call
+        if self.lanes.holds_calls and checks and event.channel.kind == "tool_arguments":
+            lane.progress.held = True
         if self.quotes and (event.judged or (lane.progress.held and event.frame.streamed)):
             lane.quotation.checks = tuple(check for check in every_check if not is_raw(check) and check.name != RESTORE)
         return lane

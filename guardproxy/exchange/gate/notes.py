@@ -86,7 +86,8 @@ class Attempt:
 
 class Measures(msgspec.Struct):
     """The counts, sizes and times of an exchange, which grow while it runs. `times`: seconds of the driver's clock; `seals`:
-    keyed digests of bodies; `signs`: the number of keep-alives while an answer was held back; `cache`: what the cache had."""
+    keyed digests of bodies; `signs`: the number of keep-alives while an answer was held back; `cache`: what the cache had.
+    `is_blocked`: whether a rule refused the request; `is_delivered`: whether the client got something of an answer."""
 
     unix_s: float = 0.0
     times: dict[str, float] = msgspec.field(default_factory=dict)
@@ -95,6 +96,8 @@ class Measures(msgspec.Struct):
     scans: int = 0
     signs: int = 0
     cache: RecordedCache | None = None
+    is_blocked: bool = False
+    is_delivered: bool = False
 
 
 class DutyNotes(NamedTuple):

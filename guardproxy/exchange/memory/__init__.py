@@ -17,4 +17,6 @@ its end, the driver asks `Exchange.memory_changes` and writes them once the reco
 its answer. What must be used once is claimed amid an exchange: `ClaimMemory`, `MemoryClaimed`.
 
 Values hold digests and names, never texts of a client: a text is kept as a keyed digest (`asking.setting.keys.seal`).
+
+Decision: docs/decisions/0067-one-memory-for-what-exchanges-leave.md
 """

@@ -40,10 +40,15 @@ class MemoryAsking(msgspec.Struct, frozen=True):
 
 
 class MemoryEnding(msgspec.Struct, frozen=True):
-    """An exchange at its end. `memory`: what was recalled; takes what is left for later exchanges. `asking`: the request as it
-    was read. `request`, `answers`: the notes of all texts. `tree`: the request as it went upstream, `None` if it was not sent.
-    `status`: of the last answer, `None` if there is none. `stored_id`: the id under which the provider stores it, or empty.
-    `sources`: the texts of the request as the model got them, if a check needs them."""
+    """An exchange at its end.
+
+    `memory`: what was recalled; takes what is left for later exchanges. `asking`: the request as it was read. `request`,
+    `answers`: the notes of all texts. `tree`: the request as it went upstream, `None` if it was not sent. `status`: of the last
+    answer, `None` if there is none. `stored_id`: the id under which the provider stores it, or empty. `sources`: the texts of
+    the request as the model got them, if a check needs them. `is_sent`: whether the request went upstream. `is_delivered`:
+    whether the client got something of an answer. `shown`: returns a text without sensitive values; `None` if policies keep no
+    texts. `confirmations`: those of the exchange (`approvals.py`).
+    """
 
     memory: ExchangeMemory
     asking: MemoryAsking
@@ -53,6 +58,10 @@ class MemoryEnding(msgspec.Struct, frozen=True):
     status: int | None
     stored_id: str
     sources: Sources | None = None
+    is_sent: bool = False
+    is_delivered: bool = False
+    shown: Callable[[str], str] | None = None
+    confirmations: Any = None
 
 
 def _no_names(asking: MemoryAsking) -> Iterable[str]:

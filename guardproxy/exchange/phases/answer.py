@@ -16,13 +16,14 @@ from typing import Any
 
 from msgspec import structs
 
-from guardproxy.decisions import Retry, Stop
+from guardproxy.decisions import Confirm, Retry, Stop
 from guardproxy.errors import ErrorCode
 from guardproxy.events import Event, Fault, Frame, Text
 from guardproxy.exchange.gate.expected_schema import Forms
 from guardproxy.exchange.gate.gate import Lane, Piece, QueuedFrame
 from guardproxy.exchange.gate.notes import Side
 from guardproxy.exchange.gate.offsets import moved
+from guardproxy.exchange.inputs.recollection import MemoryClaimed
 from guardproxy.exchange.inputs.setting import Setting
 from guardproxy.exchange.inputs.transcript import (
     CancelUpstream,
@@ -113,6 +114,9 @@ class AnswerPhase:
         if bound and not failed:
             early = self.attempts.failover is not None and self.attempts.may_fail_over and read
             answer.held.extent = extent(bound, self.guard.forms, streamed=streamed, early=early)
+        if self.guard.confirmations is not None:
+            answer.side.gate.lanes.holds_calls = True
+            self._scans.found = []
         self.guard.forms.note_streamed(streamed)
         if not has_content:
             answer.decoder, answer.streamed = NoContentDecoder(), False
@@ -164,6 +168,13 @@ class AnswerPhase:
         self._scans.learn(event.scans)
         return self._advance(event.at_s)
 
+    def claimed(self, event: MemoryClaimed) -> Transition[Answering | Waiting | Over]:
+        """Takes the approvals that this exchange claimed. Those for a discarded answer count for the next one."""
+        if (confirmations := self.guard.confirmations) is not None and confirmations.is_claiming:
+            confirmations.claimed(event)
+            return self._advance(event.at_s)
+        return self.state, []
+
     def waited(self, at_s: float) -> Transition[Answering | Waiting | Over]:
         """Sends a keep-alive if one is due, or ends an attempt that takes too long."""
         retry = self.attempts.retry
@@ -193,6 +204,8 @@ class AnswerPhase:
         answer, gate, limit_chars = self.answer, self.answer.side.gate, self.setting.limits.held_chars
         if self._scans.pending:
             return _STATES[answer.held.extent], []
+        if self._scans.found is not None and (claiming := self._claiming(self._scans.found)) is not None:
+            return _STATES[answer.held.extent], claiming
         # This comes before the release: placeholders are looked for at once, and what that settles may leave now. If too much
         # is held, text that could wait for more is scanned too, since it may leave then.
         scan, out = self._scans.ask(all_text=gate.held > limit_chars), list[bytes]()
@@ -215,6 +228,15 @@ class AnswerPhase:
             state, ends = self.client.answered(rest, at_s)
             return state, commands + ends
         return _STATES[answer.held.extent], commands
+
+    def _claiming(self, found: list[Lane]) -> list[Command] | None:
+        """The commands that claim approvals for calls, before any of them leaves; `None` if nothing is to wait for."""
+        confirmations = self.guard.confirmations
+        if confirmations is not None and confirmations.is_claiming:
+            return []
+        claim = self.guard.claim(found)
+        found.clear()
+        return None if claim is None else [claim]
 
     def _release(self, out: list[bytes], at_s: float) -> Transition[Answering | Waiting | Over] | None:
         """Adds the frames that may leave to `out`, in order. Returns what follows from the first finding, frame or fault that
@@ -251,7 +273,9 @@ class AnswerPhase:
                 if held.chars > self.setting.limits.held_chars:
                     return self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
         # A finding in a frame that still waits may be certain already. There is no need to wait for an answer that ends there.
-        return self._ending(ahead(answer.side), out, at_s) if gate.held else None
+        # A person who is asked about a call must see all of it.
+        is_certain = gate.held and self.guard.confirmations is None
+        return self._ending(ahead(answer.side), out, at_s) if is_certain else None
 
     def _let_go(self, out: list[bytes]) -> None:
         """Adds the frames that were held at the start of the answer to `out`."""
@@ -270,7 +294,10 @@ class AnswerPhase:
         for entry, piece, at, finding in findings:
             lane = piece.lane
             stop = lane.stop_of(finding)
-            decision = self.guard.tally.see(lane.channel, finding) or stop
+            decision = self.guard.tally.see(lane.channel, finding)
+            if isinstance(decision, Confirm):
+                decision = self.guard.tally.weaker if self.guard.passes(lane) else self.guard.ask(lane, decision)
+            decision = decision or stop
             # An answer is repaired once, so that repairs come to an end: what is wrong after that is a fault like others.
             mends = finding.repair is not None and not self.answer.mended
             if isinstance(decision, Retry) and not mends:

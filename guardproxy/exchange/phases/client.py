@@ -80,6 +80,7 @@ class Client(msgspec.Struct):
         if (ids := self.setting.keys.ids) is not None:
             data = ids.sealed(data)
         self.ledger.sent(data)
+        self.ledger.notes.measures.is_delivered = True
         sending: list[Command] = [SendData(data)] if data else []
         return sending if self.has_head else [*self.begin(at_s), *sending]
 
@@ -88,6 +89,7 @@ class Client(msgspec.Struct):
         if (ids := self.setting.keys.ids) is not None:
             data = ids.sealed(data)
         self.ledger.sent(data)
+        self.ledger.notes.measures.is_delivered = True
         return State.OVER, [*self.begin(at_s), self._finish(self.completed, data, at_s)]
 
     @property
@@ -117,12 +119,13 @@ class Client(msgspec.Struct):
         """Ends an exchange because of a rule, before any content was sent (keep-alives may have been). `cancels`: whether the
         upstream was asked and must be cancelled."""
         codec, message = self.setting.codec, stop.message or REFUSED[outcome]
+        self.ledger.notes.measures.is_blocked = outcome == "blocked_request"
         if self.has_head:
             decoder = codec.decoder(streamed=True, failed=False, limit_bytes=0)
             opening = codec.opening(self.ledger.notes.model)
-            last = opening + self.trailer(outcome) + codec.filtered(decoder, message)
+            last = opening + self.trailer(outcome) + self._filtered(stop, message, decoder)
             return State.OVER, self._last(outcome, last, at_s)
-        code = ErrorCode.CONTENT_FILTER
+        code = ErrorCode.CONFIRMATION_REQUIRED if is_asked(stop) else ErrorCode.CONTENT_FILTER
         cancel: list[Command] = [CancelUpstream()] if cancels else []
         own = self._own(*codec.own_answer(code.status, code, message), outcome, at_s, NO_RETRY)
         return State.OVER, [*cancel, *own]
@@ -134,9 +137,17 @@ class Client(msgspec.Struct):
             message = stop.message or REST_INVALID
             ending = codec.error_event(ErrorCode.INVALID_ANSWER, message, decoder)
         else:
-            ending = codec.filtered(decoder, stop.message or ENDED)
+            ending = self._filtered(stop, stop.message or ENDED, decoder)
         data = b"".join([*out, self.trailer("blocked_response"), ending])
         return State.OVER, [*self.begin(at_s), *self._last("blocked_response", data, at_s)]
+
+    def _filtered(self, stop: Stop | Retry, message: str, decoder: Decoder) -> bytes:
+        """The end of a stream that a rule ends. In most dialects a filtered ending has no words, and whoever asks a person
+        needs the id."""
+        codec = self.setting.codec
+        if is_asked(stop):
+            return codec.error_event(ErrorCode.CONFIRMATION_REQUIRED, message, decoder)
+        return codec.filtered(decoder, message)
 
     def fail(self, fault: Fault, at_s: float, status: int = 502, *, cancels: bool = False) -> Transition[Over]:
         """Ends an exchange because of a fault. `status`: the HTTP status, if no head was sent yet; `cancels`: whether the
@@ -219,6 +230,11 @@ class Client(msgspec.Struct):
             self._request_members = receipt.members_of("request", ledger.request)
         known: Mapping[Direction, list[str]] = {"request": self._request_members}
         return receipt.receipt(exchange, policies, outcome, sides, guard.outcomes, guard.attempt + 1, known)
+
+
+def is_asked(stop: Stop | Retry) -> bool:
+    """Whether a person may approve what was stopped."""
+    return isinstance(stop, Stop) and stop.confirmation != ""
 
 
 def completed(status: int | None, outcome: str) -> str:

@@ -6,18 +6,22 @@ of the exchange share one guard.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from guardproxy.checks import Check
+from guardproxy.decisions import Confirm, Stop
+from guardproxy.exchange.gate.calls import call_of
 from guardproxy.exchange.gate.editing import Editor
 from guardproxy.exchange.gate.expected_schema import Forms
-from guardproxy.exchange.gate.gate import Gate, Job
+from guardproxy.exchange.gate.gate import Gate, Job, Lane
 from guardproxy.exchange.gate.notes import MissingVerdict, Side
 from guardproxy.exchange.inputs.prompts import Prompts
+from guardproxy.exchange.inputs.recollection import ClaimMemory
 from guardproxy.exchange.inputs.setting import Setting
+from guardproxy.exchange.memory.approvals import APPROVED, Confirmations
 from guardproxy.exchange.memory.use import ExchangeMemory
-from guardproxy.findings import Channel, Facts, Scan
+from guardproxy.findings import Channel, Facts, Scan, ToolCall
 from guardproxy.policy import BoundRules, FieldChange, Outcome, Tally
 from guardproxy.redaction import NO_SHAPES, Shapes
 
@@ -41,6 +45,8 @@ class Guard:
     """What policies do with the system prompt; `None` if no policy has the section `prompt`."""
     memory: ExchangeMemory | None = None
     """What earlier exchanges left, and what this one leaves; `None` if no rule needs it."""
+    confirmations: Confirmations | None = None
+    """The calls that a person must approve; `None` if no rule asks for that."""
     acts: bool = True
     """Whether the provider may act for the request."""
 
@@ -60,7 +66,7 @@ class Guard:
         """Takes the rules for the request. `acts`: whether the provider may act for it."""
         self.acts = acts
         self.bound = self.editor.bound = bound
-        self.tally = Tally(bound)
+        self.tally = Tally(bound, self.setting.codec.contract.calls.made)
         self.shapes = shapes
 
     def begin_prompts(self, prompts: Prompts) -> None:
@@ -95,7 +101,49 @@ class Guard:
         """Forgets what the discarded answer said; the next attempt begins."""
         self.tally.next_attempt()
         self.forms.begin_answer()
+        if self.confirmations is not None:
+            self.confirmations.discard_answer()
         self.editor.turn.stored_id = ""
+
+    # Calls that a person must approve.
+
+    def recalled(self, memory: ExchangeMemory, unix_s: float) -> None:
+        """Takes the approvals of the client."""
+        if APPROVED in memory.uses:
+            self.confirmations = Confirmations(self.setting, unix_s)
+            self.confirmations.learn(memory)
+
+    def claim(self, lanes: Iterable[Lane]) -> ClaimMemory | None:
+        """Returns the command that claims approvals for the calls of these lanes; `None` if there are none."""
+        confirmations = self.confirmations
+        if confirmations is None or not confirmations.may_claim:
+            return None
+        return confirmations.claim(self._call(lane) for lane in lanes if self._asks_about(lane))
+
+    def passes(self, lane: Lane) -> bool:
+        """Whether a person has approved the call of a lane."""
+        assert self.confirmations is not None  # noqa: S101 - a rule asks about the call
+        member = self.setting.codec.contract.calls.member_of(lane.channel.path)
+        place = self.attempt, lane.channel.direction, member.call if member else lane.channel.path
+        return self.confirmations.passes(place, lane, self._call(lane))
+
+    def ask(self, lane: Lane, confirm: Confirm) -> Stop:
+        """Returns the refusal of the call of a lane, which nobody has approved."""
+        assert self.confirmations is not None  # noqa: S101 - a rule asks about the call
+        policy = next(outcome.policy for outcome in reversed(self.outcomes) if outcome.decision is confirm)
+        at = self.attempt, lane.channel.direction, lane.channel.path
+        return self.confirmations.ask(at, self._call(lane), confirm, policy)
+
+    def _call(self, lane: Lane) -> ToolCall:
+        return call_of(lane, self.setting.codec.contract.calls, self.forms.server)
+
+    def _asks_about(self, lane: Lane) -> bool:
+        """Whether a rule may ask about the call of a lane: it is complete, and a check of such a rule found something."""
+        channel, checks = lane.channel, {finding.check for finding in lane.progress.findings}
+        if channel.kind != "tool_arguments" or channel.direction != self.tally.calls_in or not lane.text.ended:
+            return False
+        rules = (rule for check in checks for rule in self.tally.bound.rules_using(channel, check))
+        return any(rule.enforced and isinstance(rule.decision, Confirm) for rule in rules)
 
     def side(self) -> Side:
         """The notes of a direction, with a new gate."""

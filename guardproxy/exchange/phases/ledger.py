@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -18,7 +18,8 @@ from guardproxy.exchange.inputs.setting import Setting
 from guardproxy.exchange.inputs.transcript import Refused, RequestReceived, ResponseStarted
 from guardproxy.exchange.memory.use import MemoryEnding
 from guardproxy.exchange.phases.guard import Guard
-from guardproxy.exchange.record.recording import NO_OWNER, Origin, compose, intent, recorded_feedback
+from guardproxy.exchange.record.masking import Masks
+from guardproxy.exchange.record.recording import NO_OWNER, NOTHING_ASKED, Origin, compose, intent, recorded_feedback
 from guardproxy.exchange.routes.attempts import Answer, Attempts, tokens_of
 from guardproxy.exchange.routes.routing import RouteChoice
 from guardproxy.findings import Direction
@@ -197,11 +198,29 @@ class Ledger(msgspec.Struct):
         tree = sent if attempts.tree is None else attempts.tree  # as a policy changed it
         stored_id = self.guard.editor.turn.stored_id
         answers = (*(attempt.side for attempt in attempts.earlier), answer.side)
-        return memory.changes(
-            MemoryEnding(
-                memory, memory.asking, self.request, answers, tree, answer.status, stored_id, self.guard.forms.sources
-            )
+        ending = MemoryEnding(
+            memory,
+            memory.asking,
+            self.request,
+            answers,
+            tree,
+            answer.status,
+            stored_id,
+            self.guard.forms.sources,
+            is_sent="upstream" in self.notes.measures.sizes and not self.notes.measures.is_blocked,
+            is_delivered=self.notes.measures.is_delivered,
+            shown=self._shown(),
+            confirmations=self.guard.confirmations,
         )
+        return memory.changes(ending)
+
+    def _shown(self) -> Callable[[str], str] | None:
+        """What removes sensitive values from a text; `None` if policies keep no texts in the clear."""
+        bound, editor = self.guard.bound, self.guard.editor
+        if bound is None or bound.keeping.keep in ("none", "sealed"):
+            return None
+        tokens = editor.known() if editor.turn.met else editor.tokens
+        return Masks(True, (self.request, *self.answers), dict(tokens)).scrub
 
     def record(self, outcome: str) -> Record:
         """The record so far."""
@@ -222,6 +241,7 @@ class Ledger(msgspec.Struct):
             fields=guard.fields,
             owner=self.owner,
             of_tasks=self._of_tasks(outcome),
+            asked=guard.confirmations.found if guard.confirmations is not None else NOTHING_ASKED,
         )
         prices = self.setting.limits.prices
         of_policies = prices_of(guard.bound) if guard.bound is not None and guard.bound.sections else ()

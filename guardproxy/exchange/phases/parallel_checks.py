@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from guardproxy.checks import Check
-from guardproxy.decisions import Retry, Stop
+from guardproxy.decisions import Confirm, Retry, Stop
 from guardproxy.exchange.gate.gate import Gate, Job
 from guardproxy.exchange.gate.joining import Joint
 from guardproxy.exchange.gate.lanes import CHECK_ERROR, Lane
@@ -67,4 +67,6 @@ class ParallelChecks(msgspec.Struct):
                 lane.progress.add(new, lane.text)
                 seen += [tally.see(lane.channel, finding) for finding in new]
         self.jobs = ()
-        return tally.most_severe(decision for decision in seen if decision)
+        stop = tally.most_severe(decision for decision in seen if decision)
+        assert not isinstance(stop, Confirm)  # noqa: S101 - the checks of such a rule never run beside
+        return stop

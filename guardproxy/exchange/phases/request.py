@@ -12,18 +12,20 @@ bytes go on as they came.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from msgspec import structs
 
+from guardproxy.decisions import Confirm, Retry, Stop
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Event, Opaque, Text
 from guardproxy.exchange.gate.expected_schema import with_own
-from guardproxy.exchange.gate.gate import QueuedFrame
+from guardproxy.exchange.gate.gate import Lane, QueuedFrame
 from guardproxy.exchange.inputs.caching import CacheQuery
 from guardproxy.exchange.inputs.data_subject import owner_of
-from guardproxy.exchange.inputs.recollection import MemoryRecalled
+from guardproxy.exchange.inputs.recollection import MemoryClaimed, MemoryRecalled
 from guardproxy.exchange.inputs.setting import Setting
 from guardproxy.exchange.inputs.transcript import (
     Refused,
@@ -100,7 +102,7 @@ class RequestPhase:
             self._stages = stages
             for stage in stages.read:
                 stage.amend(draft)
-            side.gate.push(self.guard.forms.in_request(events) if bound.needs_call and side.read else events)
+            side.gate.push(self.guard.forms.in_request(events) if bound.notes_calls and side.read else events)
             if fault := side.gate.fault:
                 raise DownstreamError(fault.code, f"the request body: {fault.message}")
             for stage in stages.taken:
@@ -109,17 +111,26 @@ class RequestPhase:
             return self.client.refuse(error, event.at_s)
         if stages.memory:
             self.guard.memory = memory = ExchangeMemory(stages.memory)
+            side.gate.lanes.holds_calls = bound.confirms
             return State.RECALLING, [memory.ask(MemoryAsking(self.setting, request, event, ledger.notes.conversation))]
         return self._advance(bound, event.at_s)
 
-    def recalled(self, event: MemoryRecalled) -> Transition[Reading | Sent | Over]:
+    def recalled(self, event: MemoryRecalled) -> Transition[Recalling | Reading | Sent | Over]:
         """Takes what earlier exchanges left."""
         guard = self.guard
         if (memory := guard.memory) is not None:  # pragma: no branch - it was asked
             guard.forms.facts = memory.learn(event, guard.forms.facts)
+            guard.recalled(memory, self.ledger.notes.measures.unix_s)
         return self._advance(guard.tally.bound, event.at_s)
 
-    def scanned(self, event: Scanned) -> Transition[Reading | Sent | Over]:
+    def claimed(self, event: MemoryClaimed) -> Transition[Recalling | Reading | Sent | Over]:
+        """Takes the approvals that this exchange claimed."""
+        if (confirmations := self.guard.confirmations) is not None and confirmations.is_claiming:
+            confirmations.claimed(event)
+            return self._advance(self.guard.tally.bound, event.at_s)
+        return State.RECALLING, []
+
+    def scanned(self, event: Scanned) -> Transition[Recalling | Reading | Sent | Over]:
         """Takes the scans of the texts."""
         if shortage := self.guard.shortage(self._scans.distant, event.scans):
             return self.client.no_capacity(shortage, event.at_s)
@@ -189,23 +200,39 @@ class RequestPhase:
             demanded=setting.client.policies,
         )
 
-    def _advance(self, bound: BoundRules, at_s: float) -> Transition[Reading | Sent | Over]:
-        ledger, tally = self.ledger, self.guard.tally
+    def _advance(self, bound: BoundRules, at_s: float) -> Transition[Recalling | Reading | Sent | Over]:
+        ledger, guard, tally = self.ledger, self.guard, self.guard.tally
         if scan := self._scans.ask():
             return State.SCANNING, [scan]
+        if guard.confirmations is not None and (claim := guard.claim(ledger.request.gate.lanes.every)) is not None:
+            return State.RECALLING, [claim]
         entry = ledger.release_request(at_s)
         # All findings count, not only the first: the decision must not depend on the order of rules or texts.
         seen = [
-            tally.see(piece.lane.channel, finding) or piece.lane.stop_of(finding)
+            (tally.see(piece.lane.channel, finding) or piece.lane.stop_of(finding), piece.lane)
             for piece in entry.pieces
             for _, finding in piece.findings()
         ]
-        if seen and (stop := tally.most_severe(decision for decision in seen if decision)):
+        if seen and (stop := self._stop(seen)):
             return self.client.block(stop, at_s, "blocked_request", cancels=False)
         try:
             return self._written(bound, entry, at_s)
         except DownstreamError as error:
             return self.client.refuse(error, at_s)
+
+    def _stop(self, seen: Sequence[tuple[Stop | Confirm | Retry | None, Lane]]) -> Stop | Retry | None:
+        """What the most severe of the decisions about findings leads to. `seen`: each with the lane of its finding."""
+        asked: dict[Confirm, Lane] = {}
+        left: list[Stop | Confirm | Retry] = []
+        for decision, lane in seen:
+            if isinstance(decision, Confirm):
+                if self.guard.passes(lane):
+                    continue
+                asked.setdefault(decision, lane)
+            if decision is not None:
+                left.append(decision)
+        chosen = self.guard.tally.most_severe(left)
+        return self.guard.ask(asked[chosen], chosen) if isinstance(chosen, Confirm) else chosen
 
     def _written(self, bound: BoundRules, entry: QueuedFrame, at_s: float) -> Transition[Literal[State.PROVING] | Sent]:
         """Writes the body that goes upstream. Raises `DownstreamError` if a policy sets a field that cannot be set."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from guardproxy.exchange.gate.editing import Editor
-from guardproxy.exchange.gate.gate import Gate, Job
+from guardproxy.exchange.gate.gate import Gate, Job, Lane
 from guardproxy.exchange.gate.notes import Notes
 from guardproxy.exchange.inputs.transcript import RunScans
 from guardproxy.findings import Scan
@@ -26,6 +26,8 @@ class Scans(msgspec.Struct):
     """All jobs under way."""
     distant: tuple[Job, ...] = ()
     """The jobs under way that the driver runs."""
+    found: list[Lane] | None = None
+    """The lanes with new findings, if somebody wants to know them."""
 
     def ask(self, *, all_text: bool = False) -> RunScans | None:
         """Runs the jobs for placeholders; returns the command for the other jobs, if any. `all_text`: see `Gate.jobs`."""
@@ -51,3 +53,5 @@ class Scans(msgspec.Struct):
         merged = [job.check.scan([job.window])[0] if job.check is restoring else next(answers) for job in jobs]
         for lane, findings in self.gate.learn(merged):
             self.editor.edit(lane, findings)
+            if self.found is not None:
+                self.found.append(lane)

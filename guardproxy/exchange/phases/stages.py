@@ -305,7 +305,7 @@ class _FormTexts:
 
     @classmethod
     def of(cls, bound: BoundRules) -> _FormTexts | None:
-        return cls(bound.judging) if bound.judging or bound.needs_call else None
+        return cls(bound.judging) if bound.judging or bound.notes_calls else None
 
     def read(self, running: RunningAnswer, events: Sequence[Event]) -> Sequence[Event]:
         if running.answer.status != 200:

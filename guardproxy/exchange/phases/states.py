@@ -52,9 +52,10 @@ TRANSITIONS: Mapping[State, Mapping[State, str]] = {
         State.PROVING: "no such texts, and the request asks for a schema",
         State.CHECKING: "only checks of rules with `parallel` read the request",
         State.WAITING: "no check reads the request",
-        State.OVER: "the memory cannot be reached",
+        State.OVER: "the memory cannot be reached, or a rule blocks the request",
     },
     State.SCANNING: {
+        State.RECALLING: "a person has approved a call of the request, and the approval is claimed",
         State.PROVING: "the texts are settled, and the request asks for a schema",
         State.CHECKING: "the texts are settled, and rules with `parallel` read them",
         State.WAITING: "the texts are settled",

@@ -41,7 +41,7 @@ from guardproxy.audit import (
     RecordedShortage,
     RecordedText,
 )
-from guardproxy.decisions import UNPLANNED
+from guardproxy.decisions import UNPLANNED, Confirm
 from guardproxy.errors import DownstreamError
 from guardproxy.exchange.gate.gate import QueuedFrame
 from guardproxy.exchange.gate.joining import Joint
@@ -49,7 +49,7 @@ from guardproxy.exchange.gate.lanes import Lane, unedited
 from guardproxy.exchange.gate.notes import Attempt, Notes, Side, is_unmapped
 from guardproxy.exchange.record.masking import Masks
 from guardproxy.exchange.routes.routing import recorded_plan
-from guardproxy.findings import Finding
+from guardproxy.findings import Direction, Finding
 from guardproxy.gateway import Refusal, StoreAnswered
 from guardproxy.harmless import is_harmless
 from guardproxy.policy import BoundRules, FieldChange, Keeping, Outcome
@@ -61,6 +61,10 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')  # a word of a schema in an expectati
 _STEP = re.compile(r"[^.\[\]]+")  # of a place
 _DIGITS = re.compile(r"\d+")
 _SCORE_DIGITS = 4  # a score with more digits could hold a number that is none of the record's business
+AskedCalls = Mapping[tuple[int, Direction, str], tuple[str, str]]
+"""The calls that rules asked a person about, by the number of the answer, direction and path of the text: the id under which a
+person may approve the call, and who did."""
+NOTHING_ASKED: AskedCalls = {}
 NO_OWNER = Owner("conversation", "", "")
 
 
@@ -104,10 +108,11 @@ def compose(
     fields: Sequence[FieldChange],
     owner: Owner,
     of_tasks: Mapping[str, Any],
+    asked: AskedCalls,
 ) -> Record:
     """Returns the record, a `PrivateRecord` if policies seal its texts. `entry`: the frame of the request, once it was
     released; `attempts`: all, empty if there was only one; `restore`: where values may be restored; `fields`: what was done;
-    `of_tasks`: further members."""
+    `of_tasks`: further members; `asked`: the calls that rules asked a person about."""
     request, answer = sides
     every = (request, *(attempt.side for attempt in attempts[:-1]), answer)
     keeping = bound.keeping if bound else Keeping("none")
@@ -132,7 +137,7 @@ def compose(
         checks=bound.digests if bound else {},
         rules=tuple(sorted({outcome.rule for outcome in outcomes if outcome.enforced})) if outcomes else (),
         shadow=tuple(sorted({outcome.rule for outcome in outcomes if not outcome.enforced})) if outcomes else (),
-        decisions=tuple(writer.decisions(outcomes, every)) if outcomes else (),
+        decisions=tuple(writer.decisions(outcomes, every, asked)) if outcomes else (),
         request=writer.request(request, entry),
         response=writer.answer(notes.upstream_status, notes.streamed, seen, answer),
         usage=dict(seen.usage),
@@ -352,8 +357,14 @@ class Writer(msgspec.Struct, frozen=True):
                 response=None if is_last else self.answer(attempt.status, attempt.streamed, attempt.seen, attempt.side),
             )
 
-    def decisions(self, outcomes: Sequence[Outcome], sides: Sequence[Side]) -> Iterator[RecordedDecision]:
-        """Writes the rules that held, each with its finding. `sides`: the request, then the answers in order."""
+    def decisions(
+        self,
+        outcomes: Sequence[Outcome],
+        sides: Sequence[Side],
+        asked: AskedCalls,
+    ) -> Iterator[RecordedDecision]:
+        """Writes the rules that held, each with its finding. `sides`: the request, then the answers in order. `asked`: the
+        calls that rules asked a person about."""
         lanes = {
             (max(0, number - 1), lane.channel, finding): lane
             for number, side in enumerate(sides)
@@ -363,6 +374,9 @@ class Writer(msgspec.Struct, frozen=True):
         for outcome in outcomes:
             lane, finding = lanes[outcome.attempt, outcome.channel, outcome.finding], outcome.finding
             start, end = self.masks.masked(lane).span(finding.start, finding.end)
+            is_asked = bool(asked) and outcome.enforced and isinstance(outcome.decision, Confirm)
+            at = outcome.attempt, outcome.channel.direction, outcome.channel.path
+            confirmation, approved_by = asked.get(at, ("", "")) if is_asked else ("", "")
             yield RecordedDecision(
                 policy=outcome.policy,
                 rule=outcome.rule,
@@ -375,6 +389,8 @@ class Writer(msgspec.Struct, frozen=True):
                 start=start,
                 end=end,
                 attempt=outcome.attempt,
+                confirmation=confirmation,
+                approved_by=approved_by,
             )
 
     def fields(self, changes: Sequence[FieldChange]) -> Iterator[RecordedField]:

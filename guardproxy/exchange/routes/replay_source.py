@@ -48,6 +48,10 @@ class History(Protocol):
         """Why an answer that arrives well should come from another upstream. `attempt`: its number, from 0; `computed`: what
         the exchange computed."""
 
+    def approved_by(self, place: tuple[int, str, str]) -> str:
+        """Who has approved the call with a text; empty if nobody did, or if that is not recorded. `place`: the number of the
+        answer, the direction and the path of the text."""
+
     def quotable(self, is_asked: bool) -> bool:
         """Whether text that is quoted to the model must be scanned first. `is_asked`: whether a rule may quote text."""
 
@@ -75,6 +79,9 @@ class Live:
 
     def trouble(self, attempt: int, computed: str) -> str:
         return computed
+
+    def approved_by(self, place: tuple[int, str, str]) -> str:
+        return ""
 
     def quotable(self, is_asked: bool) -> bool:
         return is_asked

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from guardproxy.checks import Check, with_partner
 from guardproxy.concurrency import lazy
-from guardproxy.decisions import Decision, Edit, Pass, Retry, Stop
+from guardproxy.decisions import Confirm, Decision, Edit, Pass, Retry, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.policy.conditions.expression import CHECK_ERROR
 from guardproxy.policy.conditions.matching import MatchVerdict
@@ -217,13 +217,24 @@ class BoundRules:
             for bound in self.rules
             if bound.enforced and not bound.rule.early and any(place[0] == "response" for place in bound.rule.on)
             for check in self._checks_of(bound)
-            if isinstance(bound.decision, Retry) or (isinstance(bound.decision, Stop) and check.traits.judges_whole)
+            if isinstance(bound.decision, Retry)
+            or (isinstance(bound.decision, (Stop, Confirm)) and check.traits.judges_whole)
         )
 
     @lazy
     def retries(self) -> bool:
         """Whether a rule may request another answer."""
         return any(isinstance(bound.decision, Retry) and bound.enforced for bound in self.rules)
+
+    @lazy
+    def notes_calls(self) -> bool:
+        """Whether it must be known which call of a tool a text belongs to."""
+        return self.needs_call or self.confirms
+
+    @lazy
+    def confirms(self) -> bool:
+        """Whether a rule asks a person about calls of tools."""
+        return any(isinstance(bound.decision, Confirm) and bound.enforced for bound in self.rules)
 
     @lazy
     def judging(self) -> tuple[Check, ...]:

@@ -7,11 +7,12 @@ each finding leads to. Kept: the findings that rules with `and` wait for, and ev
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import itemgetter
 
 import msgspec
 
-from guardproxy.decisions import Decision, Pass, Retry, Stop
-from guardproxy.findings import Channel, Finding
+from guardproxy.decisions import Confirm, Decision, Pass, Retry, Stop
+from guardproxy.findings import Channel, Direction, Finding
 from guardproxy.policy.conditions.expression import CHECK_ERROR
 from guardproxy.policy.deciding.evaluate import BoundRule, BoundRules, Outcome, name_in
 
@@ -19,11 +20,15 @@ ON_ERROR = "on_error"
 
 
 class Tally(msgspec.Struct):
-    """Collects the findings of an exchange. `outcomes`: every rule that held, in order."""
+    """Collects the findings of an exchange. `outcomes`: every rule that held, in order. `calls_in`: the direction in which
+    tools are called. The calls of the other one were made earlier, so nobody is asked about them. `weaker`: what the last
+    finding leads to if a person has approved the call."""
 
     bound: BoundRules
+    calls_in: Direction = "response"
     outcomes: list[Outcome] = msgspec.field(default_factory=list)
     attempt: int = 0
+    weaker: Retry | None = None
     _present: dict[tuple[str, str], set[str]] = msgspec.field(default_factory=dict)
     _before: dict[tuple[str, str], set[str]] = msgspec.field(default_factory=dict)  # names found in the request
 
@@ -37,11 +42,14 @@ class Tally(msgspec.Struct):
         self.attempt += 1
         self._present = {key: set(names) for key, names in self._before.items()}
 
-    def see(self, channel: Channel, finding: Finding) -> Stop | Retry | None:
-        """Adds a finding. Returns the strongest decision that it leads to, or `None` if no rule stops or retries."""
+    def see(self, channel: Channel, finding: Finding) -> Stop | Confirm | Retry | None:
+        """Adds a finding. Returns the strongest decision that it leads to, or `None` if no rule stops, asks or retries."""
         stop: Stop | None = None
+        confirm: Confirm | None = None
         retry: Retry | None = None
         for bound in self.bound.rules_using(channel, finding.check):
+            if isinstance(bound.decision, Confirm) and channel.direction != self.calls_in:
+                continue
             name = name_in(bound, finding)
             if name == CHECK_ERROR and bound.enforced:
                 stop = self._apply_on_error(bound, channel, finding) or stop
@@ -51,18 +59,22 @@ class Tally(msgspec.Struct):
                 self._note(bound.rule.id, bound.rule.action, bound.decision, bound, channel, finding)
                 if isinstance(bound.decision, Stop) and bound.enforced:
                     stop = stop or bound.decision
+                elif isinstance(bound.decision, Confirm) and bound.enforced:
+                    confirm = confirm or bound.decision
                 elif isinstance(bound.decision, Retry) and bound.enforced:
                     retry = retry or bound.decision
-        return stop or retry
+        self.weaker = retry
+        return stop or confirm or retry
 
-    def most_severe(self, decisions: Iterable[Stop | Retry]) -> Stop | Retry | None:
+    def most_severe(self, decisions: Iterable[Stop | Confirm | Retry]) -> Stop | Confirm | Retry | None:
         """Returns the decision of the most severe rule, wherever its finding is in the request. A failed check comes
-        before all rules."""
+        before all rules, and a rule that asks a person after those that end the exchange for good."""
         order: dict[Decision, int] = {}
         for number, bound in enumerate(self.bound.rules):
-            if isinstance(bound.decision, (Stop, Retry)):
+            if isinstance(bound.decision, (Stop, Confirm, Retry)):
                 order.setdefault(bound.decision, number)
-        return min(decisions, key=lambda decision: order.get(decision, -1), default=None)
+        ranks = ((isinstance(decision, Confirm), order.get(decision, -1), decision) for decision in decisions)
+        return min(ranks, key=itemgetter(0, 1), default=(False, 0, None))[2]
 
     def _apply_on_error(self, bound: BoundRule, channel: Channel, finding: Finding) -> Stop | None:
         """Applies a policy's `on_error` after a check that one of its rules uses has failed."""

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from guardproxy.decisions import Decision, DropChunk, Edit, Pass, Retry, Stop
+from guardproxy.decisions import Confirm, Decision, DropChunk, Edit, Pass, Retry, Stop
 from guardproxy.findings import ALL_PLACES, Direction, Kind
 from guardproxy.policy.values.retrying import KEYS as RETRY_KEYS
 from guardproxy.redaction import Operators, Restoration
@@ -96,6 +96,17 @@ EVERY = (
         keys=("message", "early", *RETRY_KEYS),
         reach=frozenset(place for place in ALL_PLACES if place[0] == "response"),
         only="a retry requests another answer, so it inspects only answers: `on: response`",
+    ),
+    # The call ends with a refusal that names an id. Once a person has approved it, the same call passes, once.
+    Action(
+        "confirm",
+        Confirm,
+        lambda rule: Confirm(rule.id, rule.message),
+        verdict="deny",
+        effect="blocked",
+        keys=("message",),
+        reach=frozenset((("request", "tool_arguments"), ("response", "tool_arguments"))),
+        only="confirm asks a person about calls of tools, so it inspects only these: `on: tool_arguments`",
     ),
     # Nothing is forwarded; the client gets a refusal in its wire format.
     Action(

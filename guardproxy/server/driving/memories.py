@@ -7,6 +7,8 @@ While the store is away, the setting `state_down` decides, as for limits: no exc
 it begins with an empty memory (`open`), or with that of this process (`local`). What an exchange leaves is not lost: the end of
 its answer waits for the store for a few seconds. After that the change is kept here and sent again, before this process reads
 the memory the next time. What is given up in the end is counted and told.
+
+Decision: docs/decisions/0067-one-memory-for-what-exchanges-leave.md
 """
 
 from __future__ import annotations
@@ -93,24 +95,31 @@ class Memories:
         self, setting: Setting, command: recollection.ClaimMemory, at_s: Callable[[], float]
     ) -> recollection.MemoryClaimed:
         """Takes members out of their entries for this exchange. Raises `StoreError` as `recall` does."""
-        names = [self._name(setting, claim.key) for claim in command.claims]
-        calls = [
-            map_calls.ClaimMember(name, self._member(name, claim.member))
-            for name, claim in zip(names, command.claims, strict=True)
-        ]
-        answers, _ = await self._answers(calls)
+        named = [(self._name(setting, claim.key), claim.member) for claim in command.claims]
+        return recollection.MemoryClaimed(await self._claimed(named, self._perform), at_s())
+
+    async def _claimed(
+        self,
+        named: Sequence[tuple[str, str]],
+        perform: Callable[[Sequence[Call]], Awaitable[tuple[Answer, ...]]],
+    ) -> tuple[str | None, ...]:
+        """Takes members out of their entries. `named`: the name of the entry, and the member."""
+        calls = [map_calls.ClaimMember(name, self._member(name, member)) for name, member in named]
         values: list[str | None] = []
-        for name, answer in zip(names, answers, strict=True):
+        for (name, _), answer in zip(named, await perform(calls), strict=True):
             found = self._member_of(name, answer) if isinstance(answer, str) else None
             values.append(found[1] if found else None)
-        return recollection.MemoryClaimed(tuple(values), at_s())
+        return tuple(values)
+
+    async def _perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
+        return (await self._answers(calls))[0]
 
     async def keep(self, setting: Setting, changes: Sequence[recollection.MemoryChange]) -> None:
         """Writes what an exchange leaves. Returns when later exchanges can read it, or when the store is away for too
         long: it is written later then."""
         if not changes:
             return
-        self._unwritten += [self._change(setting, change) for change in changes]
+        self._unwritten += [self._change(self._name(setting, change.key), change) for change in changes]
         while len(self._unwritten) > MOST_UNWRITTEN:
             self._lose(1)
         waited_s = 0.0
@@ -122,6 +131,27 @@ class Memories:
                 return
             await self._sleep(PAUSE_S)
             waited_s += PAUSE_S
+
+    # For reviewers: entries that all share.
+
+    async def read(self, keys: Sequence[recollection.MemoryKey]) -> tuple[dict[str, str], ...]:
+        """Returns entries with the scope `all`. Raises `StoreError`."""
+        names = [self._shared_name(key) for key in keys]
+        answers = await self._store.perform([map_calls.GetMap(name) for name in names]) if names else ()
+        return self._opened(names, [answer if isinstance(answer, str) else "" for answer in answers])
+
+    async def take(self, claims: Sequence[recollection.MemoryClaim]) -> tuple[str | None, ...]:
+        """Takes members out of entries with the scope `all`. Raises `StoreError`."""
+        return await self._claimed(
+            [(self._shared_name(claim.key), claim.member) for claim in claims], self._store.perform
+        )
+
+    async def write(self, changes: Sequence[recollection.MemoryChange]) -> None:
+        """Changes entries with the scope `all`. Raises `StoreError`."""
+        await self._store.perform([self._change(self._shared_name(change.key), change) for change in changes])
+
+    def _shared_name(self, key: recollection.MemoryKey) -> str:
+        return self._cipher.name(holder_of("all", "", ""), f"{key.use}:{key.name}")
 
     async def close(self) -> None:
         """Writes what is not written yet."""
@@ -162,17 +192,13 @@ class Memories:
     # Names and seals.
 
     def _name(self, setting: Setting, key: recollection.MemoryKey) -> str:
-        return self.name_of(holder_of(key.scope, setting.tenant, setting.tenant_name or ""), key.use, key.name)
-
-    def name_of(self, holder: str, use: str, name: str) -> str:
-        """Returns the name of an entry in the store. `holder`: see `holder_of`."""
-        return self._cipher.name(holder, f"{use}:{name}")
+        holder = holder_of(key.scope, setting.tenant, setting.tenant_name or "")
+        return self._cipher.name(holder, f"{key.use}:{key.name}")
 
     def _member(self, name: str, member: str) -> str:
         return self._cipher.digest(name, member)[:32]
 
-    def _change(self, setting: Setting, change: recollection.MemoryChange) -> map_calls.ChangeMap:
-        name = self._name(setting, change.key)
+    def _change(self, name: str, change: recollection.MemoryChange) -> map_calls.ChangeMap:
         puts = [
             map_calls.PutMember(
                 self._member(name, put.member), self._sealed(name, put.member, put.value), put.ttl_s, put.only

@@ -115,6 +115,7 @@ class Metrics:
     )
     turn_bytes: Gauge = metric("turn_bytes", "Memory that values of stored turns take.")
     turns_evicted: Gauge = metric("turns_evicted", "Turns evicted because memory was full.")
+    confirmations: Counter = metric("confirmations", "Calls of tools that a person has approved or denied.", "result")
     memory_lookups: Counter = metric(
         "memory_lookups", "Requests that read what earlier exchanges left, by whether the store answered.", "result"
     )

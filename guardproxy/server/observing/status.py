@@ -1,6 +1,6 @@
 """The admin port: `/livez`, `/readyz`, `/metrics`, `/version`, `POST /reload`, which reloads the policies, and `POST
-/cache/purge`, which drops the answers of the cache. The same paths below `/all` show all processes of the server
-(`process_metrics.py`).
+/cache/purge`, which drops the answers of the cache. `/confirmations` lists the calls of tools that wait for a person, and
+`POST` decides about one. The same paths below `/all` show all processes of the server (`process_metrics.py`), but for the last.
 
 The application runs in a thread of its own (`processes/probes.py`). So everything that it reads of the proxy is a plain
 attribute.
@@ -9,10 +9,13 @@ attribute.
 from __future__ import annotations
 
 import asyncio
+import hmac
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from typing import Any, Protocol
+from typing import Any, ParamSpec, Protocol
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -87,6 +90,19 @@ class Reloading(Protocol):
         ...
 
 
+Review = Callable[[dict[str, str]], Coroutine[Any, Any, dict[str, object]]]
+"""Answers a request about calls that wait for a person, given its query."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewDoors:
+    """What the admin port does with calls of tools that wait for a person. `key`: what a request must send; empty: nothing."""
+
+    listed: Review
+    decided: Review
+    key: str = ""
+
+
 class AdminHosts:
     """The values of `Host` for which the admin port answers. A web page of a strange name that is made to resolve to this
     machine (DNS rebinding) sends that name, so no page can read the port. `own`: the address that it listens on; `further`:
@@ -121,13 +137,16 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
     return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
 
 
+Arguments = ParamSpec("Arguments")
+
+
 def on_loop(
-    loop: asyncio.AbstractEventLoop, work: Callable[[], Coroutine[Any, Any, dict[str, object]]]
-) -> Callable[[], Coroutine[Any, Any, dict[str, object]]]:
+    loop: asyncio.AbstractEventLoop, work: Callable[Arguments, Coroutine[Any, Any, dict[str, object]]]
+) -> Callable[Arguments, Coroutine[Any, Any, dict[str, object]]]:
     """Wraps `work`, which runs on `loop`, so that it can be awaited on another loop."""
 
-    async def awaited() -> dict[str, object]:
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(), loop))
+    async def awaited(*arguments: Arguments.args, **named: Arguments.kwargs) -> dict[str, object]:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(*arguments, **named), loop))
 
     return awaited
 
@@ -139,10 +158,11 @@ def admin_app(
     siblings: Siblings = ALONE,
     purge: Callable[[], Coroutine[Any, Any, dict[str, object]]] | None = None,
     hosts: AdminHosts | None = None,
+    reviews: ReviewDoors | None = None,
 ) -> web.Application:
     """The application of the admin port. `reload_now`: replaces `reloading.reload`, which belongs to another loop. `siblings`:
     all processes of the server. `purge`: drops all answers of the cache. `hosts`: those it answers for; by default those of an
-    address of this machine alone."""
+    address of this machine alone. `reviews`: calls of tools that wait for a person."""
     allowed = hosts or AdminHosts()
 
     @web.middleware
@@ -193,5 +213,19 @@ def admin_app(
     if purge:
         handlers["/cache/purge"] = doing(purge, 503)
         app.router.add_post("/cache/purge", handlers["/cache/purge"])
+    if reviews:
+        app.router.add_get("/confirmations", partial(_review, reviews, reviews.listed))
+        app.router.add_post("/confirmations", partial(_review, reviews, reviews.decided))
     add_all(app, handlers, siblings)
     return app
+
+
+async def _review(reviews: ReviewDoors, work: Review, request: web.Request) -> web.Response:
+    """Lists the calls that wait for a person, or decides about one of them."""
+    if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
+        return web.json_response({"ok": False, "error": "not from a web page"}, status=403)
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
+    if reviews.key and not hmac.compare_digest(given, reviews.key.encode()):
+        return web.json_response({"ok": False, "error": "the key of `confirm_key` is needed"}, status=401)
+    done = await work(dict(request.query))
+    return web.json_response(done, status=200 if done["ok"] else 422)

@@ -23,7 +23,7 @@ from guardproxy.server.aiohttp_parts import LINGER_S
 from guardproxy.server.app import END_S, Doors, Server, no_doors
 from guardproxy.server.intake.listener import Listener
 from guardproxy.server.observing.process_metrics import ALONE, Siblings
-from guardproxy.server.observing.status import AdminHosts, admin_app, on_loop
+from guardproxy.server.observing.status import AdminHosts, ReviewDoors, admin_app, on_loop
 from guardproxy.server.opening import (
     BACKLOG,
     adapter_address,
@@ -132,7 +132,15 @@ async def serve(
             await site.start()
         port = runner.addresses[0][1] if sockets else 0
         hosts = AdminHosts(config.network.admin_host, config.network.admin_allowed_host)
-        app = admin_app(server, server, on_loop(loop, server.reload), siblings, on_loop(loop, server.purge), hosts)
+        reviews = ReviewDoors(
+            on_loop(loop, server.reviews.listed),
+            on_loop(loop, server.reviews.decided),
+            config.observability.confirm_key,
+        )
+        app = admin_app(
+            server, server, on_loop(loop, server.reload), siblings, on_loop(loop, server.purge), hosts, reviews
+        )
+        server.confirming.begin(loop)
         admin = AdminPort(app, admin_sockets, siblings.socket)
         watching = asyncio.create_task(server.reloading.run(config.policies.reload_s), name="reload")
         watching_clients = asyncio.create_task(server.clients.run(), name="clients")

@@ -50,7 +50,7 @@ def test_errors_fail(folder: Path) -> None:
     assert done.exit_code == 1
     assert (
         done.output == f"{folder}/p.yaml:3:34: unknown word `flog`; did you mean `flag`? "
-        "(expected one of flag, redact, drop_chunk, retry, block)\n"
+        "(expected one of flag, redact, drop_chunk, retry, confirm, block)\n"
     )
 
 

@@ -27,7 +27,7 @@ DECIDED = frozenset(
     (
         *(ErrorCode.CONTENT_FILTER, ErrorCode.INVALID_ANSWER, ErrorCode.UNMAPPED_FIELD, ErrorCode.OPAQUE_CONTENT),
         *(ErrorCode.TOKEN_IDS, ErrorCode.FIELD_DENIED, ErrorCode.FIELD_REFUSED, ErrorCode.MODEL_NOT_ALLOWED),
-        ErrorCode.SCHEMA_REFUSED,
+        *(ErrorCode.SCHEMA_REFUSED, ErrorCode.CONFIRMATION_REQUIRED),
     )
 )
 """The codes of what a policy decided about a message. A client must not take it for a failure of the connection."""
@@ -72,7 +72,8 @@ class Message(msgspec.Struct, frozen=True):
         if not self.is_call:
             return self.error(ErrorCode.CONTENT_FILTER.status, code, message)
         result: dict[str, Any] = {"resultType": "complete"} if self.is_modern else {}
-        words = f"The call was not allowed: {message} ({code}). {_ADVICE}."
+        advice = "" if code == ErrorCode.CONFIRMATION_REQUIRED else f" {_ADVICE}."
+        words = f"The call was not allowed: {message} ({code}).{advice}"
         result |= {"content": [{"type": "text", "text": words}], "isError": True}
         return {"jsonrpc": "2.0", "id": self.id, "result": result}
 

@@ -92,6 +92,7 @@ _HEADERS = FormatHeaders(
     account={},
     answer={"mcp-protocol-version": re.compile(_DATE, re.ASCII)},
     families=(),
+    session="mcp-session-id",
 )
 CONTRACT = Contract(
     carries={

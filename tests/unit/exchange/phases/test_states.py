@@ -33,6 +33,8 @@ from guardproxy.exchange.phases.states import TRANSITIONS, State
 from guardproxy.findings import failed_scan
 from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.policy.file.load import build_checks, parse
+from tests.kit.confirming import MCP, Notebook, begun, run
+from tests.kit.confirming import POLICY as ASKS
 from tests.kit.play import chat_frames, policy_set, setting
 from tests.kit.remembering import remembering
 from tests.kit.retry import POLICY, RIGHT, RULE, ask, whole
@@ -113,6 +115,21 @@ INTERRUPTIONS: list[Input] = [
 ]
 
 
+def claiming() -> list[State]:
+    """The states of an exchange whose request makes an approved call."""
+    notebook = Notebook()
+    call = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "pay", "arguments": {"to": "x"}}}
+    run(begun(ASKS, MCP, "/mcp/bank"), notebook, call)
+    notebook.approve(notebook.pending[0])
+    exchange, found = begun(ASKS, MCP, "/mcp/bank"), [State.EXPECTING]
+    commands = exchange.receive(RequestReceived(json.dumps(call).encode()))
+    while exchange.state is not State.WAITING:
+        found.append(exchange.state)
+        (command,) = commands
+        commands = exchange.receive(answer(command) if isinstance(command, RunScans) else notebook(command))  # type: ignore[arg-type]
+    return [*found, exchange.state]
+
+
 DRAWN = {(before, after) for before, causes in TRANSITIONS.items() for after in causes}
 
 
@@ -160,7 +177,7 @@ def taken() -> set[tuple[State, State]]:
                         with remembering():
                             went = list(states(Exchange(setting(policies)), inputs, stop, at))
                         found |= {(before, after) for before, after in pairwise(went) if before != after}
-    return found
+    return found | set(pairwise(claiming()))
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.OVER])

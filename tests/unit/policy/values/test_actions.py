@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 import guardproxy
-from guardproxy.decisions import Decision, DropChunk, Edit, Pass, Retry, Stop
+from guardproxy.decisions import Confirm, Decision, DropChunk, Edit, Pass, Retry, Stop
 from guardproxy.findings import ALL_PLACES
 from guardproxy.policy.conditions.expression import Name
 from guardproxy.policy.file.keys import RULE
@@ -38,9 +38,19 @@ KINDS = get_args(Decision)
         (Rule("r", frozenset(), Name("x"), "drop_chunk"), DropChunk("r")),
         (Rule("r", frozenset(), Name("x"), "retry", retry=Retry("r", 5)), Retry("r", 5)),
         (Rule("r", frozenset(), Name("x"), "retry", message="m"), Stop("r", "m")),
+        (Rule("r", frozenset(), Name("x"), "confirm", message="ask"), Confirm("r", "ask")),
         (Rule("r", frozenset(), Name("x"), "block", message="not here"), Stop("r", "not here")),
     ],
-    ids=["flag", "redact", "redact, not restored", "drop_chunk", "retry", "retry that cannot be read", "block"],
+    ids=[
+        "flag",
+        "redact",
+        "redact, not restored",
+        "drop_chunk",
+        "retry",
+        "retry that cannot be read",
+        "confirm",
+        "block",
+    ],
 )
 def test_an_action_decides_as_its_rule_says(rule: Rule, decision: Decision) -> None:
     action = action_of(rule.action)

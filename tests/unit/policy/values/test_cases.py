@@ -93,7 +93,7 @@ BROKEN = [
     case(
         "test decision",
         example("{name: t, request: a, expect: {decision: deny}}"),
-        "5:46: unknown word `deny`; write `block` (expected one of pass, flag, redact, drop_chunk, retry, block)",
+        "5:46: unknown word `deny`; write `block` (expected one of pass, flag, redact, drop_chunk, retry, confirm, block)",
     ),
     case(
         "test lacks number",

@@ -61,7 +61,7 @@ def test_what_cannot_be_meant_is_refused(text: str, message: str) -> None:
         ("block", "attempts: 2", "`attempts` belongs to the action retry, not to block"),
         ("flag", "then: block", "`then` belongs to the action retry"),
         ("flag", "early: true", "`early` belongs to the actions block and retry"),
-        ("flag", "message: m", "`message` belongs to the actions block and retry"),
+        ("flag", "message: m", "`message` belongs to the actions block and confirm and retry"),
         ("retry", "on: request", "a retry requests another answer"),
     ],
 )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.checks import Option, check_names, options
-from guardproxy.decisions import Decision, DropChunk, Edit, Pass, Retry, Stop, Then
+from guardproxy.decisions import Confirm, Decision, DropChunk, Edit, Pass, Retry, Stop, Then
 from guardproxy.findings import KINDS
 from guardproxy.policy.conditions.expression import And, Expression, Name, Or
 from guardproxy.policy.values import document
@@ -36,7 +36,7 @@ from guardproxy.redaction import EVERYWHERE, Operator, Restoration
 from guardproxy.redaction import KINDS as OPERATORS
 
 REVERSE: dict[Order, Order] = {"same": "same", "tighter": "looser", "looser": "tighter", "unclear": "unclear"}
-DECISIONS: tuple[Decision, ...] = (Pass("r"), Edit("r"), DropChunk("r"), Retry("r"), Stop("r"))
+DECISIONS: tuple[Decision, ...] = (Pass("r"), Edit("r"), DropChunk("r"), Retry("r"), Confirm("r"), Stop("r"))
 
 
 # Decisions.
