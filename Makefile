@@ -94,7 +94,7 @@ kills: $(VENV)/.test
 # Client libraries for Python and Node through the proxy and direct. The libraries for Python need other releases than the tests.
 CLIENTS = $(VENV)-clients
 test-clients: $(VENV)/.test $(CLIENTS)/.done tests/node/node_modules/.done
-	GUARDPROXY_CLIENTS=$(abspath $(CLIENTS)) $(PYTEST) -m clients --numprocesses 0 tests/e2e/test_clients.py
+	GUARDPROXY_CLIENTS=$(abspath $(CLIENTS)) $(PYTEST) -m clients --numprocesses 0 tests/e2e/test_clients.py tests/e2e/test_clients_mcp.py
 
 test-differential: $(VENV)/.test
 	$(BIN)/python -W ignore -m tools.differential
