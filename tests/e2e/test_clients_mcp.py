@@ -1,5 +1,5 @@
-"""The official client of MCP for Node: direct, through the proxy and through a guard of standard streams it gives equal objects,
-in both revisions; and public servers for Node give the same behind a guard."""
+"""The official client of MCP for Node: direct, through the proxy and through a guard of standard streams it gives equal
+objects, in both revisions; and public servers for Node give the same behind a guard."""
 
 from __future__ import annotations
 

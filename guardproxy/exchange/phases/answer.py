@@ -222,8 +222,12 @@ class AnswerPhase:
         if gate.held > limit_chars:
             state, ends = self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
             return state, commands + ends
-        # The body had no frame that ends it, and its decoder found no fault: it is complete.
-        if answer.ended and gate.empty:
+        # The body had no frame that ends it, and its decoder found no fault: it is complete. A stream of messages that nobody
+        # announces ends between two of them when it is as long as an answer may be: its client comes back.
+        is_long = answer.held.listens and answer.size_bytes > self.setting.limits.answer_bytes
+        if (answer.ended or is_long) and gate.empty:
+            if not answer.ended:
+                commands.append(CancelUpstream())
             rest = b"".join([*answer.held.data, self.client.trailer(self.client.completed)])
             state, ends = self.client.answered(rest, at_s)
             return state, commands + ends
