@@ -205,7 +205,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks --peers $(PROXIES) $(BENCH)
 
 # Those that need nothing but the project; the others take what they compare with.
-ALONE = path.client path.connections path.parallel path.formats path.cost_growth path.overload \
+ALONE = path.client path.connections path.parallel path.mcp path.formats path.cost_growth path.overload \
   checks.profiles checks.evasions checks.reader_attacks checks.holdback checks.schema audit.log audit.engine \
   gateway.duties gateway.cache gateway.gateway_extras gateway.monitoring gateway.routes gateway.prompts
 RESULTS = --out benchmarks/results
