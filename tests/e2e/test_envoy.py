@@ -7,12 +7,14 @@ import gzip
 import json
 import re
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
+import yaml
 
 from guardproxy.wire import Codec, Prompt, codecs
 from tests.e2e.rig import GUARD, KEY, MAIL, NO_BREAKER, Proxy, Upstream, serve
@@ -300,3 +302,28 @@ async def test_trailers_are_not_sent_on(doors: Doors, upstream: Upstream) -> Non
     await writer.wait_closed()
     (entry,) = upstream.journal.all()
     assert MAIL not in str(entry.headers)
+
+
+def test_the_file_for_istio_adds_the_same_filter(tmp_path: Path) -> None:
+    """A real Envoy reads the cluster, and the filter is that of the file for Envoy, which all tests here run with."""
+    config = yaml.safe_load(envoy.EXAMPLE.read_text("utf-8"))
+    added = yaml.safe_load((envoy.EXAMPLE.parent / "istio.yaml").read_text("utf-8"))["spec"]["configPatches"]
+    patches = {patch["applyTo"]: patch["patch"]["value"] for patch in added}
+    manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
+    assert patches["HTTP_FILTER"] == manager["http_filters"][0]
+    config["static_resources"]["clusters"][1] = patches["CLUSTER"]
+    file = tmp_path / "envoy.json"
+    file.write_text(json.dumps(config))
+    ran = subprocess.run([envoy.binary(), "--mode", "validate", "-c", str(file)], capture_output=True, check=False)
+    assert ran.returncode == 0, ran.stderr.decode()
+
+
+def test_the_files_for_kubernetes_name_each_other() -> None:
+    folder = envoy.EXAMPLE.parent
+    parts = list(yaml.safe_load_all((folder / "inference.yaml").read_text("utf-8")))
+    gateways = {part["metadata"]["name"] for part in parts if part["kind"] == "Gateway"}
+    assert {part["spec"]["parentRefs"][0]["name"] for part in parts if part["kind"] == "HTTPRoute"} == gateways
+    guarded = yaml.safe_load((folder / "istio.yaml").read_text("utf-8"))["spec"]["workloadSelector"]["labels"]
+    assert guarded["gateway.networking.k8s.io/gateway-name"] in gateways
+    refs = [rule["backendRefs"][0] for part in parts if part["kind"] == "HTTPRoute" for rule in part["spec"]["rules"]]
+    assert f"{refs[0]['name'].removesuffix('-istio')}" in gateways

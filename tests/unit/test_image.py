@@ -45,7 +45,7 @@ def test_every_stage_starts_from_a_known_one_and_takes_files_from_known_ones() -
 
 def test_a_build_without_a_target_is_for_the_cpu() -> None:
     assert list(stages())[-1] == "cpu"
-    assert "guardproxy[gpu]" not in " ".join(instructions("cpu"))
+    assert "guardproxy[gpu" not in " ".join(instructions("cpu"))
 
 
 @pytest.mark.parametrize("target", ["cpu", "cuda"])
@@ -59,7 +59,7 @@ def test_an_image_runs_as_a_user_without_rights_and_serves(target: str) -> None:
 
 def test_the_image_for_a_gpu_installs_its_runtime_and_insists_on_it() -> None:
     lines = instructions("cuda")
-    assert any(line.endswith("'guardproxy[gpu]'") for line in lines)
+    assert any(line.endswith("'guardproxy[gpu,envoy]'") for line in lines)
     (environment,) = [line for line in lines if line.startswith("ENV ")]
     given = dict(pair.split("=", 1) for pair in environment.split()[1:])
     assert load({"upstream": ("https://api.example",)}, given).models.device == "cuda"
