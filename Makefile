@@ -91,10 +91,12 @@ KILLS ?= 2000
 kills: $(VENV)/.test
 	GUARDPROXY_KILLS=$(KILLS) $(PYTEST) -s --numprocesses 0 tests/e2e/test_audit_kill_signed.py
 
-# Client libraries for Python and Node through the proxy and direct. The libraries for Python need other releases than the tests.
+# Client libraries for Python and Node through the proxy and direct, and other gateways that ask the proxy for verdicts. What is
+# written in Python needs other releases than the tests.
 CLIENTS = $(VENV)-clients
-test-clients: $(VENV)/.test $(CLIENTS)/.done tests/node/node_modules/.done
-	GUARDPROXY_CLIENTS=$(abspath $(CLIENTS)) $(PYTEST) -m clients --numprocesses 0 tests/e2e/test_clients.py tests/e2e/test_clients_mcp.py
+GATEWAYS = $(VENV)-gateways
+test-clients: $(VENV)/.test $(CLIENTS)/.done tests/node/node_modules/.done $(GATEWAYS)/.done tests/gateways/node_modules/.done
+	GUARDPROXY_CLIENTS=$(abspath $(CLIENTS)) GUARDPROXY_GATEWAYS=$(abspath $(GATEWAYS)) $(PYTEST) -m clients --numprocesses 0 tests/e2e/test_clients.py tests/e2e/test_clients_mcp.py tests/e2e/test_gateways.py
 
 test-differential: $(VENV)/.test
 	$(BIN)/python -W ignore -m tools.differential
@@ -232,6 +234,9 @@ lock: $(VENV)/.lock
 	  --custom-compile-command 'make lock' --output-file requirements-ci.txt pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make lock' --output-file tests/clients/requirements.txt tests/clients/requirements.in
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-annotate --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command 'make lock' --output-file tests/gateways/requirements.txt tests/gateways/requirements.in
+	cd tests/gateways && npm update --package-lock-only --omit-lockfile-registry-resolved --loglevel error
 	cd tests/node && npm update --package-lock-only --omit-lockfile-registry-resolved --loglevel error
 
 # Three distributions: the code, the models, and the networks of the models for a GPU.
@@ -239,7 +244,7 @@ wheel: $(VENV)/.test
 	for project in . models models/gpu; do $(BIN)/python -m build --wheel --outdir dist $$project || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(NEWEST) tests/node/node_modules dist build
+	rm -rf $(VENV) $(CLIENTS) $(GATEWAYS) $(NEWEST) tests/node/node_modules tests/gateways/node_modules dist build
 
 # Debian keeps the part of venv that installs pip in a package of its own; it is installed where one may.
 $(BIN)/python:
@@ -287,6 +292,15 @@ $(VENV)/.lint: $(VENV)/.test
 $(CLIENTS)/.done: tests/clients/requirements.txt $(VENV)/.lock
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(CLIENTS)
 	$(BIN)/uv pip install --quiet --no-deps --python $(CLIENTS)/bin/python --requirement $<
+	touch $@
+
+$(GATEWAYS)/.done: tests/gateways/requirements.txt $(VENV)/.lock
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(GATEWAYS)
+	$(BIN)/uv pip install --quiet --no-deps --python $(GATEWAYS)/bin/python --requirement $<
+	touch $@
+
+tests/gateways/node_modules/.done: tests/gateways/package-lock.json
+	npm ci --prefix tests/gateways --ignore-scripts --no-audit --no-fund --loglevel error
 	touch $@
 
 tests/node/node_modules/.done: tests/node/package-lock.json

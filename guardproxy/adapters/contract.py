@@ -17,15 +17,17 @@ import msgspec
 from msgspec import structs
 
 from guardproxy.adapters.chat import ROUTE, Said, request_of
+from guardproxy.findings import Direction
 
 
 class FiredRule(msgspec.Struct, frozen=True):
-    """A rule that held, of a policy that is enforced. `path`: of the text in the chat request or answer. `score`: of the
-    finding. `acts`: whether it changes or ends the exchange; a rule that only flags does not."""
+    """A rule that held, of a policy that is enforced. `direction`, `path`: of the text in the request or the answer. `score`: of
+    the finding. `acts`: whether it changes or ends the exchange; a rule that only flags does not."""
 
     policy: str
     rule: str
     label: str
+    direction: Direction
     path: str
     score: float
     acts: bool

@@ -218,7 +218,8 @@ def _answer(said: Said, given: LitellmGiven, verdict: AdapterVerdict) -> dict[st
             "stream_holdback_chars": held,
         }
     now = verdict.said
-    acts = any(rule.acts and ".tool_calls[" in rule.path for rule in verdict.rules)
+    answers = [rule for rule in verdict.rules if rule.direction == "response"]  # the request is judged once more
+    acts = any(rule.acts and ".tool_calls[" in rule.path for rule in answers)
     if acts or now.more != said.more:
         return _blocked(_NOT_TAKEN_BACK.format("answer"))
     # What is settled never changes, so a longer answer begins with it too.

@@ -366,8 +366,9 @@ def _is_enforced(outcome: Outcome) -> bool:
 
 
 def _fired(outcome: Outcome) -> FiredRule:
-    finding, acts = outcome.finding, not isinstance(outcome.decision, Pass)
-    return FiredRule(outcome.policy, outcome.rule, finding.label, outcome.channel.path, finding.score, acts)
+    finding, channel = outcome.finding, outcome.channel
+    acts = not isinstance(outcome.decision, Pass)
+    return FiredRule(outcome.policy, outcome.rule, finding.label, channel.direction, channel.path, finding.score, acts)
 
 
 def _shown(commands: Sequence[Command]) -> bytes:

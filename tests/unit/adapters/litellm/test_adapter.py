@@ -159,7 +159,10 @@ def test_an_edited_tool_call_of_an_answer_blocks_it_and_a_restored_one_stays() -
     assert call.said.more == {"images": [{"type": "image_url", "image_url": {"url": "u"}}]}
     other = AdapterVerdict(said=Said(("x",), (), call.said.more), open=Said(("x",)))
     assert LITELLM.write(call, other) == {"action": "NONE"}
-    rule = FiredRule("p", "r", "L", "choices[0].delta.tool_calls[0].function.arguments", 1.0, True)
+    asked = FiredRule("p", "r", "L", "request", "messages[0].tool_calls[0].function.arguments", 1.0, True)
+    of_request = AdapterVerdict(said=other.said, open=other.open, rules=(asked,))
+    assert LITELLM.write(call, of_request) == {"action": "NONE"}
+    rule = FiredRule("p", "r", "L", "response", "choices[0].delta.tool_calls[0].function.arguments", 1.0, True)
     redacted = AdapterVerdict(said=other.said, open=other.open, rules=(rule,))
     assert LITELLM.write(call, redacted)["action"] == "BLOCKED"
     assert LITELLM.write(call, AdapterVerdict(said=Said(("x",)), open=Said(("x",))))["action"] == "BLOCKED"

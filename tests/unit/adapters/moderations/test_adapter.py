@@ -20,7 +20,7 @@ def read(given: Any, **more: Any) -> Any:
 
 
 def fired(rule: str, path: str, score: float = 1.0, *, acts: bool = True) -> FiredRule:
-    return FiredRule("p", rule, "L", path, score, acts)
+    return FiredRule("p", rule, "L", "request", path, score, acts)
 
 
 @pytest.mark.parametrize(
