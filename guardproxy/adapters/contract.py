@@ -21,8 +21,8 @@ from guardproxy.findings import Direction
 
 
 class FiredRule(msgspec.Struct, frozen=True):
-    """A rule that held, of a policy that is enforced. `direction`, `path`: of the text in the request or the answer. `score`: of
-    the finding. `acts`: whether it changes or ends the exchange; a rule that only flags does not."""
+    """A rule that held, of a policy that is enforced. `direction`, `path`: of the text in the request or the answer. `score`:
+    that of the finding. `acts`: whether it changes or ends the exchange; a rule that only flags does not."""
 
     policy: str
     rule: str
