@@ -103,7 +103,7 @@ def test_clients_have_keys(alone: Alone, upstream: Upstream) -> None:
     for wrong in ("Bearer gpx_wrong", "Bearer test"):
         status, _, body = answer(alone.client, CHAT, chat("hello"), authorization=wrong)
         assert status == 401
-        assert json.loads(body)["error"]["code"] == "invalid_api_key"
+        assert json.loads(body)["error"]["code"] == "unknown_credential"
     assert len(upstream.journal.all()) == 1
 
 
