@@ -39,11 +39,13 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """What the agent does next: a call, or an answer that ends the task. `is_order`: somebody else than the user wants it."""
+    """What the agent does next: a call, or an answer that ends the task. `is_order`: somebody else than the user wants it.
+    `is_refused`: the answer is a refusal, and the model did not get to say anything."""
 
     call: Call | None = None
     answer: str = ""
     is_order: bool = False
+    is_refused: bool = False
 
 
 @cache

@@ -88,6 +88,9 @@ async def run(scene: Scene, tools: Tools, confirm: Confirm, thinking: Think = th
     wanted = expected(scene)
     for _ in range(TURNS):
         move = await thinking(scene.task, told, seen)
+        if move.call is None and move.is_refused and await confirm(move.answer):
+            outcome.confirmed += 1
+            continue
         if move.call is None:
             outcome.answer = move.answer
             break

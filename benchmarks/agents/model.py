@@ -21,8 +21,6 @@ from openai import AsyncOpenAI
 from benchmarks.agents.agent import Move, Seen, next_move
 from benchmarks.agents.scene import Call, Scene, Task
 
-REFUSED = "I was refused: "
-
 
 class ModelServer:
     """A model that thinks as `next_move` does. `last`: its last move."""
@@ -162,10 +160,10 @@ class ChatThinking:
         try:
             made = await self._client.chat.completions.create(model=self._model, messages=messages, tools=self._tools)
         except OpenAIStatusError as error:
-            return Move(answer=f"{REFUSED}{error}")
+            return Move(answer=str(error), is_refused=True)
         choice = made.choices[0]
         if choice.finish_reason == "content_filter":
-            return Move(answer=f"{REFUSED}{choice.message.refusal or choice.message.content}")
+            return Move(answer=choice.message.refusal or choice.message.content or "", is_refused=True)
         if not choice.message.tool_calls:
             return Move(answer=choice.message.content or "")
         called = choice.message.tool_calls[0].function  # type: ignore[union-attr]
@@ -207,10 +205,10 @@ class MessagesThinking:
                 model=self._model, messages=messages, tools=self._tools, max_tokens=1000
             )
         except AnthropicStatusError as error:
-            return Move(answer=f"{REFUSED}{error}")
+            return Move(answer=str(error), is_refused=True)
         for part in made.content:
             if part.type == "tool_use" and made.stop_reason == "tool_use":
                 given: Any = part.input
                 return Move(Call(part.name, given))
         text = "".join(part.text for part in made.content if part.type == "text")
-        return Move(answer=f"{REFUSED}{text}" if made.stop_reason == "refusal" else text)
+        return Move(answer=text, is_refused=made.stop_reason == "refusal")
