@@ -13,6 +13,7 @@ import shlex
 import sys
 import tempfile
 from contextlib import AsyncExitStack
+from itertools import takewhile
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -134,24 +135,20 @@ def _step(text: str) -> None:
 
 
 def _why(audit: Path) -> None:
-    """Prints the record of the newest call that was stopped, and commands about it."""
+    """Prints the record of the newest call that was stopped, without its times and digests, and commands about it."""
     from guardproxy.audit import Record  # noqa: PLC0415
     from guardproxy.cli.audit.show import Wanted, newest  # noqa: PLC0415
     from guardproxy.cli.audit.view import lines_of  # noqa: PLC0415
 
-    entries, _ = newest(audit, 1, Wanted(outcome="refused"))
     program, folder = _program(), shlex.quote(str(audit))
-    say("", "3. Why, as the record of the call says:", "")
+    say("", "3. Why the call was stopped, as its record says:", "")
+    entries, _ = newest(audit, 1, Wanted(outcome="blocked_request"))
     for _, entry in entries:
         if isinstance(entry, Record):
-            say(*lines_of(entry), f"{program} audit show {folder} {entry.id}")
-    say(
-        "",
-        "4. In another terminal: the same decision again, from the record alone:",
-        "",
-        f"{program} replay {folder} --policies agents",
-    )
-    say("", "Ctrl-C stops.")
+            say(*takewhile(lambda line: not line.plain.startswith("timings"), lines_of(entry)))
+            say("", "   The whole record:", "", f"{program} audit show {folder} {entry.id}")
+    say("", "4. In another terminal: the same decisions again, from the records alone:", "")
+    say(f"{program} replay {folder} --policies agents", "", "Ctrl-C stops.")
 
 
 def _show(request: ReceivedRequest) -> None:

@@ -46,13 +46,13 @@ def check_policies(policies: PolicySet, config: Config) -> None:
     errors = [
         PolicyError(message, place.path or policy.source, place.line, place.column)
         for policy in policies.policies
-        for message, place in _missing(policy, config)
+        for message, place in _missing(policies, policy, config)
     ]
     if errors:
         raise PolicyErrors(errors)
 
 
-def _missing(policy: Policy, config: Config) -> Iterator[tuple[str, FilePlace]]:
+def _missing(policies: PolicySet, policy: Policy, config: Config) -> Iterator[tuple[str, FilePlace]]:
     """Yields what is missing, and where the policy needs it."""
     for why, name, place in _upstreams(policy):
         if name and name not in config.upstreams.named:
@@ -68,7 +68,12 @@ def _missing(policy: Policy, config: Config) -> Iterator[tuple[str, FilePlace]]:
                 f"the rule `{rule.id}` sends alerts to `{host}`, which the operator does not allow: give --alert-host {host}",
                 rule.places.get("alert", rule.place),
             )
-        if decides(rule.action, Confirm) and config.workers.count > 1 and not config.clients.state:
+        if (
+            decides(rule.action, Confirm)
+            and config.workers.count > 1
+            and not config.clients.state
+            and policies.may_apply(policy, to_tools=bool(config.mcp.entries))
+        ):
             yield (
                 f"the rule `{rule.id}` asks a person about calls, and several workers do not share the answers: give --state",
                 rule.places.get("action", rule.place),

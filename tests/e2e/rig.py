@@ -240,18 +240,24 @@ def wait_ready(process: Running, url: str, timeout_s: float) -> None:
 
 def wait_demo(process: Running, log: Path) -> tuple[int, int]:
     """The ports of a `guardproxy demo`, once it has printed them and all that follows them."""
+    text = wait_printed(process, log)
+    found = [re.search(rf"{name} +http://127\.0\.0\.1:(\d+)", text) for name in ("proxy", "metrics")]
+    proxy, admin = (int(match[1]) for match in found if match)
+    return proxy, admin
+
+
+def wait_printed(process: Running, log: Path) -> str:
+    """What a `guardproxy demo` printed, once it has printed all of it."""
     for _ in range(int(START_TIMEOUT_S / 0.05)):
         text = log.read_text(encoding="utf-8", errors="replace")
-        proxy = re.search(r"proxy +http://127\.0\.0\.1:(\d+)", text)
-        admin = re.search(r"metrics +http://127\.0\.0\.1:(\d+)", text)
-        if proxy and admin and "Ctrl-C stops" in text:
-            return int(proxy[1]), int(admin[1])
+        if "Ctrl-C stops" in text:
+            return text
         try:
             code = process.wait(timeout=0.05)
         except subprocess.TimeoutExpired:
             continue
         raise RuntimeError(f"the demo ended with exit code {code}: {text[-2000:]}")
-    raise TimeoutError(f"the demo printed no ports within {START_TIMEOUT_S} s")
+    raise TimeoutError(f"the demo did not print everything within {START_TIMEOUT_S} s")
 
 
 def dumped(value: Any) -> Any:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.rig import KEY, MAIL, wait_demo
+from guardproxy.demo import mcp_agent
+from tests.e2e.rig import KEY, MAIL, wait_demo, wait_printed
 from tests.kit import processes
 
 
@@ -92,3 +93,36 @@ def test_a_taken_port_is_said_in_one_line(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "Traceback" not in done.stdout + done.stderr
     assert "cannot start" in done.stderr
+
+
+def test_an_agent_obeys_a_page_and_its_call_is_stopped(tmp_path: Path) -> None:
+    output, audit = tmp_path / "output.txt", tmp_path / "audit"
+    words = ["demo", "--agents", "--port", "0", "--admin-port", "0", "--audit", str(audit)]
+    process = processes.start(*words, stdout=output)
+    try:
+        unguarded, guarded = wait_printed(process, output).split("2. Through guardproxy")
+        assert unguarded.count("a stranger got: ") == len(mcp_agent.PAGES)
+        assert "refused:" not in unguarded
+        assert "a stranger got nothing" in guarded
+        assert guarded.count("refused:") == 2, "the plain order is not read, and the other call is stopped"
+        why, commands = guarded.split("The whole record:")
+        assert "rules: ask-about-steered-calls" in why
+        assert "arguments.to came from result.content[0].text of an earlier exchange" in why
+        show, replay = (line for line in commands.splitlines() if line.startswith("guardproxy "))
+        assert "ask-about-steered-calls" in processes.run(*shlex.split(show)[1:]).stdout
+        replayed = processes.run(*shlex.split(replay)[1:])
+        assert (replayed.returncode, " 0 different" in replayed.stdout) == (0, True)
+    finally:
+        process.send_signal(signal.SIGINT)
+        code = process.wait(timeout=60)
+    assert code == 0
+    assert "Traceback" not in output.read_text("utf-8")
+
+
+def test_an_agent_needs_free_ports_too(tmp_path: Path) -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        words = ["demo", "--agents", "--audit", str(tmp_path), "--port", str(holder.getsockname()[1])]
+        done = processes.run(*words, "--admin-port", "0")
+    assert (done.returncode, "cannot start" in done.stderr) == (2, True)

@@ -16,6 +16,7 @@ from guardproxy.checks import Check, with_partner
 from guardproxy.concurrency import lazy
 from guardproxy.decisions import Confirm, Decision, Edit, Pass, Retry, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
+from guardproxy.policy.conditions.condition_probe import probe
 from guardproxy.policy.conditions.expression import CHECK_ERROR
 from guardproxy.policy.conditions.matching import MatchVerdict
 from guardproxy.policy.conditions.request_context import About
@@ -371,6 +372,12 @@ class PolicySet:
         """Returns the names of all upstreams that a policy routes to; an empty name is the request's own upstream."""
         routes = (route for policy in self.policies if (route := ROUTE.of(policy.sections)) is not None)
         return tuple(sorted({place.upstream for route in routes for place in route.every}))
+
+    def may_apply(self, policy: Policy, *, to_tools: bool) -> bool:
+        """Whether a policy can apply to a request. `to_tools`: whether requests to servers of tools come, beside those to
+        models."""
+        codecs = (codec for codec in self.formats.codecs if to_tools or codec.contract.serves_models)
+        return probe(policy.match, [route for codec in codecs for route in codec.routes]).holds is not False
 
     @lazy
     def _shares(self) -> tuple[tuple[int, ...], ...]:

@@ -66,3 +66,26 @@ def test_what_one_request_can_do_passes_with_ext_proc() -> None:
         policy_set("policy: p\njudge: {upstream: grader, model: m, rubric: good}\n"),
         Config.of(ext_proc=ENVOY, upstream=("grader=http://grader.example",)),
     )
+
+
+ASKS = """policy: p
+match: {routes: ["POST /mcp/*"]}
+checks: {call: {use: tool_call}}
+rules: [{id: ask, on: tool_arguments, when: call, action: confirm}]
+"""
+
+
+def test_several_workers_that_ask_a_person_share_a_state() -> None:
+    servers, one = ("files=http://files.example/",), ADDRESSES[:1]
+    for policy, config in (
+        (ASKS, Config.of(upstream=one, mcp=servers, workers=2)),
+        (ASKS.replace('match: {routes: ["POST /mcp/*"]}\n', ""), Config.of(upstream=one, workers=2)),
+    ):
+        with pytest.raises(PolicyErrors, match="give --state"):
+            check_policies(policy_set(policy), config)
+    check_policies(policy_set(ASKS), Config.of(upstream=one, mcp=servers))
+    check_policies(policy_set(ASKS), Config.of(upstream=one, mcp=servers, workers=2, state="redis://state.example"))
+
+
+def test_a_policy_for_servers_of_tools_needs_nothing_where_there_are_none() -> None:
+    check_policies(policy_set(ASKS), Config.of(upstream=ADDRESSES[:1], workers=2))

@@ -288,3 +288,12 @@ def test_recorded_verdicts_count() -> None:
     assert select([policy], [()], about, "", {}, ()) == (("no", NOT_APPLYING),)
     assert select([policy], [()], about, "", {policy.match.digest: "unknown"}, ()) == (("unknown", -1),)
     assert select([policy], [()], about, "", {}, ("a",)) == (("no", -1),)
+
+
+def test_a_policy_for_servers_of_tools_applies_where_such_requests_come() -> None:
+    text = "policy: p\nchecks: {w: {use: pattern, words: [a]}}\nrules: [{id: r, when: w, action: flag}]\n"
+    policies = policy_set(text + 'match: {routes: ["POST /mcp/*"]}\n')
+    assert policies.may_apply(policies.policies[0], to_tools=True)
+    assert not policies.may_apply(policies.policies[0], to_tools=False)
+    every = policy_set(text)
+    assert every.may_apply(every.policies[0], to_tools=False)
