@@ -207,6 +207,13 @@ class ErrorCode(StrEnum):
         "`deny` refuses models too. The message may be the policy's.",
         policy_key="allow",
     )
+    TOOL_NOT_ALLOWED = _Spec(
+        "tool_not_allowed",
+        403,
+        "the policy does not allow this tool",
+        "A request offers a tool that is not allowed, and the policy refuses it. The message may be the policy's.",
+        policy_key="tools",
+    )
     SCHEMA_REFUSED = _Spec(
         "schema_refused",
         400,

@@ -27,8 +27,7 @@ from guardproxy.checks._declared.call_condition import CallCondition, compile_co
 from guardproxy.checks._declared.contract import Resources
 from guardproxy.checks._declared.options import TEXTS, Option, Options, options_digest, with_defaults
 from guardproxy.checks._declared.own_schema import OWN_SCHEMA, own_schema
-from guardproxy.conditions import fits
-from guardproxy.conditions.canonical_names import tool_readings
+from guardproxy.conditions import is_named
 from guardproxy.errors import OptionError
 from guardproxy.findings import DIRECTIONS, Detail, Finding, Scan, Sources, ToolCall, Traits, ValueOrigin, Window
 from guardproxy.schemas import LATEST, Compiled, CostError, details
@@ -186,15 +185,6 @@ def _tainted(member: TaintedMember) -> CallFault:
     what = taint.kind.replace("_", " ")
     told = Detail(shown, shown, f"a value that did not come from a {what}", f"a text of a {what}", origin=origin)
     return CallFault(TAINTED, told, place, None if member.high is None else (member.low, member.high))
-
-
-def is_named(name: str, globs: tuple[str, ...]) -> bool:
-    """Whether a glob fits a name, in any of its readings: in another case or in letters of another width, or only its last part
-    (`mail__send`). A name that cannot be read fits each glob; no name at all, only a glob for any name."""
-    if "*" in globs:
-        return True
-    readings = tool_readings(name) if name else ()
-    return readings is None or fits(globs, (name, *readings))
 
 
 def arguments_of(call: ToolCall) -> Any:

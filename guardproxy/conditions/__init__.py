@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from guardproxy.conditions.canonical_names import model_key, model_readings
 from guardproxy.conditions.cel import (
     LIMIT_ITEMS,
     CelError,
@@ -14,6 +15,7 @@ from guardproxy.conditions.cel import (
     tokens_of,
 )
 from guardproxy.conditions.globs import fits, in_lower_case, pattern_of
+from guardproxy.conditions.tool_names import ToolNames, is_listed, is_named
 
 __all__ = [
     "LIMIT_ITEMS",
@@ -22,10 +24,15 @@ __all__ = [
     "CelFunction",
     "CelNames",
     "Token",
+    "ToolNames",
     "compile_expression",
     "fits",
     "in_lower_case",
+    "is_listed",
+    "is_named",
     "literal",
+    "model_key",
+    "model_readings",
     "pattern_of",
     "tokens_of",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from guardproxy.conditions.canonical_names import model_key, model_readings
 from guardproxy.policy.conditions.cel import compile_cel
 from guardproxy.policy.conditions.expression import CHECK_ERROR, RESERVED, And, Expression, Name
 from guardproxy.policy.conditions.matching import MatchVerdict
@@ -19,6 +18,7 @@ from guardproxy.policy.sections import (
     PROMPT,
     ROUTE,
     SECTIONS,
+    TOOLS,
     BoundSection,
     CacheSection,
     Destination,
@@ -107,6 +107,7 @@ __all__ = [
     "SCALES",
     "SECTIONS",
     "SEVERITIES",
+    "TOOLS",
     "VERDICTS",
     "WHOLE",
     "About",
@@ -185,8 +186,6 @@ __all__ = [
     "load_file",
     "load_folder",
     "merge_caches",
-    "model_key",
-    "model_readings",
     "notes",
     "number_words",
     "parse",

@@ -41,13 +41,14 @@ from guardproxy.exchange.phases.guard import Guard
 from guardproxy.exchange.phases.keep_alive import Patience
 from guardproxy.exchange.phases.ledger import Ledger
 from guardproxy.exchange.phases.no_content import NoContentDecoder
+from guardproxy.exchange.phases.offered_tools import listing_filter
 from guardproxy.exchange.phases.scans import Scans
 from guardproxy.exchange.phases.stage import UnusableAnswer
 from guardproxy.exchange.phases.stages import Stages
 from guardproxy.exchange.phases.states import Answering, Over, State, Transition, Waiting
 from guardproxy.exchange.routes.attempts import LATE, Answer, Attempts, Extent, NextAttempt
 from guardproxy.findings import Finding
-from guardproxy.policy import BoundRules
+from guardproxy.policy import TOOLS, BoundRules
 from guardproxy.wire import Decoder, StoredIds, WholeDecoder
 
 _IDLE = WholeDecoder({}, lambda tree, seen: None, limit_bytes=0)  # of every answer that has not begun; it gets no data
@@ -419,6 +420,8 @@ def new_decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> De
     )
     if hasattr(decoder, "bounds"):  # a `Bounded`; a check by `isinstance` costs ten times as much
         decoder.bounds = setting.limits.bounds
+    if setting.codec.contract.calls.by_route and bound and TOOLS.bound(bound.sections):
+        decoder.withhold = listing_filter(bound, guard.forms.server) or decoder.withhold
     bounded: Decoder = decoder
     return bounded
 

@@ -21,6 +21,7 @@ from guardproxy.exchange.inputs.setting import Setting
 from guardproxy.exchange.memory.use import MemoryUse
 from guardproxy.exchange.memory.uses import uses_of
 from guardproxy.exchange.phases.chunks import ChunkStage, SourceStage
+from guardproxy.exchange.phases.offered_tools import OfferedToolStage
 from guardproxy.exchange.phases.stage import AnswerStage, RequestDraft, RequestStage, RunningAnswer, UnusableAnswer
 from guardproxy.exchange.routes.attempts import Answer
 from guardproxy.exchange.routes.routing import Asked, choose, measured
@@ -343,7 +344,7 @@ _REQUEST: tuple[tuple[Callable[[BoundRules], RequestStage | None], ...], ...] = 
     (_Route.of,),  # taken
     (ChunkStage.of,),  # decided
     (SourceStage.of, _PromptMarks.of),  # edited
-    (_FieldChanges.of, _PromptText.of),  # built
+    (_FieldChanges.of, OfferedToolStage.of, _PromptText.of),  # built
     (_CacheKey.of,),  # written
 )
 """Those of a request, for each moment of `Stages`."""

@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import NamedTuple, cast
 
 from guardproxy.audit import Record
+from guardproxy.conditions import model_key, model_readings
 from guardproxy.decisions import Plan
 from guardproxy.errors import DownstreamError, ErrorCode, StoreError
 from guardproxy.gateway.duties.duty import Duty, Head, Refusal, Steps
@@ -39,8 +40,6 @@ from guardproxy.policy import (
     TokenUse,
     amount_words,
     keep,
-    model_key,
-    model_readings,
 )
 from guardproxy.wire import (
     Codec,

@@ -12,7 +12,8 @@ from typing import Protocol
 from msgspec.structs import replace
 
 from guardproxy.audit import Record
-from guardproxy.policy import MICRO, PRICES, BoundRules, Price, PriceList, Rates, TokenUse, model_key, model_readings
+from guardproxy.conditions import model_key, model_readings
+from guardproxy.policy import MICRO, PRICES, BoundRules, Price, PriceList, Rates, TokenUse
 from guardproxy.wire import Contract
 
 BYTES_A_TOKEN = 4

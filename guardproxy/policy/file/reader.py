@@ -23,8 +23,9 @@ from guardproxy.policy.file import keys as tables
 from guardproxy.policy.file.extending import overlay, weaknesses
 from guardproxy.policy.file.formats import FormatSection, join_formats, read_formats
 from guardproxy.policy.file.rules import read_rules
+from guardproxy.policy.file.tool_rules import checks_of, rules_of
 from guardproxy.policy.file.variables import Scope, SiblingFiles, read_scope, substitute
-from guardproxy.policy.sections import LIMITS, SECTIONS
+from guardproxy.policy.sections import LIMITS, SECTIONS, TOOLS
 from guardproxy.policy.values import rollout
 from guardproxy.policy.values.cases import read_tests
 from guardproxy.policy.values.document import (
@@ -232,6 +233,14 @@ def _policy(chain: list[_File], tenant: str) -> Policy:
         reading.fail(own["enforce"].key, "`enforce` and `mode: shadow` exclude each other")
     sections = {key: SECTIONS[key].read_layers(reading, stated[key]) for key in merged if key in SECTIONS}
     limits = LIMITS.of(sections) or ()
+    if (tools := TOOLS.of(sections)) is not None:
+        where = merged[TOOLS.name].key
+        for name in sorted(
+            (checks.keys() & checks_of(tools, where)) | (rules.keys() & {rule.id for rule in rules_of(tools, where)})
+        ):
+            reading.fail(where, f"`{name}` is a name of this section; give the check or rule of that name another name")
+        checks |= checks_of(tools, where)
+        rules |= {rule.id: rule for rule in rules_of(tools, where)}
     return Policy(
         name=name,
         description=reading.word(file.keys.get("description"), "a text, written as words") or "",

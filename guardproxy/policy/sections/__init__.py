@@ -17,10 +17,11 @@ from guardproxy.policy.sections.prices import PRICES
 from guardproxy.policy.sections.prompt import PROMPT, Marking, PromptSection
 from guardproxy.policy.sections.route import ROUTE, Destination, RouteSection
 from guardproxy.policy.sections.section import BoundSection, NeededTexts, NeededUpstream, Section
+from guardproxy.policy.sections.tools import TOOLS, ToolsSection
 
-_ALL: tuple[Section[Any], ...] = (ALLOW, DENY, CACHE, JUDGE, LIMITS, PRICES, PROMPT, ROUTE)
+_ALL: tuple[Section[Any], ...] = (ALLOW, DENY, CACHE, JUDGE, LIMITS, PRICES, PROMPT, ROUTE, TOOLS)
 SECTIONS: Mapping[str, Section[Any]] = {section.name: section for section in _ALL}
 
 __all__ = ["CACHE", "JUDGE", "LIMITS", "PRICES", "PROMPT", "ROUTE", "SECTIONS", "BoundSection", "CacheSection"]
 __all__ += ["Destination", "JudgeSection", "Marking", "NeededTexts", "NeededUpstream", "PromptSection", "RouteSection"]
-__all__ += ["Section", "merge_caches"]
+__all__ += ["TOOLS", "Section", "ToolsSection", "merge_caches"]

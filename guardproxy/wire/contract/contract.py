@@ -23,6 +23,7 @@ from guardproxy.wire.contract.repeated import RepeatedHeaders
 from guardproxy.wire.contract.request_facts import Fields
 from guardproxy.wire.contract.stored import StoredIds
 from guardproxy.wire.json.vocabulary import Vocabulary
+from guardproxy.wire.request.offered_tools import OfferedTools, offered_tools
 
 Part = Literal["answer", "tool", "input"]
 """A text of an answer: the answer itself, the name of a tool that is called, the arguments of a call."""
@@ -254,6 +255,10 @@ class Contract:
     def formed(self) -> frozenset[tuple[Direction, Kind]]:
         """The texts that a schema can apply to."""
         return frozenset(("response", _KIND_OF[part]) for part, pattern in self.parts.items() if pattern is not None)
+
+    def offered(self, tree: Any) -> OfferedTools:
+        """Returns the tools that a request offers to a model."""
+        return offered_tools(tree, self.statements.tools, self.statements.messages)
 
     def is_answered(self, route: str) -> bool:
         """Whether a model answers on a route of the format."""
