@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple, Protocol, get_args
 from msgspec import Struct
 
 from guardproxy.errors import NoCapacityError, Shortage
+from guardproxy.tool_pins import ToolDefinition
 
 Direction = Literal["request", "response"]
 
@@ -159,8 +160,8 @@ class Facts:
     """Facts about a text. `model`: the requested model. `form`: the required form of the text, if the request or the
     policy has one. `streamed`: whether it arrives in frames. `language`: the first language of the request's
     `Content-Language` header. `canary`: the secret word that policies put into the tenant's system prompts, if one does.
-    `sources`: the retrieved texts, for checks that need them. `call`: the call that the text is a part of, for checks that need
-    it."""
+    `sources`: the retrieved texts, for checks that need them. `call`: the call that the text is a part of, and
+    `definition`: the definition of a tool that it is, for checks that need them."""
 
     route: str = ""
     model: str = ""
@@ -170,6 +171,7 @@ class Facts:
     canary: str = ""
     sources: Sources | None = None
     call: ToolCall | None = None
+    definition: ToolDefinition | None = None
 
 
 NO_FACTS = Facts()
@@ -306,6 +308,9 @@ class Traits:
     """Whether it scans only texts of calls of tools, with the call (`Facts.call`). It gets a text once that is complete, and
     the name of a tool once it is known whether the call has arguments. Its findings depend on the call, not on the text
     alone."""
+
+    needs_definition: bool = False
+    """Whether it scans only definitions of tools, each as one text (`Facts.definition`)."""
 
     needs_canary: bool = False
     """Whether it finds only the secret word that a policy puts into the system prompt (`Facts.canary`)."""

@@ -41,6 +41,7 @@ FLOORS: dict[str, float] = {  # the one list of the pure packages: tests/conftes
     "replay": 100,
     "schemas": 100,
     "telemetry": 100,
+    "tool_pins": 100,
     "urls": 100,
     "webpage": 100,
     "wire": 96,

@@ -21,6 +21,7 @@ from guardproxy.cli import (
     scan,
     serve,
     tenant,
+    tools,
 )
 from guardproxy.cli.printing import CommandLine, say
 
@@ -67,6 +68,7 @@ app.add_typer(policy.app, name="policy")
 app.add_typer(tenant.app, name="tenant")
 app.add_typer(keys.app, name="keys")
 app.add_typer(limits.app, name="limits")
+app.add_typer(tools.app, name="tools")
 app.add_typer(model.app, name="model")
 app.add_typer(audit.app, name="audit")
 app.command("confirm")(confirm.confirm)

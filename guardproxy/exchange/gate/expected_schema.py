@@ -15,9 +15,12 @@ import msgspec
 from guardproxy.checks import Check
 from guardproxy.events import End, Event, Frame, Text
 from guardproxy.exchange.gate.calls import Calls, call_of
+from guardproxy.exchange.gate.definitions import with_definitions
 from guardproxy.exchange.gate.gate import Gate, Job, Lane
 from guardproxy.findings import NO_FACTS, Channel, Facts, Form, Sources, Window
+from guardproxy.policy import BoundRules
 from guardproxy.redaction import Shape, Shapes
+from guardproxy.tool_pins import ToolDefinition
 from guardproxy.wire import NO_CALLS, NO_DEMAND, Contract, Demand
 from guardproxy.wire.json import dotted
 
@@ -74,6 +77,8 @@ class Forms(msgspec.Struct):
         """Whether the check reads the texts of a channel."""
         if check.traits.needs_call:
             return channel.kind == "tool_arguments"
+        if check.traits.needs_definition:
+            return channel.kind == "tool_definition"
         if not needs_form(check):
             return True
         part = self.contract.part(channel)
@@ -88,6 +93,9 @@ class Forms(msgspec.Struct):
                 return None
             sources = self.sources or self.facts.sources if check.traits.needs_sources else None
             return replace(self.facts, call=call_of(lane, self.contract.calls, self.server), sources=sources)
+        if check.traits.needs_definition:
+            call = lane.text.call
+            return replace(self.facts, definition=call if isinstance(call, ToolDefinition) else None)
         if not needs_form(check):
             return replace(self.facts, sources=self.sources) if check.traits.needs_sources else self.facts
         part = self.contract.part(lane.channel)
@@ -123,9 +131,14 @@ class Forms(msgspec.Struct):
                 self.refused = f"the schema of {place}: {faults[0] if faults else 'it could not be read'}"
                 return
 
-    def in_request(self, events: Sequence[Event]) -> list[Event]:
-        """Returns the events of a request with the calls that their texts are a part of."""
-        return Calls(self.contract.calls, "request").read(events, is_over=True)
+    def in_request(self, events: list[Event], bound: BoundRules) -> list[Event]:
+        """Returns the events of a request with the calls that their texts are a part of, and with the definitions of tools, as
+        far as checks ask for them."""
+        if bound.notes_calls:
+            events = Calls(self.contract.calls, "request").read(events, is_over=True)
+        if bound.needs_definition:
+            events = with_definitions(events, self.contract, "request", self.server)
+        return events
 
     def begin_answer(self) -> None:
         """Forgets the calls of the answer before."""

@@ -81,6 +81,9 @@ class QueuedFrame(msgspec.Struct, eq=False):
         changed = stopped = False
         for piece in self.pieces:
             if piece.text.judged:
+                if piece.lane.rewrite.is_gone and not stopped:
+                    out.append((piece.text, ""))
+                    changed = True
                 continue
             end = piece.end
             if until and until[0] is piece:

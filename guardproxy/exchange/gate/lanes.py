@@ -58,12 +58,12 @@ def is_raw(check: Check) -> bool:
 
 def needs_whole(check: Check) -> bool:
     """Whether a check reads each text alone, as it looks for its form or for the call that it is a part of."""
-    return check.traits.needs_form or check.traits.needs_call
+    return check.traits.needs_form or check.traits.needs_call or check.traits.needs_definition
 
 
 def reads_judged(check: Check) -> bool:
     """Whether a check reads texts that are only judged, and never sent."""
-    return check.traits.is_raw or check.traits.needs_call
+    return check.traits.is_raw or check.traits.needs_call or check.traits.needs_definition
 
 
 class LaneText(Struct, eq=False):
@@ -335,6 +335,8 @@ class Rewrite(Struct, eq=False):
     """Findings in places that accept no replacement, with the stop that follows."""
     moves: Moves = msgspec.field(default_factory=Moves)
     """How the edits of the released text move offsets."""
+    is_gone: bool = False
+    """Whether the object that the text stands for, which is only judged, is taken out of its frame."""
     released: int = 0
     """The raw offset up to which the text was released."""
     _raw_edits: list[tuple[int, int, str]] | None = None

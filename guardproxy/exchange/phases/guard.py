@@ -174,7 +174,7 @@ class Guard:
 
     def _checks_for(self, channel: Channel) -> tuple[Check, ...]:
         checks = self.bound.checks_for(channel) if self.bound else ()
-        if self.bound and (self.bound.judging or self.bound.needs_call):
+        if self.bound and (self.bound.judging or self.bound.needs_tools):
             checks = tuple(check for check in checks if self.forms.wants(check, channel))
         if channel.direction == "response" and self.editor.restores:
             return (*checks, self.editor.begin_restoring())

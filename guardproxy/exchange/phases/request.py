@@ -102,7 +102,7 @@ class RequestPhase:
             self._stages = stages
             for stage in stages.read:
                 stage.amend(draft)
-            side.gate.push(self.guard.forms.in_request(events) if bound.notes_calls and side.read else events)
+            side.gate.push(self.guard.forms.in_request(events, bound) if bound.needs_tools and side.read else events)
             if fault := side.gate.fault:
                 raise DownstreamError(fault.code, f"the request body: {fault.message}")
             for stage in stages.taken:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from guardproxy.checks import Check
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Event, Fault, Frame, Opaque, Text
+from guardproxy.exchange.gate.definitions import with_definitions
 from guardproxy.exchange.gate.expected_schema import Forms
 from guardproxy.exchange.inputs.caching import query_of
 from guardproxy.exchange.inputs.prompts import prompts_of
@@ -303,14 +304,18 @@ class _FormTexts:
     """Notes the calls of tools, and adds the texts that only checks of calls or of the form of an answer read."""
 
     checks: tuple[Check, ...]
+    has_definitions: bool
 
     @classmethod
     def of(cls, bound: BoundRules) -> _FormTexts | None:
-        return cls(bound.judging) if bound.judging or bound.notes_calls else None
+        return cls(bound.judging, bound.needs_definition) if bound.judging or bound.needs_tools else None
 
     def read(self, running: RunningAnswer, events: Sequence[Event]) -> Sequence[Event]:
         if running.answer.status != 200:
             return events
+        if self.has_definitions:
+            forms = running.guard.forms
+            events = with_definitions(events, forms.contract, "response", forms.server)
         return judged(running.guard.forms, running.answer, events, self.checks)
 
 

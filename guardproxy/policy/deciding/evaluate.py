@@ -263,6 +263,16 @@ class BoundRules:
         return any(check.traits.needs_call for bound in self.rules for check in self._checks_of(bound))
 
     @lazy
+    def needs_definition(self) -> bool:
+        """Whether a check judges definitions of tools."""
+        return any(check.traits.needs_definition for bound in self.rules for check in self._checks_of(bound))
+
+    @lazy
+    def needs_tools(self) -> bool:
+        """Whether calls or definitions of tools must be known."""
+        return self.notes_calls or self.needs_definition
+
+    @lazy
     def mends(self) -> bool:
         """Whether a check may offer a repaired text of the model."""
         return any(check.traits.offers_repairs for check in self.judging)
@@ -324,7 +334,14 @@ def is_parallel(check: Check) -> bool:
     """Whether a check can judge a request that was sent already: the record masks none of its findings, and it reads
     texts as they are."""
     traits = check.traits
-    return not (traits.is_sensitive or traits.is_raw or traits.needs_form or traits.needs_call or traits.partner_of)
+    return not (
+        traits.is_sensitive
+        or traits.is_raw
+        or traits.needs_form
+        or traits.needs_call
+        or traits.needs_definition
+        or traits.partner_of
+    )
 
 
 def name_in(bound: BoundRule, finding: Finding) -> str:

@@ -238,6 +238,7 @@ class Scanner:
                 or traits.needs_form
                 or traits.needs_sources
                 or traits.needs_call
+                or traits.needs_definition
                 or _asks(check) is not None
             ):
                 continue

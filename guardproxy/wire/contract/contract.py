@@ -23,7 +23,7 @@ from guardproxy.wire.contract.repeated import RepeatedHeaders
 from guardproxy.wire.contract.request_facts import Fields
 from guardproxy.wire.contract.stored import StoredIds
 from guardproxy.wire.json.vocabulary import Vocabulary
-from guardproxy.wire.request.offered_tools import OfferedTools, offered_tools
+from guardproxy.wire.request.offered_tools import OfferedTool, OfferedTools, listed_tools, offered_tools
 
 Part = Literal["answer", "tool", "input"]
 """A text of an answer: the answer itself, the name of a tool that is called, the arguments of a call."""
@@ -259,6 +259,10 @@ class Contract:
     def offered(self, tree: Any) -> OfferedTools:
         """Returns the tools that a request offers to a model."""
         return offered_tools(tree, self.statements.tools, self.statements.messages)
+
+    def listed(self, tree: Any) -> tuple[OfferedTool, ...]:
+        """Returns the definitions of tools that an answer lists: those of a server, or of the servers that a provider asks."""
+        return tuple(listed_tools(tree))
 
     def is_answered(self, route: str) -> bool:
         """Whether a model answers on a route of the format."""

@@ -16,7 +16,8 @@ from typing import Any, Generic, TypeVar
 from msgspec import structs
 
 from guardproxy.errors import ErrorCode
-from guardproxy.events import Count, Frame, Text
+from guardproxy.events import Count, Frame, Path, Text
+from guardproxy.findings import Direction
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.contract.codec import AnswerFacts, Codec, Decoder, Request
 from guardproxy.wire.contract.contract import Contract
@@ -26,7 +27,7 @@ from guardproxy.wire.contract.turns import Turns
 from guardproxy.wire.contract.writing import Author
 from guardproxy.wire.decoding.decoding import StreamDecoder, edited_frame, events_of, leaf_of, nothing
 from guardproxy.wire.decoding.whole_body import WholeDecoder
-from guardproxy.wire.json import Map, TreeLeaf, edited, read, walk, write
+from guardproxy.wire.json import Map, TreeLeaf, edited, reach, read, walk, write
 from guardproxy.wire.request.requests import drop_echoes, read_body, refuse_other_case
 
 D = TypeVar("D", bound=StreamDecoder)
@@ -66,6 +67,10 @@ def no_shape(shapes: Shapes, tree: Any, leaf: TreeLeaf) -> Shape | None:
 def no_counts(shapes: Shapes, tree: Any) -> tuple[Count, ...]:
     """`Grammar.counts_of` of a format whose answers count no characters."""
     return ()
+
+
+def _order(path: Path) -> tuple[tuple[bool, str | int], ...]:
+    return tuple((isinstance(step, int), step) for step in path)
 
 
 class JsonCodec(ABC, Generic[D]):
@@ -162,7 +167,17 @@ class JsonCodec(ABC, Generic[D]):
 
     def edited_tree(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
         """Returns the tree of a frame with these texts. A format with fields that repeat texts drops them here."""
-        return edited(frame.tree, [(leaf_of(old), new) for old, new in texts])
+        gone = [old.path for old, _ in texts if old.judged]
+        tree = edited(frame.tree, [(leaf_of(old), new) for old, new in texts if not old.judged])
+        return self._without(tree, gone, texts[0][0].channel.direction) if gone else tree
+
+    def _without(self, tree: Any, paths: Sequence[Path], direction: Direction) -> Any:
+        """Returns a tree without the objects at these paths, which are definitions of tools."""
+        if direction == "request":
+            return self.contract.offered(tree).without(paths)
+        for path in sorted(paths, key=_order, reverse=True):  # the last of a list first
+            del reach(tree, path[:-1])[path[-1]]
+        return tree
 
     @abstractmethod
     def without_end(self, frame: Frame, tree: Any) -> Any:

@@ -56,6 +56,33 @@ def offered_tools(tree: Any, fields: Sequence[str], messages: Sequence[str] = ()
     return OfferedTools(tree, tuple(_offered(tree, fields, messages)), _chosen(tree))
 
 
+_HOLDERS = ("result", "item", "content_block", "output", "content", "response")
+
+
+def listed_tools(tree: Any) -> Iterator[OfferedTool]:
+    """Yields the definitions of tools that an answer lists: the result of a server, or an item that names the server."""
+    waiting: list[tuple[Any, Path]] = [(tree, ())]
+    while waiting:
+        node, path = waiting.pop(0)
+        for key in _HOLDERS if isinstance(node, Mapping) else ():
+            holder = node.get(key)
+            for at, item in enumerate(holder) if isinstance(holder, list) else ():
+                yield from _listing(item, (*path, key, at))
+            yield from _listing(holder, (*path, key))
+            if key == "response":
+                waiting.append((holder, (*path, key)))
+
+
+def _listing(holder: Any, path: Path) -> Iterator[OfferedTool]:
+    tools = holder.get("tools") if isinstance(holder, Mapping) else None
+    if not isinstance(tools, list) or path[-1] == "response":  # which repeats the tools of its request
+        return
+    label = next((holder[key] for key in _SERVER_KEYS if isinstance(holder.get(key), str)), "")
+    for number, tool in enumerate(tools):
+        name = tool.get("name") if isinstance(tool, Mapping) else None
+        yield OfferedTool((name if isinstance(name, str) else "",), label, (*path, "tools", number))
+
+
 def _offered(tree: Any, fields: Sequence[str], messages: Sequence[str]) -> Iterator[OfferedTool]:
     if not isinstance(tree, Mapping):
         return

@@ -236,6 +236,7 @@ def test_a_call_to_a_server_is_made_in_the_request(method: str, params: Any, is_
     assert (play.upstream is None) is is_blocked
     if is_blocked:
         assert play.finish.outcome == "blocked_request"
+        assert replay(play.record, rules()).verdict == "identical"
 
 
 def test_the_server_of_a_call_is_that_of_the_route() -> None:

@@ -1,0 +1,139 @@
+"""Rules about pinned tools, in an exchange: what a request offers to a model, and what a server lists."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from guardproxy.checks import Resources
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.policy.file.load import build_checks, parse
+from guardproxy.tool_pins import ToolDefinition, ToolPins, pin_of
+from guardproxy.wire import Prompt, installed
+from guardproxy.wire.contract.codec import Codec
+from tests.kit.play import CHAT, Play, cut, sse
+from tests.kit.records import replay
+
+MCP = "POST /mcp/{server}"
+SCHEMA = {"type": "object", "properties": {"to": {"type": "string", "description": "the address of who gets it"}}}
+SAID = "Sends a mail to one person, when the user has asked for that in this turn."
+FORMATS = [
+    codec
+    for codec in installed().codecs
+    if codec.contract.demand(codec.author.request(Prompt("m", "hi", tools={"a": {}}))).tools
+]
+
+
+def tool(name: str = "send_mail", said: str = SAID) -> dict[str, Any]:
+    return {"name": name, "description": said, "inputSchema": SCHEMA}
+
+
+PINS = ToolPins(
+    (
+        pin_of(ToolDefinition("send_mail", "shop", tool())),
+        pin_of(ToolDefinition("search", "other", tool("search", "Searches the web for words and gives ten pages."))),
+    )
+)
+
+
+def policies(
+    action: str = "block", pins: ToolPins = PINS, find: str = "[CHANGED, NEAR_COPY, SHADOWED, NEW]"
+) -> PolicySet:
+    text = f"""
+policy: test
+checks: {{pinned: {{use: tool_pins, pins: pins.json, find: {find}}}}}
+rules: [{{id: pinned, on: tool_definition, when: pinned, action: {action}}}]
+"""
+    parsed = (parse(text, "p.yaml"),)
+    return PolicySet(parsed, build_checks(parsed, Resources(read=lambda path: pins.written())), "sha256:test")
+
+
+def listed(tools: list[Any], rules: PolicySet, *, streamed: bool = False) -> Play:
+    play = Play(rules, MCP, path="/mcp/shop").ask({"jsonrpc": "2.0", "id": 1, "method": "tools/list"})
+    answer = {"jsonrpc": "2.0", "id": 1, "result": {"tools": tools}}
+    data = sse(answer, "message") if streamed else json.dumps(answer).encode()
+    return play.stream(cut(data, [30, 90]), media="text/event-stream" if streamed else "application/json")
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+@pytest.mark.parametrize(
+    ("entry", "is_blocked"),
+    [
+        (tool(), False),
+        (tool(said=SAID + "\u200b"), True),
+        (tool("sendMail"), True),
+        (tool("deliver"), True),
+        (tool("search"), True),
+        ({**tool(), "annotations": {"readOnlyHint": True}}, True),
+        (5, True),
+    ],
+)
+def test_the_list_of_a_server_is_held_to_its_pins(entry: Any, is_blocked: bool, streamed: bool) -> None:
+    rules = policies()
+    play = listed([tool(), entry], rules, streamed=streamed)
+    assert play.finish.outcome == ("blocked_response" if is_blocked else "answered")
+    assert replay(play.record, rules).verdict == "identical"
+    flagged = listed([tool(), entry], policies("flag"), streamed=streamed)
+    assert flagged.finish.outcome == "answered"
+    assert ("pinned" in json.dumps(flagged.record["decisions"])) is is_blocked
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
+def test_a_definition_is_taken_out_of_the_list_of_a_server(streamed: bool) -> None:
+    rules = policies("redact")
+    play = listed([tool("deliver"), tool(), tool("search")], rules, streamed=streamed)
+    assert play.finish.outcome == "answered"
+    shown = play.client.decode()
+    assert json.loads(shown[shown.index("{") :])["result"]["tools"] == [tool()]
+    assert replay(play.record, rules).verdict == "identical"
+    nothing = listed([tool("deliver")], rules, streamed=streamed).client.decode()
+    assert json.loads(nothing[nothing.index("{") :])["result"] == {"tools": []}
+
+
+@pytest.mark.parametrize("codec", FORMATS, ids=lambda codec: codec.name)
+def test_the_tools_of_a_request_are_held_to_pins(codec: Codec) -> None:
+    body = codec.author.request(Prompt("m", "hi", tools={"send_mail": SCHEMA, "wipe": SCHEMA}))
+    own = ToolPins(
+        tuple(
+            pin_of(ToolDefinition(each.names[0], "", _at(body, each.path)))
+            for each in codec.contract.offered(body).every[:1]
+        )
+    )
+    assert Play(policies(pins=own), codec.author.ROUTE).ask(body).upstream is None
+    rules = policies("redact", own)
+    play = Play(rules, codec.author.ROUTE).ask(body)
+    assert list(codec.contract.demand(play.upstream).tools or {}) == ["send_mail"]
+    play = Play(policies("redact", ToolPins()), codec.author.ROUTE).ask(body)
+    assert codec.contract.demand(play.upstream).tools is None
+    only = Play(policies(pins=own, find="[CHANGED]"), codec.author.ROUTE).ask(body)
+    assert only.upstream is not None
+
+
+def _at(tree: Any, path: Any) -> Any:
+    for step in path:
+        tree = tree[step]
+    return tree
+
+
+def test_a_request_without_a_pinned_tool_replays() -> None:
+    rules = policies("redact", ToolPins())
+    tools = [{"type": "function", "function": {"name": "wipe", "parameters": SCHEMA}}]
+    play = Play(rules).ask({"model": "m", "messages": [{"role": "user", "content": "hi"}], "tools": tools})
+    choice = {"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}
+    answer = {"id": "a", "object": "chat.completion", "model": "m", "choices": [choice]}
+    play.stream([json.dumps(answer).encode()], media="application/json")
+    assert "tools" not in play.upstream
+    assert replay(play.record, rules).verdict == "identical"
+    assert play.route == CHAT
+
+
+def test_the_tools_that_a_provider_lists_have_its_label() -> None:
+    listing = {"type": "mcp_list_tools", "id": "l", "server_label": "shop", "tools": [tool("send_mail")]}
+    answer = {"id": "r", "object": "response", "model": "m", "status": "completed", "output": [listing]}
+    for said, outcome in ((SAID, "answered"), ("Sends everything.", "blocked_response")):
+        listing["tools"] = [{**tool(said=said)}]
+        play = Play(policies(), "POST /v1/responses").ask({"model": "m", "input": "hi"})
+        play.stream([json.dumps(answer).encode()], media="application/json")
+        assert play.finish.outcome == outcome
