@@ -38,7 +38,7 @@ Source = Annotated[
 ]
 Pins = Annotated[Path, typer.Option("--pins", help="The file of pins, in the policies' folder.")]
 Server = Annotated[
-    str, typer.Option("--server", help="The name of the server: NAME of `--mcp NAME=URL`. Leave it out for requests.")
+    str, typer.Option("--server", help="The name of the server, as its route has it. Leave it out for requests.")
 ]
 Header = Annotated[list[str] | None, typer.Option("--header", help="A header for the server, as `Name: value`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -202,12 +202,13 @@ def _pages(url: str, headers: Sequence[str]) -> Iterator[Any]:
         if not colon:
             fail(ConfigError(f"--header {name}: expected `Name: value`"))
         sent[name.strip().lower()] = value.strip()
+    session_header, version_header = (_header_of_servers(name) for name in ("session-id", "protocol-version"))
     client = {"name": "guardproxy", "version": "1"}
     hello = {"protocolVersion": _REVISION, "capabilities": {}, "clientInfo": client}
-    _, session = _post(url, {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello}, sent)
-    sent["mcp-protocol-version"] = _REVISION
-    if session:
-        sent["mcp-session-id"] = session
+    _, answered = _post(url, {"jsonrpc": "2.0", "id": 0, "method": "initialize", "params": hello}, sent)
+    sent[version_header] = _REVISION
+    if session := answered.get(session_header):
+        sent[session_header] = session
     _post(url, {"jsonrpc": "2.0", "method": "notifications/initialized"}, sent)
     cursor: Any = None
     for number in range(1, _MOST_PAGES):
@@ -221,15 +222,23 @@ def _pages(url: str, headers: Sequence[str]) -> Iterator[Any]:
             return
 
 
-def _post(url: str, message: dict[str, Any], headers: dict[str, str]) -> tuple[Any, str]:
-    """Sends a message to a server. Returns its answer, and the id of the session."""
+def _header_of_servers(ending: str) -> str:
+    """Returns the name of a header of the protocol of servers of tools."""
+    from guardproxy.wire import installed  # noqa: PLC0415
+
+    formats = (codec.contract for codec in installed().codecs if codec.contract.calls.by_route)
+    return next(name for contract in formats for name in sorted(contract.headers.single) if name.endswith(ending))
+
+
+def _post(url: str, message: dict[str, Any], headers: dict[str, str]) -> tuple[Any, dict[str, str]]:
+    """Sends a message to a server. Returns its answer, and the headers of the answer."""
     from urllib.error import URLError  # noqa: PLC0415
     from urllib.request import Request, urlopen  # noqa: PLC0415
 
     request = Request(url, json.dumps(message).encode(), headers)  # noqa: S310 - the caller has looked at the scheme
     try:
         with urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
-            body, session = answer.read(LIMIT_BYTES).decode(), answer.headers.get("mcp-session-id") or ""
+            body, told = answer.read(LIMIT_BYTES).decode(), answer.headers
             is_stream = answer.headers.get_content_type() == "text/event-stream"
     except (URLError, OSError, UnicodeDecodeError) as error:
         fail(ConfigError(f"cannot ask {url}: {error}"))
@@ -239,4 +248,4 @@ def _post(url: str, message: dict[str, Any], headers: dict[str, str]) -> tuple[A
     except (ValueError, RecursionError):
         fail(ConfigError(f"{url} does not answer in JSON"))
     own = [tree for tree in trees if isinstance(tree, dict) and tree.get("id") == message.get("id")]
-    return (own[0] if own else None), session
+    return (own[0] if own else None), {name.lower(): value for name, value in told.items()}

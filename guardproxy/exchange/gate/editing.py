@@ -148,7 +148,7 @@ class Editor:
                 continue
             edit = self.bound.edit(lane.channel, finding) if self.bound else None
             if edit and lane.judged and lane.channel.kind == "tool_definition":
-                lane.rewrite.is_gone = True  # nothing can take the place of a part of it
+                lane.text.is_gone = True  # nothing can take the place of a part of it
                 continue
             # The place accepts no edit, so a finding there ends the exchange: not for digits that an id has by chance.
             if edit and lane.place.fixed and is_chance("".join(lane.text.parts), lane.text.scanned(start, end)):

@@ -81,7 +81,7 @@ class QueuedFrame(msgspec.Struct, eq=False):
         changed = stopped = False
         for piece in self.pieces:
             if piece.text.judged:
-                if piece.lane.rewrite.is_gone and not stopped:
+                if piece.lane.text.is_gone and not stopped:
                     out.append((piece.text, ""))
                     changed = True
                 continue

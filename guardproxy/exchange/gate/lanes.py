@@ -78,6 +78,8 @@ class LaneText(Struct, eq=False):
     """The decoded text of JSON that is scanned decoded, once the text has ended; otherwise `None`."""
     call: Any = None
     """The call that the text is a part of (`calls.py`), if a check asks for it."""
+    is_gone: bool = False
+    """Whether the object that the text stands for, which is only judged, is taken out of its frame."""
     _starts: list[int] = msgspec.field(default_factory=list)  # where each part begins
     _apart: int = -1  # parts at the end that are to be joined; the first part never is
 
@@ -335,8 +337,6 @@ class Rewrite(Struct, eq=False):
     """Findings in places that accept no replacement, with the stop that follows."""
     moves: Moves = msgspec.field(default_factory=Moves)
     """How the edits of the released text move offsets."""
-    is_gone: bool = False
-    """Whether the object that the text stands for, which is only judged, is taken out of its frame."""
     released: int = 0
     """The raw offset up to which the text was released."""
     _raw_edits: list[tuple[int, int, str]] | None = None

@@ -420,7 +420,7 @@ def new_decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> De
     )
     if hasattr(decoder, "bounds"):  # a `Bounded`; a check by `isinstance` costs ten times as much
         decoder.bounds = setting.limits.bounds
-    if setting.codec.contract.calls.by_route and bound and TOOLS.bound(bound.sections):
+    if setting.codec.contract.calls.by_route and bound and TOOLS.bound(bound.sections) and hasattr(decoder, "withhold"):
         decoder.withhold = listing_filter(bound, guard.forms.server) or decoder.withhold
     bounded: Decoder = decoder
     return bounded

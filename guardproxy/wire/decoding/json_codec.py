@@ -16,8 +16,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import structs
 
 from guardproxy.errors import ErrorCode
-from guardproxy.events import Count, Frame, Path, Text
-from guardproxy.findings import Direction
+from guardproxy.events import Count, Frame, Text
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
 from guardproxy.wire.contract.codec import AnswerFacts, Codec, Decoder, Request
 from guardproxy.wire.contract.contract import Contract
@@ -27,7 +26,7 @@ from guardproxy.wire.contract.turns import Turns
 from guardproxy.wire.contract.writing import Author
 from guardproxy.wire.decoding.decoding import StreamDecoder, edited_frame, events_of, leaf_of, nothing
 from guardproxy.wire.decoding.whole_body import WholeDecoder
-from guardproxy.wire.json import Map, TreeLeaf, edited, reach, read, walk, write
+from guardproxy.wire.json import Map, TreeLeaf, dotted, edited, read, walk, write
 from guardproxy.wire.request.requests import drop_echoes, read_body, refuse_other_case
 
 D = TypeVar("D", bound=StreamDecoder)
@@ -67,10 +66,6 @@ def no_shape(shapes: Shapes, tree: Any, leaf: TreeLeaf) -> Shape | None:
 def no_counts(shapes: Shapes, tree: Any) -> tuple[Count, ...]:
     """`Grammar.counts_of` of a format whose answers count no characters."""
     return ()
-
-
-def _order(path: Path) -> tuple[tuple[bool, str | int], ...]:
-    return tuple((isinstance(step, int), step) for step in path)
 
 
 class JsonCodec(ABC, Generic[D]):
@@ -167,33 +162,29 @@ class JsonCodec(ABC, Generic[D]):
 
     def edited_tree(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
         """Returns the tree of a frame with these texts. A format with fields that repeat texts drops them here."""
-        gone = [old.path for old, _ in texts if old.judged]
-        tree = edited(frame.tree, [(leaf_of(old), new) for old, new in texts if not old.judged])
-        return self._without(tree, gone, texts[0][0].channel.direction) if gone else tree
+        return edited(frame.tree, [(leaf_of(old), new) for old, new in texts if not old.judged])
 
-    def _without(self, tree: Any, paths: Sequence[Path], direction: Direction) -> Any:
-        """Returns a tree without the objects at these paths, which are definitions of tools."""
-        if direction == "request":
-            return self.contract.offered(tree).without(paths)
-        for path in sorted(paths, key=_order, reverse=True):  # the last of a list first
-            del reach(tree, path[:-1])[path[-1]]
-        return tree
+    def _without_gone(self, frame: Frame, texts: Sequence[tuple[Text, str]], tree: Any) -> Any:
+        """Returns an edited tree without the objects that are taken out of it: entries of lists, and definitions of tools,
+        whose texts are only judged."""
+        gone = [old.path for old, _ in texts if old.judged]
+        if gone and texts[0][0].channel.direction == "request":
+            return self.contract.offered(tree).without(gone)
+        return without_entries(tree, {*frame.left_out, *map(dotted, gone)}) if gone or frame.left_out else tree
 
     @abstractmethod
     def without_end(self, frame: Frame, tree: Any) -> Any:
         """Returns an edited tree without its fields that end an answer; `None` if nothing of the frame is left."""
 
     def edited(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
-        tree = self.edited_tree(self._spelled(frame), texts)
+        tree = self._without_gone(frame, texts, self.edited_tree(self._spelled(frame), texts))
         if texts and texts[0][0].channel.direction == "request":
             return self.write_body(tree)
-        if frame.left_out:
-            tree = without_entries(tree, frame.left_out)
         return edited_frame(frame, tree, self.stream.framing)
 
     def cut(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> bytes:
         frame = self._spelled(frame)
-        tree = self.without_end(frame, self.edited_tree(frame, texts))
+        tree = self.without_end(frame, self._without_gone(frame, texts, self.edited_tree(frame, texts)))
         return b"" if tree is None else edited_frame(frame, tree, self.stream.framing)
 
     @abstractmethod

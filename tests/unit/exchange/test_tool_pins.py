@@ -57,6 +57,11 @@ def listed(tools: list[Any], rules: PolicySet, *, streamed: bool = False) -> Pla
     return play.stream(cut(data, [30, 90]), media="text/event-stream" if streamed else "application/json")
 
 
+def shown(play: Play) -> Any:
+    text = play.client.decode()
+    return json.loads(text[text.index("{") :])["result"]
+
+
 @pytest.mark.parametrize("streamed", [False, True], ids=["plain", "streamed"])
 @pytest.mark.parametrize(
     ("entry", "is_blocked"),
@@ -73,7 +78,7 @@ def listed(tools: list[Any], rules: PolicySet, *, streamed: bool = False) -> Pla
 def test_the_list_of_a_server_is_held_to_its_pins(entry: Any, is_blocked: bool, streamed: bool) -> None:
     rules = policies()
     play = listed([tool(), entry], rules, streamed=streamed)
-    assert play.finish.outcome == ("blocked_response" if is_blocked else "answered")
+    assert shown(play)["tools"] == ([tool()] if is_blocked else [tool(), entry]), "a blocked entry is left out"
     assert replay(play.record, rules).verdict == "identical"
     flagged = listed([tool(), entry], policies("flag"), streamed=streamed)
     assert flagged.finish.outcome == "answered"
@@ -85,11 +90,30 @@ def test_a_definition_is_taken_out_of_the_list_of_a_server(streamed: bool) -> No
     rules = policies("redact")
     play = listed([tool("deliver"), tool(), tool("search")], rules, streamed=streamed)
     assert play.finish.outcome == "answered"
-    shown = play.client.decode()
-    assert json.loads(shown[shown.index("{") :])["result"]["tools"] == [tool()]
+    assert shown(play)["tools"] == [tool()]
     assert replay(play.record, rules).verdict == "identical"
-    nothing = listed([tool("deliver")], rules, streamed=streamed).client.decode()
-    assert json.loads(nothing[nothing.index("{") :])["result"] == {"tools": []}
+    assert shown(listed([tool("deliver")], rules, streamed=streamed)) == {"tools": []}
+
+
+def test_entries_that_are_blocked_and_entries_that_are_redacted() -> None:
+    parsed = (
+        parse(
+            """
+policy: test
+checks:
+  copied: {use: tool_pins, pins: pins.json, find: [NEAR_COPY]}
+  new: {use: tool_pins, pins: pins.json, find: [NEW]}
+rules:
+  - {id: copied, on: tool_definition, when: copied, action: redact}
+  - {id: new, on: tool_definition, when: new, action: block}
+""",
+            "p.yaml",
+        ),
+    )
+    rules = PolicySet(parsed, build_checks(parsed, Resources(read=lambda path: PINS.written())), "sha256:test")
+    new = {"name": "weather", "description": "Says how the weather of a town will be."}
+    entries = [tool("deliver"), new, tool(), new, tool("deliver_2"), tool()]
+    assert shown(listed(entries, rules))["tools"] == [tool(), tool()]
 
 
 @pytest.mark.parametrize("codec", FORMATS, ids=lambda codec: codec.name)

@@ -123,6 +123,7 @@ def test_the_list_of_a_server_lacks_what_is_not_allowed(section: str, left: list
     tree = json.loads(shown[shown.index("{") :])
     assert [tool.get("name") for tool in tree["result"]["tools"]] == left
     assert tree["result"]["nextCursor"] == "x"
+    assert replay(play.record, rules(section)).verdict == "identical"
 
 
 def test_an_answer_without_a_list_stays() -> None:

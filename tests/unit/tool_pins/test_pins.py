@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.tool_pins import (
+from guardproxy.tool_pins.pins import (
     LIMIT_PINS,
     PinFileError,
     ToolDefinition,
@@ -123,7 +123,7 @@ def test_files_that_cannot_be_used(content: bytes, said: str) -> None:
 
 
 def test_a_file_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("guardproxy.tool_pins.LIMIT_PINS", 1)
+    monkeypatch.setattr("guardproxy.tool_pins.pins.LIMIT_PINS", 1)
     assert LIMIT_PINS > 1
     with pytest.raises(PinFileError, match="more than 1"):
         read_pins(PINS.written())

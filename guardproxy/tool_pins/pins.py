@@ -222,4 +222,4 @@ def _bands(sketch: Sequence[int]) -> Iterator[tuple[int, tuple[int, ...]]]:
 
 
 def _share(first: Sequence[int], second: Sequence[int]) -> float:
-    return sum(one == other for one, other in zip(first, second, strict=True)) / len(first)
+    return sum(own == other for own, other in zip(first, second, strict=True)) / len(first)

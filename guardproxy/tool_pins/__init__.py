@@ -1,0 +1,7 @@
+"""Pins of tools: fingerprints of the definitions that a person approved, and how a definition differs from them."""
+
+from __future__ import annotations
+
+from guardproxy.tool_pins.pins import LABELS, PinFileError, ToolDefinition, ToolPins, pin_of, read_pins
+
+__all__ = ["LABELS", "PinFileError", "ToolDefinition", "ToolPins", "pin_of", "read_pins"]
