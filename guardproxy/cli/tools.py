@@ -185,9 +185,11 @@ def _in_tree(tree: Any, server: str) -> Iterator[ToolDefinition]:
 
 
 def _file(source: str) -> Any:
+    from guardproxy.tool_pins import without_comments  # noqa: PLC0415
+
     try:
         content = typer.get_binary_stream("stdin").read(LIMIT_BYTES) if source == "-" else Path(source).read_bytes()
-        return json.loads(content)
+        return json.loads(without_comments(content))
     except OSError as error:
         fail(ConfigError(f"cannot read {source}: {(error.strerror or 'no reason given').lower()}"))
     except (ValueError, RecursionError):

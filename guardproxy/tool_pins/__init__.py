@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from guardproxy.tool_pins.pins import LABELS, PinFileError, ToolDefinition, ToolPins, pin_of, read_pins
+from guardproxy.tool_pins.pins import (
+    LABELS,
+    PinFileError,
+    ToolDefinition,
+    ToolPins,
+    pin_of,
+    read_pins,
+    without_comments,
+)
 
-__all__ = ["LABELS", "PinFileError", "ToolDefinition", "ToolPins", "pin_of", "read_pins"]
+__all__ = ["LABELS", "PinFileError", "ToolDefinition", "ToolPins", "pin_of", "read_pins", "without_comments"]

@@ -190,10 +190,15 @@ class ToolPins:
         return (f'{{"version": {VERSION}, "tools": [\n' + ",\n".join(lines) + "\n]}\n").encode()
 
 
+def without_comments(content: bytes) -> bytes:
+    """Returns JSON without the comments before it: lines that begin with `#`."""
+    return re.sub(rb"\A(?:[ \t]*#[^\n]*\n|\s*\n)+", b"", content)
+
+
 def read_pins(content: bytes) -> ToolPins:
     """Reads a file of pins. Raises `PinFileError`."""
     try:
-        tree = json.loads(content)
+        tree = json.loads(without_comments(content))
         if not isinstance(tree, dict) or tree.get("version") != VERSION or not isinstance(tree.get("tools"), list):
             raise PinFileError("not a file of pins; `guardproxy tools pin` writes one")
         pins = tuple(map(_pin, tree["tools"]))

@@ -97,6 +97,7 @@ def test_the_file_holds_no_text_of_a_definition() -> None:
     assert read_pins(content).written() == content
     assert b"person" not in content
     assert read_pins(ToolPins().written()) == ToolPins()
+    assert read_pins(b"# approved by us\n\n" + content) == read_pins(content)
 
 
 @pytest.mark.parametrize(
