@@ -218,7 +218,8 @@ def _pin(entry: Any) -> ToolPin:
         raise PinFileError("a pin needs `server`, `name` and `digest`")
     if not all(isinstance(part, int) for part in sketch) or len(sketch) not in (0, 2 * _SEEDS):
         raise PinFileError("a pin has a sketch that cannot be read")
-    return ToolPin(*texts, sketch=tuple(sketch))
+    server, name, digest = texts
+    return ToolPin(server, name, digest, tuple(sketch))
 
 
 def _bands(sketch: Sequence[int]) -> Iterator[tuple[int, tuple[int, ...]]]:

@@ -13,7 +13,7 @@ from typing import Any
 from guardproxy.events import Path
 from guardproxy.exchange.phases.stage import RequestDraft
 from guardproxy.policy import TOOLS, BoundRules, BoundSection, FieldChange
-from guardproxy.wire.json import dotted
+from guardproxy.wire.json import dotted, members
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +67,8 @@ def listing_filter(bound: BoundRules, server: str) -> Callable[[Any], list[str]]
 
 
 def _shortened(tree: Any, sections: list[Any], server: str) -> Iterator[str]:
-    result = tree.get("result") if isinstance(tree, dict) else None
-    tools = result.get("tools") if isinstance(result, dict) else None
+    result = members(members(tree).get("result"))
+    tools = result.get("tools")
     if not isinstance(tools, list):
         return
     kept = [tool for tool in tools if not any(section.names.refuses(_name(tool), server) for section in sections)]

@@ -94,7 +94,8 @@ def _offered(tree: Any, fields: Sequence[str], messages: Sequence[str]) -> Itera
             if isinstance(message, Mapping) and "tools" in message:
                 yield from _listed(message["tools"], (name, number, "tools"))
     for field in fields:
-        holder, path = tree, tuple(field.split("."))
+        path = tuple(field.split("."))
+        holder: Any = tree
         for step in path:
             holder = holder.get(step) if isinstance(holder, Mapping) else None
         yield from _listed(holder, path)
