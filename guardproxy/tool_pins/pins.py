@@ -212,14 +212,15 @@ def read_pins(content: bytes) -> ToolPins:
 
 
 def _pin(entry: Any) -> ToolPin:
-    texts = [entry.get(key) for key in ("server", "name", "digest")] if isinstance(entry, dict) else [None]
-    sketch = entry.get("sketch", []) if isinstance(entry, dict) else None
-    if not all(isinstance(text, str) for text in texts) or not isinstance(sketch, list):
+    if not isinstance(entry, dict):
         raise PinFileError("a pin needs `server`, `name` and `digest`")
-    if not all(isinstance(part, int) for part in sketch) or len(sketch) not in (0, 2 * _SEEDS):
+    server, name, digest, sketch = (entry.get(key) for key in ("server", "name", "digest", "sketch"))
+    if not (isinstance(server, str) and isinstance(name, str) and isinstance(digest, str)):
+        raise PinFileError("a pin needs `server`, `name` and `digest`")
+    parts = sketch if isinstance(sketch, list) else [] if sketch is None else [""]
+    if not all(isinstance(part, int) for part in parts) or len(parts) not in (0, 2 * _SEEDS):
         raise PinFileError("a pin has a sketch that cannot be read")
-    server, name, digest = texts
-    return ToolPin(server, name, digest, tuple(sketch))
+    return ToolPin(server, name, digest, tuple(parts))
 
 
 def _bands(sketch: Sequence[int]) -> Iterator[tuple[int, tuple[int, ...]]]:
