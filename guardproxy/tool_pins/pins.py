@@ -217,7 +217,7 @@ def _pin(entry: Any) -> ToolPin:
     server, name, digest, sketch = (entry.get(key) for key in ("server", "name", "digest", "sketch"))
     if not (isinstance(server, str) and isinstance(name, str) and isinstance(digest, str)):
         raise PinFileError("a pin needs `server`, `name` and `digest`")
-    parts = sketch if isinstance(sketch, list) else [] if sketch is None else [""]
+    parts: list[Any] = sketch if isinstance(sketch, list) else [] if sketch is None else [""]
     if not all(isinstance(part, int) for part in parts) or len(parts) not in (0, 2 * _SEEDS):
         raise PinFileError("a pin has a sketch that cannot be read")
     return ToolPin(server, name, digest, tuple(parts))
