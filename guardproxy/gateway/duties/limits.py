@@ -84,6 +84,8 @@ def about_of(
         counts=statement.counts,
         offered=statement.offered,
         unclear=statement.unclear,
+        server=request.server,
+        operation=request.operation,
     )
 
 

@@ -36,6 +36,8 @@ NAMES: Mapping[str, str] = {
     "request.max_tokens": "INT",
     "request.messages": "INT",
     "request.tools": "LIST",
+    "request.server": "STRING",
+    "request.operation": "STRING",
     "request.headers": "MAP",
     "tenant.name": "STRING",
 }

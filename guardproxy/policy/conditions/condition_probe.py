@@ -101,13 +101,26 @@ def _requests(
     messages = counts if "request.messages" in condition else [1]
     tools = [(), (_OTHER,), *((text,) for text in texts), (*texts, _OTHER), tuple(texts)]
     offered = tools if "request.tools" in condition else tools[:1]
-    choices = (routes_to_try, models, tenants, streams, tokens, messages, offered)
+    servers, operations = (values if f"request.{name}" in condition else [""] for name in ("server", "operation"))
+    choices = (routes_to_try, models, tenants, streams, tokens, messages, offered, servers, operations)
     if prod(map(len, (*choices, *headers))) > LIMIT_REQUESTS:
         return None
     names = sorted(match.asks)
     return (
-        About(route, model, tenant, _present(names, chosen), stream, most, count, names_of_tools, limits=(most,))
-        for route, model, tenant, stream, most, count, names_of_tools in product(*choices)
+        About(
+            route,
+            model,
+            tenant,
+            _present(names, chosen),
+            stream,
+            most,
+            count,
+            names_of_tools,
+            limits=(most,),
+            server=server,
+            operation=operation,
+        )
+        for route, model, tenant, stream, most, count, names_of_tools, server, operation in product(*choices)
         for chosen in product(*headers)
     )
 

@@ -37,7 +37,8 @@ class About(msgspec.Struct, frozen=True):
     kept). `headers`: by lower-case name; `None` if they are not known (a record holds no headers). `max_tokens`: 0 if
     the request sets no limit; `limits`: every limit that it sets. `messages`: their number; `counts`: the number of
     messages in every field that holds messages. `tools`: their names; `offered`: every name and kind of every tool.
-    `unclear`: the facts whose type cannot be read.
+    `unclear`: the facts whose type cannot be read. `server`: the server of tools that the path names, and `operation`: the
+    method of a message to it, as the proxy and the server read them; both are empty in a request to a model.
     """
 
     route: str = ""
@@ -53,6 +54,8 @@ class About(msgspec.Struct, frozen=True):
     counts: tuple[int, ...] = ()
     offered: tuple[str, ...] = ()
     unclear: frozenset[str] = frozenset()
+    server: str = ""
+    operation: str = ""
 
     @property
     def named_models(self) -> tuple[str, ...]:
@@ -85,6 +88,7 @@ class About(msgspec.Struct, frozen=True):
         method, _, path = self.route.partition(" ")
         of = {"route": self.route, "method": method, "path": path, "model": self.model, "stream": self.stream}
         of |= {"max_tokens": self.max_tokens, "messages": self.messages, "tools": list(self.tools), "headers": {}}
+        of |= {"server": self.server, "operation": self.operation}
         tenant = _ABSENT if self.tenant is None else self.tenant
         return {f"request.{name}": value for name, value in of.items()} | {"tenant.name": tenant}
 

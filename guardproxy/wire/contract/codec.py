@@ -24,13 +24,16 @@ from guardproxy.wire.contract.writing import Author
 
 class Request(msgspec.Struct, frozen=True):
     """A decoded request body. `frame.tree` is the whole body; `events` walks it when the texts are needed. `shapes`: the
-    demands of its schemas on the answer."""
+    demands of its schemas on the answer. `server`: the server of tools that the path names; `operation`: the method of a
+    message to such a server. Both are empty in a format for models."""
 
     model: str
     stream: bool
     frame: Frame
     events: Callable[[], list[Event]]
     shapes: Shapes = NO_SHAPES
+    server: str = ""
+    operation: str = ""
 
 
 @dataclass(slots=True)

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from msgspec import structs
+
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Event, Frame, Opaque, Text
 from guardproxy.redaction import NO_SHAPES, Shapes
@@ -152,12 +154,14 @@ class Mcp(JsonCodec[McpDecoder]):
         return has_field(FIELDS, path)
 
     def read_request(self, path: str, query: str, body: bytes) -> Request:
+        server = path.rpartition("/")[2]
         if body:
-            return super().read_request(path, query, body)
+            request = super().read_request(path, query, body)
+            return structs.replace(request, server=server, operation=request.frame.tree.get("method") or "")
         if self._is_of_request:
             self.message = _LISTENS
         whole = Frame(body, {})
-        return Request("", False, whole, lambda: [Opaque(whole)])
+        return Request("", False, whole, lambda: [Opaque(whole)], server=server)
 
     # Messages of the server.
 

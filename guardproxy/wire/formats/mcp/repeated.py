@@ -83,7 +83,7 @@ def places(tree: Any, sent: Sequence[tuple[str, str]]) -> dict[str, tuple[Path, 
                 for path, shown in _scalars(arguments, ("params", "arguments")):
                     scalars.setdefault(shown, []).append(path)
             own = low.removeprefix(PARAMETER)
-            at = sorted(scalars.get(plain, ()), key=lambda path: _letters(str(path[-1])) != _letters(own))
+            at = scalars.get(plain, [])
             named = [path for path in at if _letters(str(path[-1])) == _letters(own)]
             at = named or at
         if not at or any(_value_at(tree, path) != plain for path in at):

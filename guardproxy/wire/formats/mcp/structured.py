@@ -20,7 +20,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from guardproxy.wire.json import JsonFault, plain, read
+from guardproxy.wire.json import JsonFault, plain, reach, read
 
 STRUCTURED, CONTENT = "structuredContent", "content"
 WITHHELD = "[withheld]"
@@ -110,23 +110,20 @@ def _same(left: Any, right: Any) -> bool:
 
 
 def _at(tree: Any, path: tuple[Any, ...]) -> Any:
-    for step in path:
-        try:
-            tree = tree[step]
-        except (KeyError, IndexError, TypeError):
-            return WITHHELD
-    return tree
+    try:
+        return reach(tree, path)
+    except (KeyError, IndexError, TypeError):  # an edit has taken the place away
+        return WITHHELD
 
 
 def _put(tree: Any, path: tuple[Any, ...], value: Any) -> Any:
-    """Returns the tree with a value at a place."""
+    """Returns the tree with a value at a place. A tree without the place is withheld."""
     if not path:
         return value
-    try:
-        copy = list(tree) if isinstance(tree, list) else dict(tree)
-        copy[path[0]] = _put(copy[path[0]], path[1:], value)
-    except (KeyError, IndexError, TypeError, ValueError):
+    if path[0] not in (tree if isinstance(tree, dict) else range(len(tree) if isinstance(tree, list) else 0)):
         return WITHHELD
+    copy: Any = tree.copy()
+    copy[path[0]] = _put(copy[path[0]], path[1:], value)
     return copy
 
 

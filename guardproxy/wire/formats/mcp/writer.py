@@ -63,7 +63,7 @@ class McpAuthor(JsonAuthor):
     def answer(self, prompt: Prompt, reply: Reply, ident: str) -> dict[str, Any]:
         return _answer({"content": [_block(reply.text or reply.refusal)], "isError": bool(reply.refusal)})
 
-    def whole_with(self, kind: Kind, text: str) -> dict[str, Any] | None:
+    def whole_with(self, kind: Kind, text: str) -> dict[str, Any]:
         match kind:
             case "tool_result":
                 return _answer({"content": [_block(text)]})
@@ -107,10 +107,7 @@ class McpAuthor(JsonAuthor):
         yield self.answer(prompt, reply, ident)
 
     def items_with(self, kind: Kind, pieces: Sequence[str]) -> Iterable[Any] | None:
-        tree = self.whole_with(kind, "".join(pieces))
-        if tree is None or "method" not in tree:
-            return None if tree is None else [tree]
-        return [tree, _answer({})]
+        return [self.whole_with(kind, "".join(pieces))]
 
     def is_end(self, item: Any) -> bool:
         return isinstance(item, dict) and ("result" in item or "error" in item)

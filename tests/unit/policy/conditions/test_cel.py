@@ -77,7 +77,7 @@ def test_absent_facts_have_their_zero() -> None:
 
 KNOWN = (
     "request.route, request.method, request.path, request.model, request.stream, request.max_tokens, request.messages, "
-    "request.tools, request.headers, tenant.name"
+    "request.tools, request.server, request.operation, request.headers, tenant.name"
 )
 
 

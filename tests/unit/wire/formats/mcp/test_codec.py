@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from guardproxy.audit import Record
 from guardproxy.errors import DownstreamError
-from guardproxy.events import Opaque, Text
+from guardproxy.events import Frame, Opaque, Text
 from guardproxy.exchange import (
     DataReceived,
     Exchange,
@@ -200,6 +201,34 @@ def test_the_texts_of_an_answer(tree: Any, kind: str, path: str) -> None:
     assert found == {(kind, path)}
 
 
+@pytest.mark.parametrize(
+    ("tree", "found"),
+    [
+        (result(contents=[{"uri": "a:b", "blob": "aGVsbG8gdGhlcmU="}]), "hello there"),
+        (result(contents=[{"uri": "a:b", "mimeType": "text/plain", "blob": "aGVsbG8gdGhlcmU="}]), "hello there"),
+        (result(contents=["hello there", {"text": "x"}]), "hello there"),
+        (result(content=[{"type": "image", "mimeType": "image/png", "data": "hello there"}]), "hello there"),
+        (result(content="hello there"), "hello there"),
+        (result(messages=["hello there", {"content": "x"}]), "hello there"),
+        (result(inputRequests="hello there"), "hello there"),
+        (result(nextCursor="aGVsbG8gdGhlcmU="), "hello there"),
+        ({"jsonrpc": "2.0", "id": 1, "result": "hello there"}, "hello there"),
+        (result(content=["hello there", {"type": "x_new", "of": "x"}]), "hello there"),
+        (result(content=[{"type": "x_new", "of": {"a": "hello there"}}]), "hello there"),
+        (result(_meta="hello there"), "hello there"),
+    ],
+)
+def test_a_text_at_an_odd_place_is_read(tree: Any, found: str) -> None:
+    assert any(found in text for _, _, text in answered(tree))
+
+
+def test_an_image_is_not_read_and_says_so() -> None:
+    png = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(range(128, 228))).decode()
+    tree = result(content=[{"type": "image", "mimeType": "image/png", "data": png}])
+    read = read_answer(CODEC, [json.dumps(tree).encode()], streamed=False)
+    assert (read.media, list(read.texts)) == ({"image"}, [])
+
+
 @pytest.mark.parametrize("promise", [promise for promise in OF_MODELS if promise.__module__.endswith("formats")])
 def test_the_promises_about_streams_hold_too(promise: Promise) -> None:
     promise(CODEC)
@@ -385,6 +414,7 @@ def test_a_notification_is_answered_without_a_body() -> None:
     tree = {"jsonrpc": "2.0", "method": "notifications/initialized"}
     played = Played(tree).answer([], "application/octet-stream", 202)
     assert (played.status, played.client, played.outcome) == (202, b"", "answered")
+    assert Played(tree).answer([], "application/json", 200).outcome == "answered"
     assert Played(call()).answer([], "application/json", 202).outcome == "answered"
     dropped = Played(tree).answer([b"quokka"], "text/plain", 202)
     assert (dropped.status, dropped.client, dropped.outcome) == (202, b"", "answered")
@@ -449,9 +479,51 @@ def test_a_call_states_its_tool() -> None:
     assert statement_of(message("tools/call", {"name": 5}), fields).tools == ()
     assert statement_of(call(), fields).models == ()
     assert CODEC.contract.acts(call())
+    assert CODEC.contract.demand(call()).tools is None
+    assert CODEC.contract.calls.is_call(call(), "params")
+    assert not CODEC.contract.calls.is_call(message("prompts/get", {}), "params")
+
+
+@pytest.mark.parametrize(
+    ("condition", "applies"),
+    [
+        ('request.server == "s" && request.operation == "tools/call"', True),
+        ('"say" in request.tools', True),
+        ('request.path == "/mcp/{server}" && !request.stream', True),
+        ('request.server == "other"', False),
+        ('request.operation.startsWith("resources/")', False),
+        ('"other" in request.tools', False),
+    ],
+)
+def test_conditions_of_policies_see_the_server_the_method_and_the_tool(condition: str, applies: bool) -> None:
+    rules = RULES.replace("PLACES", "[request]").replace("ACTION", "block")
+    policies = policy_set(f"{rules}match: {{when: '{condition}'}}\n")
+    exchange = Exchange(setting(policies, POST, "/mcp/s", codec=CODEC.for_request("/mcp/s", "")))
+    scan = each(lambda job: job.check.scan([job.window])[0])
+    done = play(exchange, [RequestReceived(json.dumps(call("a quokka")).encode())], scan)
+    assert any(isinstance(command, Finish) for command in done) is applies
+
+
+def test_a_section_for_models_does_nothing_to_a_message() -> None:
+    rules = RULES.replace("PLACES", "[request, response]").replace("ACTION", "block")
+    more = """\
+allow: {models: [gpt-5]}
+deny: {models: [gpt-4]}
+cache: {mode: exact, ttl_s: 60, tools: true}
+route: {upstreams: [{upstream: other, model: big}]}
+prompt: {prepend: Be kind.}
+"""
+    policies = policy_set(rules + more)
+    exchange = Exchange(setting(policies, POST, "/mcp/s", codec=CODEC.for_request("/mcp/s", "")))
+    body = json.dumps(call()).encode()
+    sent = play(exchange, [RequestReceived(body)], each(lambda job: job.check.scan([job.window])[0]))
+    (command,) = [command for command in sent if isinstance(command, SendUpstream)]
+    assert (command.body, command.target, command.cache) == (body, "", None)
+    assert exchange.routing == ()
 
 
 def test_a_message_has_the_fields_of_messages() -> None:
+    assert CODEC.without_end(Frame(b""), {}) is None
     (opaque,) = CODEC.read_request("/mcp/s", "", b"").events()
     assert isinstance(opaque, Opaque)
     assert CODEC.keep_alive() == b":\n\n"

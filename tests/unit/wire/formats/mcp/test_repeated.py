@@ -79,6 +79,8 @@ def test_a_header_with_another_value_is_refused(sent: list[tuple[str, str]]) -> 
 
 def test_an_edit_of_the_body_is_an_edit_of_the_header() -> None:
     found = places(call(q="mara@example.com", name="send"), [("Mcp-Param-Q", "mara@example.com"), ("Mcp-Name", "send")])
+    both = places(call(a="x", b="y"), [("Mcp-Param-A", "x"), ("Mcp-Param-B", "y")])
+    assert values(call(a="1", b="2"), both) == {"mcp-param-a": "1", "mcp-param-b": "2"}
     assert values(call(q="[MAIL]", name="send"), found) == {"mcp-param-q": "[MAIL]", "mcp-name": "send"}
     assert values(call(name="send"), found) == {"mcp-name": "send"}
 

@@ -86,6 +86,26 @@ def test_many_strings_that_changed_are_not_followed() -> None:
     assert "structuredContent" in joined(result({"a": "value"}, "some words"), result({"a": "value"}, "words"))
 
 
+def test_a_member_that_an_edit_took_away_leaves_nothing_behind() -> None:
+    wrapped = result({"result": [MAIL, "b"]}, MAIL, "b")
+    for value in ({"[KEY]": [MAIL, "b"]}, {"result": MARK}, MARK):
+        done = joined(wrapped, result(value, MAIL, MARK))
+        assert MAIL not in json.dumps(done)
+    shorter = joined(result([MAIL, "b", 1], "x"), result([MARK], "x"))
+    assert shorter == result([MARK], "x")
+
+
+def test_both_sides_renamed_keys_and_changed_items() -> None:
+    value = {"a": ["x", MAIL, True], "b": {"c": MAIL}}
+    before = result(value, json.dumps(value))
+    after = result(
+        {"[A]": ["[X]", MAIL, True], "b": {"c": MARK}}, json.dumps({"a": ["x", MARK, True], "[B]": {"c": MAIL}})
+    )
+    assert joined(before, after)["structuredContent"] == {"[A]": ["[X]", MARK, True], "[B]": {"c": MARK}}
+    other = joined(result(value, "some words"), result({"a": ["x", MARK, True], "b": {"c": MAIL}}, "some words"))
+    assert other["structuredContent"]["a"] == ["x", MARK, True]
+
+
 def test_what_needs_no_edit_stays_as_it_is() -> None:
     same: Any
     for same in (
