@@ -4,6 +4,8 @@ Fields follow the schemas of the revisions 2025-11-25 and 2026-07-28. The answer
 is the answer, or nothing (202). A `GET` gets the stream of the server's own messages, or the rest of a stream that was cut.
 
 Errors and refusals name the id of the message, so the codec of a request (`for_request`) remembers the message that it read.
+
+Decision: docs/decisions/0065-a-message-of-mcp-is-an-exchange.md
 """
 
 from __future__ import annotations

@@ -219,6 +219,12 @@ def test_a_key_for_certain_models_cannot_name_others_in_fields_of_gateways(body:
     assert desk.duty.plan(desk.admit(key(1)), request) is None
 
 
+def test_a_key_for_certain_models_may_call_tools() -> None:
+    desk = Desk()
+    request = Request("", False, Frame(b"", tree={"method": "tools/call"}), list, server="mail")
+    assert desk.duty.plan(desk.admit(key(2), route="POST /mcp/{server}"), request) is None
+
+
 def test_a_key_without_a_scope_may_name_every_model() -> None:
     desk = Desk()
     head = desk.admit(key(1))

@@ -332,6 +332,25 @@ def test_a_route_that_is_not_read_counts_as_a_request_only() -> None:
     desk.refusal(route="GET /v1/models")
 
 
+def test_a_server_of_tools_counts_requests_and_no_tokens() -> None:
+    desk = Desk(
+        PRICE
+        + limit("b", "tokens", 'budget = "0/day"')
+        + limit("c", "cost", 'budget = "0/day"')
+        + limit("send", "requests", 'rate = "1/1m"', 'when = \'"send" in request.tools && request.server == "mail"\'')
+    )
+
+    async def plan(tool: str, server: str = "mail") -> None:
+        tree = {"method": "tools/call", "params": {"name": tool}}
+        head = Head(f"{tool} {server}", route="POST /mcp/{server}", unix_s=NOW_S)
+        await desk.duties.plan(Trail(head), Request("", False, Frame(b"", tree=tree), list, server=server))
+
+    for called in (("send",), ("look",), ("send", "other"), ("look",)):
+        asyncio.run(plan(*called))
+    with pytest.raises(DownstreamError, match="the limit `send`"):
+        asyncio.run(plan("send"))
+
+
 def test_conditions_read_headers_and_every_model() -> None:
     desk = Desk(limit("a", "requests", 'rate = "1/1m"', 'when = \'request.headers["x-team"] == "red"\''))
     desk.ask(headers={"x-team": "blue"})
