@@ -58,7 +58,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         return asgi
 
     with ExitStack() as stack:
-        url = stack.enter_context(serving(server.streamable_http_app(), wrap=noting))
+        url = stack.enter_context(serving(noting(server.streamable_http_app())))
         folder: Path = tmp_path_factory.mktemp("proxy")
         proxy = serve("", folder, GUARD, "--mcp", f"marked={url}", *NO_BREAKER)
         stack.callback(proxy.stop)

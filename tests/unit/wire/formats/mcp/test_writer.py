@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from guardproxy.wire.contract.writing import Call, Prompt, Reply
+from guardproxy.wire.contract.turns import ModelTurn
+from guardproxy.wire.contract.writing import Prompt, Reply
 from guardproxy.wire.formats.mcp import turns
 from guardproxy.wire.formats.mcp.contract import POST
 from guardproxy.wire.formats.mcp.writer import author
@@ -22,7 +23,7 @@ def test_a_prompt_is_an_argument_of_a_call() -> None:
     assert author.read(tree) == Prompt("", "hello there", prompt_words=2)
     with pytest.raises(ValueError, match="text must be a string"):
         author.read(message("tools/list"))
-    assert turns.further(tree, Call("a", "{}"), "again") == tree  # type: ignore[arg-type]
+    assert turns.further(tree, ModelTurn("a"), "again") == tree
 
 
 @pytest.mark.parametrize(
