@@ -11,12 +11,10 @@ import typer
 
 from guardproxy.cli.printing import complain, fail
 from guardproxy.cli.serve import CONFIG_FILE, option
-from guardproxy.config import SETTINGS, load
+from guardproxy.config import SETTINGS, load, needs_no_port
 from guardproxy.crashes import refuse_core_files
 from guardproxy.errors import GuardproxyError
 
-# What is about ports, clients that come by one, and other servers has no meaning here.
-_WITHOUT = ("Network", "Upstreams", "MCP", "Tenants", "Clients", "Workers")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _MOST_DIGITS = 6
 _INTERPRETERS = re.compile(r"(?:python[0-9.]*|node|npx|uvx?|pipx|deno|bun|bash|sh|docker|podman|env)", re.ASCII)
@@ -89,7 +87,7 @@ _PARAMETERS = (
     _COMMAND,
     _NAMED,
     CONFIG_FILE,
-    *(option(declared) for declared in SETTINGS.values() if declared.group not in _WITHOUT),
+    *(option(declared) for declared in SETTINGS.values() if needs_no_port(declared)),
 )
 mcp.__signature__ = Signature(_PARAMETERS)  # type: ignore[attr-defined]  # typer reads the options from it
 mcp.__annotations__ = {parameter.name: parameter.annotation for parameter in _PARAMETERS}

@@ -16,7 +16,7 @@ from guardproxy.config.declaration import Declaration
 from guardproxy.config.loading import load, package_folder
 from guardproxy.config.mcp_settings import McpSettings
 from guardproxy.config.observability_settings import ObservabilitySettings
-from guardproxy.config.settings import SETTINGS, Config, LimitSettings, NetworkSettings, UpstreamSettings
+from guardproxy.config.settings import SETTINGS, Config, LimitSettings, NetworkSettings, UpstreamSettings, needs_no_port
 
 __all__ = [
     "SETTINGS",
@@ -31,5 +31,6 @@ __all__ = [
     "ObservabilitySettings",
     "UpstreamSettings",
     "load",
+    "needs_no_port",
     "package_folder",
 ]

@@ -485,3 +485,11 @@ SETTINGS = {
     for group in fields(Config)
     for declared in (Declaration.of(group, field) for field in fields(getattr(_DEFAULTS, group.name)))
 }
+
+_WITHOUT_PORT = ("Policies", "Audit", "Limits", "Time-outs", "Models", "Observability")
+_ALSO_WITHOUT_PORT = ("duty", "limits", "prices", "state", "state_down", "scan_threads")
+
+
+def needs_no_port(setting: Declaration) -> bool:
+    """Whether a setting has a meaning in a process that opens no port and has one client."""
+    return setting.group in _WITHOUT_PORT or setting.name in _ALSO_WITHOUT_PORT

@@ -366,7 +366,7 @@ class Admission:
                 repeated = await self._repeated(request, trail.head, codec, body)
             self._capacity.take()  # not before: a client that sends its body slowly must not hold a slot
             language, conversation = self._named(request) if self._hops else _UNNAMED
-            conversation = conversation or session
+            conversation = conversation or session or request.conversation
             if conversation:
                 trail.head = trail.head.changed(conversation=conversation)
             is_planning = codec and duties.is_planning(trail.head)

@@ -200,8 +200,10 @@ class HttpRequest(web.BaseRequest):
     """A request of a client. `closing`: whether its connection ends with its answer. `is_spoken`: whether it has a supported
     version of HTTP. An answer repeats the version of its request, so an unsupported version becomes HTTP/1.1 here. `upstream`:
     what answers it, if that is neither an upstream of the settings nor the proxy. `upstream_of(deadlines, has_own_key)`: makes
-    the upstream's side of the request where another program sends it on; `None` if the proxy does."""
+    the upstream's side of the request where another program sends it on; `None` if the proxy does. `conversation`: its name, if
+    the connection itself is one."""
 
+    conversation = ""
     upstream: Any = None
     upstream_of: Callable[[Any, bool], Any] | None = None
 

@@ -255,3 +255,27 @@ def test_a_command_that_cannot_run_is_a_fault_of_the_user(tmp_path: Path) -> Non
     )
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"cannot start" in done.stderr
+
+
+TAINT = """
+policy: taint
+match: {}
+checks:
+  carried: {use: tool_call, tools: [send], when: 'came_from(call.arguments, "tool_result")'}
+rules:
+  - {id: nothing-carried, on: tool_arguments, when: carried, action: block}
+"""
+
+
+def test_calls_of_a_guard_are_one_conversation(tmp_path: Path) -> None:
+    body = """\
+    text(message, "the account is NL02ABNA0123456789-x" if name == "read" else "sent")
+    """
+    with Guarded(tmp_path, body, TAINT) as guard:
+        guard.call(1, "send", to="somebody that the user named")
+        assert "isError" not in guard.hear()["result"]
+        guard.call(2, "read")
+        guard.hear()
+        guard.call(3, "send", to="NL02ABNA0123456789-x")
+        assert guard.hear()["result"]["isError"] is True
+        assert guard.end()[0] == 0

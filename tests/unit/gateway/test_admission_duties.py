@@ -108,6 +108,8 @@ def test_the_credential_becomes_a_tenant() -> None:
     assert refusal(tenancy, contradictory) == (400, "two_credentials")
     assert rerun([KnownTenants()], named, []) == named
     assert refusal(KnownTenants(), other) == (401, "unknown_credential")
+    open_head = other.changed(route="GET /.well-known/x")
+    assert rerun([KnownTenants(["GET /.well-known/x"])], open_head, []) == open_head
 
 
 def test_those_who_share_something_have_one_holder() -> None:
@@ -155,6 +157,14 @@ def test_a_route_that_goes_on_unread_may_have_any_body_of_that_size() -> None:
     head = Head("1", route="GET /v1/models", headers={"Content-Type": "text/plain"}, length_bytes=100)
     assert rerun([BodyHeaders(100)], head, []) == head
     assert refusal(BodyHeaders(100), head.changed(length_bytes=101)) == (413, "request_too_large")
+
+
+def test_a_request_without_a_body_needs_no_content_type() -> None:
+    for method in ("GET", "DELETE"):
+        head = Head("1", method, route=f"{method} /mcp/{{server}}")
+        assert rerun([BodyHeaders(100)], head, []) == head
+    head = Head("1", "POST", route="POST /mcp/{server}")
+    assert refusal(BodyHeaders(100), head) == (415, "unsupported_media_type")
 
 
 @pytest.mark.parametrize(

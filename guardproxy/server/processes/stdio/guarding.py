@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -25,7 +26,7 @@ from aiohttp import web
 
 from guardproxy import signals
 from guardproxy.audit import numbers, path_of
-from guardproxy.config import SETTINGS, Config
+from guardproxy.config import SETTINGS, Config, needs_no_port
 from guardproxy.errors import AuditError, ConfigError
 from guardproxy.server.aiohttp_parts import HttpRequest, ShortResponse
 from guardproxy.server.app import Server
@@ -34,7 +35,7 @@ from guardproxy.server.opening import check_folders, naming, starting
 from guardproxy.server.processes.stdio.message_request import MessageRequest
 from guardproxy.server.processes.stdio.pipes import LineCutter, PipeReader, PipeWriter
 from guardproxy.server.processes.stdio.server_process import FromServer, ServerProcess, ToServer, key_of
-from guardproxy.server.upstream.mcp.door import PATH
+from guardproxy.server.upstream.mcp.door import PATH, SERVERS
 
 _log = logging.getLogger(__name__)
 CANCELLED_S = 30.0  # after which nobody waits for the answer to a request that the client has cancelled
@@ -44,10 +45,6 @@ MOST_LOGS = 256
 _REFUSED = 400
 _INTERNAL = -32603
 _CANCELLED = "notifications/cancelled"
-_OF_PORTS = (  # settings of clients that come by a port, and of other upstreams
-    *("upstream", "upstream_key", "mcp_token", "trusted_hop", "client_keys", "jwt_keys", "tenants", "unknown_tenant"),
-    *("seal_ids", "feedback"),
-)
 
 
 class StdioGuard:
@@ -57,6 +54,7 @@ class StdioGuard:
         self._server = server
         self._child = child
         self._path = PATH + name
+        self._conversation = secrets.token_hex(8)  # of this client with this server
         self._from_client = LineCutter(config.limits.body_bytes)
         self._from_server = LineCutter(config.limits.answer_bytes)
         self._client_in = PipeReader(0)
@@ -180,7 +178,7 @@ class StdioGuard:
 
     async def _handle(self, method: str, body: bytes, carrier: ToServer | FromServer) -> tuple[int, bytes]:
         """Lets a message be an exchange. Returns the status and the body of its answer."""
-        request = MessageRequest(method, self._path, body, carrier)
+        request = MessageRequest(method, self._path, body, carrier, self._conversation)
         response = await self._server.handle(cast(HttpRequest, request))
         return response.status, _body_of(response)
 
@@ -214,9 +212,8 @@ async def guard(config: Config, name: str, command: Sequence[str]) -> int:
     """Starts a server and guards it to its end. Returns the exit code. Raises `ConfigError`."""
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    config = config.having(
-        mcp=(f"{name}=stdio:{name}",), workers=1, **{key: SETTINGS[key].default for key in _OF_PORTS}
-    )
+    others = {key: setting.default for key, setting in SETTINGS.items() if not needs_no_port(setting)}
+    config = config.having(**others | {SERVERS: (f"{name}=stdio:{name}",)})
     with starting(config):
         check_folders(config)
         try:

@@ -29,7 +29,8 @@ class MessageBody:
 
 class MessageRequest:
     """A request with a message of the client (`POST`), or for one that the server sent (`GET`). Nobody else can send one to
-    this process, so it has no address and no credential. `upstream`: what answers it."""
+    this process, so it has no address, and a credential that only says whose values and approvals are whose. `upstream`: what
+    answers it; `conversation`: the name of the conversation."""
 
     version: HttpVersion = HttpVersion11
     is_spoken = True
@@ -38,15 +39,18 @@ class MessageRequest:
     transport = None
     upstream_of = None
 
-    def __init__(self, method: str, path: str, body: bytes, upstream: Answering) -> None:
+    def __init__(self, method: str, path: str, body: bytes, upstream: Answering, conversation: str) -> None:
         self.method = method
         self.raw_path = path
-        self.headers: CIMultiDict[str] = CIMultiDict({"Host": "localhost"})
+        self.headers: CIMultiDict[str] = CIMultiDict(
+            {"Host": "localhost", "Authorization": f"Bearer {path.rpartition('/')[2]}"}
+        )
         if body:
             self.headers["Content-Type"] = "application/json"
         self.content = MessageBody(body)
         self.content_length = len(body)
         self.upstream = upstream
+        self.conversation = conversation
         self.closing = False
 
     def go_on(self) -> None:

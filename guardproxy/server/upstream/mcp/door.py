@@ -38,6 +38,7 @@ PROVIDER = "mcp/"
 SESSION = "Mcp-Session-Id"
 LAST_EVENT = "Last-Event-ID"
 PATH = "/mcp/"
+SERVERS = "mcp"  # the setting that names the servers
 _OWN_PAGE = re.compile(r"https?://(?:localhost|127\.0\.0\.1|\[::1\])(?::[0-9]{1,5})?", re.ASCII)
 _EVENT = re.compile(r"[A-Za-z0-9_.:/+=~-]{1,128}", re.ASCII)  # as the format lets ids of events through
 _CHALLENGE = "WWW-Authenticate"

@@ -517,6 +517,15 @@ def test_what_is_refused_is_noted_for_the_record_too() -> None:
     assert noticed == [("missing_credential", "enforce")]
 
 
+def test_an_open_route_needs_no_key_and_no_key_goes_on() -> None:
+    known = KnownClients(clients())
+    duty = ClientKeys(lambda: known, Guesses(0), seal, lambda: (), open_routes=["GET /.well-known/x"])
+    credential = Credential("secret", {"Authorization": "Bearer secret"})
+    head = duty.admit(Head("x", "GET", route="GET /.well-known/x", credential=credential, unix_s=NOW_S))
+    assert isinstance(head, Head)
+    assert (head.client, head.credential.headers) == (NO_CLIENT, {})
+
+
 def test_refusals_that_nobody_asks_for_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("guardproxy.gateway.duties.client_keys.LIMIT_OPEN", 3)
     duty = shadow([])
