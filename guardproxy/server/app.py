@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -35,6 +36,7 @@ from guardproxy.server.driving.adapter_port import AdapterPort, tokens_of
 from guardproxy.server.driving.direct import DirectDriver
 from guardproxy.server.driving.driver import Driver
 from guardproxy.server.driving.judge import Asking, Judges
+from guardproxy.server.driving.memories import UsedMemory
 from guardproxy.server.driving.offload import Steps
 from guardproxy.server.driving.recorder import Recorder, key_of, log_of, signing_of
 from guardproxy.server.driving.reviews import CallReviews
@@ -60,6 +62,9 @@ from guardproxy.server.upstream.drain import Leftovers
 from guardproxy.server.upstream.mcp.metadata import Metadata
 from guardproxy.server.upstream.upstream import Answering, Breakers, Upstream
 from guardproxy.wire import FEEDBACK
+
+if TYPE_CHECKING:
+    from guardproxy.audit.sealing import Sealer
 
 _log = logging.getLogger(__name__)
 END_S = 5.0  # after `drain_s`, in which the process must end
@@ -112,8 +117,10 @@ class Server:
             config.audit.folder.mkdir(parents=True, exist_ok=True)
             key = key_of(config.audit.folder, config.audit.placeholder_key)
         self.earlier = earlier_of(config, key, self.state, self.metrics)
-        self.memories = memories_of(config, key, self.state, self.metrics)
-        signing, sealing = signing_of(config.audit), open_sealing(config)
+        signing, sealer = signing_of(config.audit), open_sealing(config)
+        sealing: Sealing = sealer or NO_SEALING
+        secret_of = sealer.secret_of if sealer else None
+        self.memories = memories_of(config, key, self.state, self.metrics, secret_of)
         time_limits = TimeLimits(config.timeouts.scan_s, config.timeouts.scan_s_per_million, config.limits.scan_wait_s)
         self._scanner = Scanner(config.workers.scan_threads, time_limits, meters=self.metrics.scanner)
         self.reloading = Reload(folder_of(config.policies.folder), self._load, self.metrics)
@@ -390,7 +397,7 @@ class Server:
             self._slots.discard(task)
 
     def _direct_driver(self, exchange: Exchange) -> DirectDriver:
-        return DirectDriver(exchange, self._scanner, self._recorder, self._steps)
+        return DirectDriver(exchange, self._scanner, self._recorder, self._steps, UsedMemory(self.memories))
 
     def _call_finished(self, driver: DirectDriver, duration_s: float) -> None:
         """Shows a finished exchange of an adapter to the observers."""
@@ -497,11 +504,12 @@ def _breaker_is(breakers: Breakers, name: str, state: str) -> float:
     return float(breakers.states()[name] == state)
 
 
-def open_sealing(config: Config) -> Sealing:
-    """Returns what seals the texts of records. Without a key it refuses. Raises `ConfigError`."""
+def open_sealing(config: Config) -> Sealer | None:
+    """Returns what seals the texts of records; `None` without a key. Raises `ConfigError`."""
     if not config.audit.seal_key:
-        return NO_SEALING
+        return None
     from guardproxy.audit.sealing import Sealer, open_store  # noqa: PLC0415
 
     with naming("seal_key", *(("seal_store",) if config.audit.seal_store else ())):
-        return Sealer(open_store(config.audit.folder, config.audit.seal_store, config.audit.seal_key, create=True))
+        keys = open_store(config.audit.folder, config.audit.seal_store, config.audit.seal_key, create=True)
+        return Sealer(keys, threading.Lock())

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
+from guardproxy.audit import Owner
 from guardproxy.config import ClientSettings, Config
 from guardproxy.errors import StoreError
 from guardproxy.gateway import (
@@ -137,12 +138,15 @@ def earlier_of(config: Config, key: bytes, state: SharedState, metrics: Metrics)
     return EarlierValues(key, config.clients.keep_turns_s, store, metrics)
 
 
-def memories_of(config: Config, key: bytes, state: SharedState, metrics: Metrics) -> Memories:
-    """Returns the memory of earlier exchanges: in this process, or in the shared state. `key`: of the proxy."""
+def memories_of(
+    config: Config, key: bytes, state: SharedState, metrics: Metrics, secret_of: Callable[[Owner], bytes] | None
+) -> Memories:
+    """Returns the memory of earlier exchanges: in this process, or in the shared state. `key`: of the proxy; `secret_of`:
+    returns the data key of an owner, `None` if no text is sealed."""
     if state.server is not None:
         store: Store = Failover(state.server, "closed", time.monotonic, lambda fault: None)
     else:
         store = memory = MemoryStore(map_bytes=config.limits.memory_bytes)
         metrics.memory_bytes.set_function(lambda: memory.maps.used_bytes)
         metrics.memory_evicted.set_function(lambda: memory.maps.evicted)
-    return Memories(key, store, cast(Down, config.clients.state_down), metrics)
+    return Memories(key, store, cast(Down, config.clients.state_down), metrics, secret_of=secret_of)

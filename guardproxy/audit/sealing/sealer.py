@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +23,7 @@ import orjson
 
 from guardproxy.audit.record.canonical import canonical, pieces
 from guardproxy.audit.record.document import ENTRY_VERSION, Record
-from guardproxy.audit.record.private import PrivateRecord, WrittenRecord
+from guardproxy.audit.record.private import Owner, PrivateRecord, WrittenRecord
 from guardproxy.audit.sealing.cipher import SALT_BYTES, open_members, seal_members
 from guardproxy.audit.sealing.store import DataKey, KeyStore
 from guardproxy.errors import AuditError, SealError
@@ -47,17 +48,19 @@ class OpenedRecord:
 
 
 class Sealer:
-    """Seals records with the keys of a key store. Used by one thread at a time."""
+    """Seals records with the keys of a key store. `alone`: lets one thread at a time use the key store; without it, the caller
+    does."""
 
-    def __init__(self, store: KeyStore) -> None:
+    def __init__(self, store: KeyStore, alone: AbstractContextManager[object] | None = None) -> None:
         self._store = store
+        self._alone = alone or nullcontext()
 
     def seal(self, records: Sequence[PrivateRecord]) -> list[WrittenRecord | AuditError]:
         """Returns what to write, or why a record cannot be written. All new keys are stored, with one sync, before this
         returns. Raises `SealError` if the key store cannot be used."""
         split = [split_record(record) for record in records]
         owners = [record.private.owner for record, (_, hidden) in zip(records, split, strict=True) if hidden]
-        keys = self._store.keys_for(owners)
+        keys = self._keys_for(owners)
         return [
             _written(record, shown, hidden, keys[record.private.owner])
             if hidden
@@ -67,7 +70,15 @@ class Sealer:
 
     def check(self) -> None:
         """Raises `SealError` if no record can be sealed now."""
-        self._store.keys_for(())
+        self._keys_for(())
+
+    def secret_of(self, owner: Owner) -> bytes:
+        """Returns the data key of an owner, which an erasure destroys. Raises `SealError`."""
+        return self._keys_for((owner,))[owner].key
+
+    def _keys_for(self, owners: Sequence[Owner]) -> dict[Owner, DataKey]:
+        with self._alone:
+            return self._store.keys_for(owners)
 
     def open(self, record: Record) -> OpenedRecord:
         """Returns a record with its texts. Raises `SealError` if it is not sealed, or cannot be opened."""

@@ -11,6 +11,8 @@ from typing import Literal
 
 import msgspec
 
+from guardproxy.audit import Owner
+
 MemoryScope = Literal["client", "tenant", "all"]
 """Who shares an entry: the requests of a client, of a tenant, or all (`gateway.holder_of`)."""
 
@@ -26,18 +28,22 @@ class MemoryKey(msgspec.Struct, frozen=True):
 
 class RecallMemory(msgspec.Struct, frozen=True):
     """Read these entries, then give them to the exchange as `MemoryRecalled`. Comes before the request is judged, at most once,
-    and only if a policy in force needs it."""
+    and only if a policy in force needs it. `owner`: whose erasure ends what the exchange reads and leaves; `None` if policies
+    seal no texts."""
 
     keys: tuple[MemoryKey, ...]
+    owner: Owner | None = None
 
 
 class MemoryRecalled(msgspec.Struct, frozen=True):
     """The entries of a `RecallMemory`, in its order: texts of JSON by member, the oldest first. An entry that does not exist is
-    empty. `is_reached`: false if the store is away and settings let the exchange go on without it (`state_down`)."""
+    empty. `is_reached`: false if the store is away and settings let the exchange go on without it (`state_down`).
+    `generation`: is another one after an erasure of the owner; empty without an owner."""
 
     entries: tuple[Mapping[str, str], ...]
     at_s: float = 0.0
     is_reached: bool = True
+    generation: str = ""
 
 
 class MemoryClaim(msgspec.Struct, frozen=True):

@@ -102,6 +102,7 @@ class Confirmations:
     unix_s: float
     tag: str = field(init=False)
     found: dict[Place, tuple[str, str]] = field(default_factory=dict)
+    _generation: str = ""  # after an erasure, approvals of before are of other calls
     _granted: Mapping[str, Approval] = field(default_factory=dict)
     _claiming: tuple[str, ...] = ()  # digests
     _claimed: dict[str, Approval | None] = field(default_factory=dict)
@@ -114,6 +115,7 @@ class Confirmations:
     def learn(self, memory: ExchangeMemory) -> None:
         """Takes the approvals of the client."""
         self._granted = memory.values(APPROVED)
+        self._generation = memory.generation
 
     @property
     def may_claim(self) -> bool:
@@ -177,7 +179,7 @@ class Confirmations:
     def digest(self, call: ToolCall) -> str:
         """Returns the digest of a call of this client."""
         assert call.arguments is not None  # noqa: S101 - the caller has looked
-        parts = ("call", self.setting.tenant, call.server, call.name, canonical(call.arguments))
+        parts = ("call", self.setting.tenant, self._generation, call.server, call.name, canonical(call.arguments))
         plain = "\0".join(f"{len(part)}:{part}" for part in parts)
         return self.setting.keys.seal(plain.encode(errors="surrogatepass")) or "0" * 32
 

@@ -12,6 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from guardproxy.audit import Owner
 from guardproxy.exchange.gate.notes import Side
 from guardproxy.exchange.inputs.recollection import (
     MemoryChange,
@@ -113,19 +114,20 @@ class MemoryUse(Generic[Value]):
 @dataclass(slots=True)
 class ExchangeMemory:
     """The memory of one exchange. `uses`: those that its rules want. `keys`: the entries that were asked for. `is_reached`:
-    whether the store answered. `asking`: the request."""
+    whether the store answered. `generation`: see `MemoryRecalled`. `asking`: the request."""
 
     uses: tuple[MemoryUse[Any], ...] = ()
     keys: tuple[MemoryKey, ...] = ()
     is_reached: bool = True
+    generation: str = ""
     asking: MemoryAsking | None = None
     _entries: tuple[Mapping[str, Any], ...] = ()
     _puts: dict[MemoryKey, dict[str, MemoryPut]] = field(default_factory=dict)
     _is_over: bool = False  # whether the uses have left what they leave
     _drops: dict[MemoryKey, dict[str, None]] = field(default_factory=dict)
 
-    def ask(self, asking: MemoryAsking) -> RecallMemory:
-        """Returns the command for the entries of a request."""
+    def ask(self, asking: MemoryAsking, owner: Owner | None = None) -> RecallMemory:
+        """Returns the command for the entries of a request. `owner`: of its texts, if policies seal them."""
         self.asking = asking
         known = asking.setting.history.recalled
         self.keys = tuple(
@@ -133,12 +135,12 @@ class ExchangeMemory:
             for use in self.uses
             for name in (dict.fromkeys(use.keys(asking)) if known is None else map(str, range(known.get(use.name, 0))))
         )
-        return RecallMemory(self.keys)
+        return RecallMemory(self.keys, owner)
 
     def learn(self, event: MemoryRecalled, facts: Facts) -> Facts:
         """Takes the entries; returns the facts with what checks see of them. A value that another release wrote in a form that
         cannot be read is left out."""
-        self.is_reached = event.is_reached
+        self.is_reached, self.generation = event.is_reached, event.generation
         types = {use.name: use.type for use in self.uses}
         self._entries = tuple(_read(entry, types[key.use]) for key, entry in zip(self.keys, event.entries, strict=True))
         for use in self.uses:

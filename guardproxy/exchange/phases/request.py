@@ -112,7 +112,8 @@ class RequestPhase:
         if stages.memory:
             self.guard.memory = memory = ExchangeMemory(stages.memory)
             side.gate.lanes.holds_calls = bound.confirms
-            return State.RECALLING, [memory.ask(MemoryAsking(self.setting, request, event, ledger.notes.conversation))]
+            asking = MemoryAsking(self.setting, request, event, ledger.notes.conversation)
+            return State.RECALLING, [memory.ask(asking, ledger.owner if bound.keeping.subjects else None)]
         return self._advance(bound, event.at_s)
 
     def recalled(self, event: MemoryRecalled) -> Transition[Recalling | Reading | Sent | Over]:

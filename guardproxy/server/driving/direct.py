@@ -27,7 +27,9 @@ from guardproxy.exchange import (
     RunScans,
     Scanned,
     SendUpstream,
+    recollection,
 )
+from guardproxy.server.driving.memories import UsedMemory
 from guardproxy.server.driving.offload import Interrupted, Steps, is_short, is_small
 from guardproxy.server.driving.recorder import Recorder
 from guardproxy.server.scanning.scanner import Scanner
@@ -42,8 +44,16 @@ class DirectDriver:
     """Plays `exchange`. The caller gives it one input after the other, and must call `close` at the end. `finished`: its last
     command; `is_recorded`: whether the log holds its record, without which nothing of its end may be used."""
 
-    def __init__(self, exchange: Exchange, scanner: Scanner, recorder: Recorder, steps: Steps) -> None:
+    def __init__(
+        self,
+        exchange: Exchange,
+        scanner: Scanner,
+        recorder: Recorder,
+        steps: Steps,
+        memory: UsedMemory | None = None,
+    ) -> None:
         self.exchange = exchange
+        self._memory = memory or UsedMemory(None)
         self.finished: Finish | None = None
         self.is_recorded = False
         self._scanner = scanner
@@ -54,7 +64,8 @@ class DirectDriver:
         self._unseen: list[Command] = []  # the result of a step that ended after its waiter was cancelled
 
     async def take(self, event: Input) -> list[Command]:
-        """Takes an input, and runs the scans that follow. Returns the other commands, in order."""
+        """Takes an input. Runs the scans that follow, and asks the memory of earlier exchanges. Returns the other commands,
+        in order."""
         out: list[Command] = []
         todo = deque(await self._receive(event))
         while todo:
@@ -63,6 +74,10 @@ class DirectDriver:
                 case RunScans():
                     scans = await self._scanner.scan(command.jobs, self.exchange.setting.tenant)
                     todo.extend(await self._receive(Scanned(scans, _clock())))
+                    continue
+                case recollection.RecallMemory() | recollection.ClaimMemory():
+                    found = await self._memory.answer(self.exchange.setting, command, _clock)
+                    todo.extend(await self._receive(found))
                     continue
                 case SendUpstream() if not await self._keep_intent():
                     code = ErrorCode.AUDIT_UNAVAILABLE
@@ -82,6 +97,7 @@ class DirectDriver:
             record = await self._record(self.finished)
             self._is_taken = True
             self._recorder.take(record)
+        await self._keep_memory()
 
     async def _receive(self, event: Input) -> list[Command]:
         if is_short(event, self.exchange):
@@ -101,6 +117,13 @@ class DirectDriver:
             self.is_recorded = True
         except AuditError as error:
             _log.error("record not kept", extra={"id": self.exchange.setting.id, "error": str(error)})
+            self._memory.is_open = False
+        await self._keep_memory()
+
+    async def _keep_memory(self) -> None:
+        """Keeps what the exchange leaves for later ones, once."""
+        if self._memory.is_open:
+            await self._memory.keep(await self._beside(lambda: self.exchange.memory_changes))
 
     async def _record(self, command: Finish) -> Record:
         return await self._beside(lambda: command.record)

@@ -22,7 +22,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from guardproxy.config import Config
-from guardproxy.errors import AuditError, ErrorCode, StoreError, UpstreamError
+from guardproxy.errors import AuditError, ErrorCode, UpstreamError
 from guardproxy.exchange import (
     HEADER as RECEIPT_HEADER,
 )
@@ -53,7 +53,7 @@ from guardproxy.exchange import (
 )
 from guardproxy.server.driving.caching import Caches, Recall, recalled
 from guardproxy.server.driving.earlier import EarlierValues
-from guardproxy.server.driving.memories import Memories
+from guardproxy.server.driving.memories import Memories, UsedMemory
 from guardproxy.server.driving.offload import Interrupted, Steps, is_short, is_small
 from guardproxy.server.driving.recorder import Recorder
 from guardproxy.server.intake.headers import downstream_headers
@@ -137,6 +137,7 @@ class Driver:
         self.recall: Recall | None = None
         self.earlier: EarlierValues | None = None
         self.memories: Memories | None = None
+        self._memory: UsedMemory | None = None  # once the exchange has asked for what earlier ones left
         self.targets: Targets
         self.url = ""  # of the upstream that was asked last
         self._pieces = Pieces(metrics.between_pieces.observe)
@@ -330,25 +331,17 @@ class Driver:
         return []
 
     async def _remembered(self, command: recollection.MemoryCommand) -> Sequence[Command]:
-        """Asks the memory of earlier exchanges. A store that is away ends the exchange, unless settings say otherwise."""
-        self._is_remembering = True
-        if self.memories is None:
-            return await self._receive(recollection.nothing_remembered(command))
+        """Asks the memory of earlier exchanges."""
+        memory = self._memory = self._memory or UsedMemory(self.memories)
         wait_s = self.exchange.patience_s(_clock())
-        answering = self.memories.answer(self.exchange.setting, command, _clock)
-        try:
-            found = await (answering if wait_s is None else self._patiently(answering, wait_s))
-        except StoreError as error:
-            about = {"id": self.exchange.setting.id, "error": str(error)}
-            _log.warning("the memory of exchanges is not reached", extra=about)
-            return await self._receive(_aborted(ErrorCode.STORE_UNAVAILABLE))
-        return await self._receive(found)
+        answering = memory.answer(self.exchange.setting, command, _clock)
+        return await self._receive(await (answering if wait_s is None else self._patiently(answering, wait_s)))
 
     async def _keep_memory(self) -> None:
-        """Keeps what the exchange leaves for later ones, once. Only then the client gets the end of the answer."""
-        exchange, self._is_remembering = self.exchange, False
-        if self.memories is not None and isinstance(exchange, Exchange):
-            await self.memories.keep(exchange.setting, await self._beside(lambda: exchange.memory_changes))
+        """Keeps what the exchange leaves for later ones. Only then the client gets the end of the answer."""
+        exchange = self.exchange
+        if self._memory is not None and self._memory.is_open and isinstance(exchange, Exchange):
+            await self._memory.keep(await self._beside(lambda: exchange.memory_changes))
 
     async def _note_earlier(self, command: SendUpstream) -> None:
         """Gives the exchange the values of the turns to which the request refers. Forgets those of a turn that it deletes."""
@@ -437,13 +430,13 @@ class Driver:
         except AuditError as error:
             _log.error("record not kept", extra={"id": self.exchange.setting.id, "error": str(error)})
             data, self.is_recorded, self._is_turn = command.failed, False, False
-            self._is_remembering = False
+            self._memory = None
         self._metrics.commit.observe(_clock() - began)
         if self.recall is not None and self.is_recorded:
             self.recall.finish(self.exchange, command.outcome)
         if self._is_turn:
             await self._keep_values()
-        if self._is_remembering:
+        if self._memory is not None:
             await self._keep_memory()
         if self._response is None:
             self._head = self._head if self.is_recorded else None
@@ -484,7 +477,7 @@ class Driver:
             self._recorder.take(record)
         if self._is_turn:
             await self._keep_values()
-        if self._is_remembering:
+        if self._memory is not None:
             await self._keep_memory()
 
 

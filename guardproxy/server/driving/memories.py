@@ -3,6 +3,9 @@
 In: the keys of entries, claims, changes. Out: what earlier exchanges left. Kept: encrypted entries, each member for its time,
 and changes that the store did not take yet.
 
+If policies seal the texts of an exchange, its entries are named and encrypted with the data key of their owner, too. So the
+erasure of the owner ends them: nobody finds them again, and nobody can read them. Entries that all share hold no texts.
+
 While the store is away, the setting `state_down` decides, as for limits: no exchange that needs the memory begins (`closed`),
 it begins with an empty memory (`open`), or with that of this process (`local`). What an exchange leaves is not lost: the end of
 its answer waits for the store for a few seconds. After that the change is kept here and sent again, before this process reads
@@ -14,17 +17,20 @@ Decision: docs/decisions/0067-one-memory-for-what-exchanges-leave.md
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import hmac
 import json
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from guardproxy.errors import StoreError
-from guardproxy.exchange import Setting, recollection
+from guardproxy.audit import Owner
+from guardproxy.errors import ErrorCode, SealError, StoreError
+from guardproxy.exchange import Aborted, Setting, recollection
 from guardproxy.gateway import (
     Answer,
     Call,
@@ -45,9 +51,34 @@ _LARGE_CHARS = 32 * 1024  # entries of this size are opened in a thread
 _log = logging.getLogger(__name__)
 
 
+class MemoryHolder(msgspec.Struct, frozen=True):
+    """Whose entries an exchange reads and changes. `secret`: the data key of the owner of its texts; empty if policies seal
+    none."""
+
+    tenant: str
+    tenant_name: str
+    secret: bytes = b""
+
+    @property
+    def generation(self) -> str:
+        """See `MemoryRecalled`."""
+        return hmac.digest(self.secret, b"generation", hashlib.sha256).hex()[:16] if self.secret else ""
+
+
+ALL = MemoryHolder("", "")
+
+
+class _EntryPlace(NamedTuple):
+    """The name of an entry in the store, and the further key of its members."""
+
+    name: str
+    secret: bytes
+
+
 class Memories:
     """The memory of earlier exchanges in this server. `key`: of the proxy; `store`: raises `StoreError` while it is away;
-    `down`: what happens then; `sleep`: waits for some seconds."""
+    `down`: what happens then; `sleep`: waits for some seconds; `secret_of`: returns the data key of an owner of texts, and
+    raises `SealError`."""
 
     def __init__(
         self,
@@ -56,70 +87,73 @@ class Memories:
         down: Down,
         metrics: Metrics,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        secret_of: Callable[[Owner], bytes] | None = None,
     ) -> None:
         self._cipher = StoreCipher(key, "memory")
         self._store = store
         self._down = down
         self._metrics = metrics
         self._sleep = sleep
+        self._secret_of = secret_of
         self._local = MemoryStore()
         self._unwritten: deque[map_calls.ChangeMap] = deque()
         self._is_writing = asyncio.Lock()
         metrics.memory_unwritten.set_function(lambda: len(self._unwritten))
 
-    async def answer(
-        self, setting: Setting, command: recollection.MemoryCommand, at_s: Callable[[], float]
-    ) -> recollection.MemoryRecalled | recollection.MemoryClaimed:
-        """Carries out a command of an exchange. Raises `StoreError` if the store is away and nothing else may answer. `at_s`:
-        returns the time."""
-        if isinstance(command, recollection.ClaimMemory):
-            return await self.claim(setting, command, at_s)
-        return await self.recall(setting, command, at_s)
+    async def holder(self, setting: Setting, owner: Owner | None) -> MemoryHolder:
+        """Returns whose entries an exchange uses. Raises `StoreError` if the key of the owner cannot be had."""
+        secret = b""
+        if owner is not None and self._secret_of is not None:
+            try:
+                secret = await asyncio.to_thread(self._secret_of, owner)
+            except SealError as error:
+                raise StoreError(str(error)) from None
+        return MemoryHolder(setting.tenant, setting.tenant_name or "", secret)
 
     async def recall(
-        self, setting: Setting, command: recollection.RecallMemory, at_s: Callable[[], float]
+        self, holder: MemoryHolder, command: recollection.RecallMemory, at_s: Callable[[], float]
     ) -> recollection.MemoryRecalled:
         """Returns the entries that an exchange asks for. Raises `StoreError` if the store is away and nothing else may answer.
         `at_s`: returns the time."""
-        names = [self._name(setting, key) for key in command.keys]
-        answers, is_reached = await self._answers([map_calls.GetMap(name) for name in names])
+        places = [self._place(key, holder) for key in command.keys]
+        answers, is_reached = await self._answers([map_calls.GetMap(place.name) for place in places])
         self._metrics.memory_lookups.labels("read" if is_reached else "away").inc()
         texts = [answer if isinstance(answer, str) else "" for answer in answers]
         if sum(map(len, texts)) > _LARGE_CHARS:
-            entries = await asyncio.to_thread(self._opened, names, texts)
+            entries = await asyncio.to_thread(self._opened, places, texts)
         else:
-            entries = self._opened(names, texts)
-        return recollection.MemoryRecalled(entries, at_s(), is_reached)
+            entries = self._opened(places, texts)
+        return recollection.MemoryRecalled(entries, at_s(), is_reached, holder.generation)
 
     async def claim(
-        self, setting: Setting, command: recollection.ClaimMemory, at_s: Callable[[], float]
+        self, holder: MemoryHolder, command: recollection.ClaimMemory, at_s: Callable[[], float]
     ) -> recollection.MemoryClaimed:
         """Takes members out of their entries for this exchange. Raises `StoreError` as `recall` does."""
-        named = [(self._name(setting, claim.key), claim.member) for claim in command.claims]
+        named = [(self._place(claim.key, holder), claim.member) for claim in command.claims]
         return recollection.MemoryClaimed(await self._claimed(named, self._perform), at_s())
 
     async def _claimed(
         self,
-        named: Sequence[tuple[str, str]],
+        named: Sequence[tuple[_EntryPlace, str]],
         perform: Callable[[Sequence[Call]], Awaitable[tuple[Answer, ...]]],
     ) -> tuple[str | None, ...]:
-        """Takes members out of their entries. `named`: the name of the entry, and the member."""
-        calls = [map_calls.ClaimMember(name, self._member(name, member)) for name, member in named]
+        """Takes members out of their entries. `named`: the place of the entry, and the member."""
+        calls = [map_calls.ClaimMember(place.name, self._member(place, member)) for place, member in named]
         values: list[str | None] = []
-        for (name, _), answer in zip(named, await perform(calls), strict=True):
-            found = self._member_of(name, answer) if isinstance(answer, str) else None
+        for (place, _), answer in zip(named, await perform(calls), strict=True):
+            found = self._member_of(place, answer) if isinstance(answer, str) else None
             values.append(found[1] if found else None)
         return tuple(values)
 
     async def _perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
         return (await self._answers(calls))[0]
 
-    async def keep(self, setting: Setting, changes: Sequence[recollection.MemoryChange]) -> None:
+    async def keep(self, holder: MemoryHolder, changes: Sequence[recollection.MemoryChange]) -> None:
         """Writes what an exchange leaves. Returns when later exchanges can read it, or when the store is away for too
         long: it is written later then."""
         if not changes:
             return
-        self._unwritten += [self._change(self._name(setting, change.key), change) for change in changes]
+        self._unwritten += [self._change(self._place(change.key, holder), change) for change in changes]
         while len(self._unwritten) > MOST_UNWRITTEN:
             self._lose(1)
         waited_s = 0.0
@@ -136,22 +170,18 @@ class Memories:
 
     async def read(self, keys: Sequence[recollection.MemoryKey]) -> tuple[dict[str, str], ...]:
         """Returns entries with the scope `all`. Raises `StoreError`."""
-        names = [self._shared_name(key) for key in keys]
-        answers = await self._store.perform([map_calls.GetMap(name) for name in names]) if names else ()
-        return self._opened(names, [answer if isinstance(answer, str) else "" for answer in answers])
+        places = [self._place(key) for key in keys]
+        calls = [map_calls.GetMap(place.name) for place in places]
+        answers = await self._store.perform(calls) if calls else ()
+        return self._opened(places, [answer if isinstance(answer, str) else "" for answer in answers])
 
     async def take(self, claims: Sequence[recollection.MemoryClaim]) -> tuple[str | None, ...]:
         """Takes members out of entries with the scope `all`. Raises `StoreError`."""
-        return await self._claimed(
-            [(self._shared_name(claim.key), claim.member) for claim in claims], self._store.perform
-        )
+        return await self._claimed([(self._place(claim.key), claim.member) for claim in claims], self._store.perform)
 
     async def write(self, changes: Sequence[recollection.MemoryChange]) -> None:
         """Changes entries with the scope `all`. Raises `StoreError`."""
-        await self._store.perform([self._change(self._shared_name(change.key), change) for change in changes])
-
-    def _shared_name(self, key: recollection.MemoryKey) -> str:
-        return self._cipher.name(holder_of("all", "", ""), f"{key.use}:{key.name}")
+        await self._store.perform([self._change(self._place(change.key), change) for change in changes])
 
     async def close(self) -> None:
         """Writes what is not written yet."""
@@ -191,37 +221,71 @@ class Memories:
 
     # Names and seals.
 
-    def _name(self, setting: Setting, key: recollection.MemoryKey) -> str:
-        holder = holder_of(key.scope, setting.tenant, setting.tenant_name or "")
-        return self._cipher.name(holder, f"{key.use}:{key.name}")
+    def _place(self, key: recollection.MemoryKey, holder: MemoryHolder = ALL) -> _EntryPlace:
+        """Returns the place of an entry. Those that all share have no owner."""
+        secret = holder.secret if key.scope != "all" else b""
+        own = f"{key.use}:{key.name}{':' + holder.generation if secret else ''}"
+        return _EntryPlace(self._cipher.name(holder_of(key.scope, holder.tenant, holder.tenant_name), own), secret)
 
-    def _member(self, name: str, member: str) -> str:
-        return self._cipher.digest(name, member)[:32]
+    def _member(self, place: _EntryPlace, member: str) -> str:
+        return self._cipher.digest(place.name, member)[:32]
 
-    def _change(self, name: str, change: recollection.MemoryChange) -> map_calls.ChangeMap:
+    def _change(self, place: _EntryPlace, change: recollection.MemoryChange) -> map_calls.ChangeMap:
         puts = [
             map_calls.PutMember(
-                self._member(name, put.member), self._sealed(name, put.member, put.value), put.ttl_s, put.only
+                self._member(place, put.member), self._sealed(place, put.member, put.value), put.ttl_s, put.only
             )
             for put in change.puts
         ]
-        drops = [self._member(name, member) for member in change.drops]
-        return map_calls.ChangeMap(name, tuple(puts), tuple(drops), change.most)
+        drops = [self._member(place, member) for member in change.drops]
+        return map_calls.ChangeMap(place.name, tuple(puts), tuple(drops), change.most)
 
-    def _sealed(self, name: str, member: str, value: str) -> str:
-        return self._cipher.sealed(name, msgspec.json.encode((member, value)))
+    def _sealed(self, place: _EntryPlace, member: str, value: str) -> str:
+        return self._cipher.sealed(place.name, msgspec.json.encode((member, value)), place.secret)
 
-    def _opened(self, names: Sequence[str], texts: Sequence[str]) -> tuple[dict[str, str], ...]:
+    def _opened(self, places: Sequence[_EntryPlace], texts: Sequence[str]) -> tuple[dict[str, str], ...]:
         """Returns the members of entries. What was changed in the store is left out."""
         entries = []
-        for name, text in zip(names, texts, strict=True):
+        for place, text in zip(places, texts, strict=True):
             pairs: Any = json.loads(text) if text else ()
-            found = (self._member_of(name, value) for _, value in pairs)
+            found = (self._member_of(place, value) for _, value in pairs)
             entries.append(dict(pair for pair in found if pair))
         return tuple(entries)
 
-    def _member_of(self, name: str, value: str) -> tuple[str, str] | None:
+    def _member_of(self, place: _EntryPlace, value: str) -> tuple[str, str] | None:
         try:
-            return msgspec.json.decode(self._cipher.opened(name, value), type=tuple[str, str])
+            return msgspec.json.decode(self._cipher.opened(place.name, value, place.secret), type=tuple[str, str])
         except ValueError:
             return None
+
+
+class UsedMemory:
+    """The memory, as one exchange uses it. `is_open`: whether the exchange may leave something that is not kept yet."""
+
+    def __init__(self, memories: Memories | None) -> None:
+        self._memories = memories
+        self._holder = ALL
+        self.is_open = False
+
+    async def answer(
+        self, setting: Setting, command: recollection.MemoryCommand, clock: Callable[[], float]
+    ) -> recollection.MemoryRecalled | recollection.MemoryClaimed | Aborted:
+        """Carries out a command. A store that is away ends the exchange, unless settings say otherwise."""
+        self.is_open = True
+        if self._memories is None:
+            return recollection.nothing_remembered(command)
+        try:
+            if isinstance(command, recollection.ClaimMemory):
+                return await self._memories.claim(self._holder, command, clock)
+            self._holder = await self._memories.holder(setting, command.owner)
+            return await self._memories.recall(self._holder, command, clock)
+        except StoreError as error:
+            _log.warning("the memory of exchanges is not reached", extra={"id": setting.id, "error": str(error)})
+            code = ErrorCode.STORE_UNAVAILABLE
+            return Aborted(code, code.message(), code.status, clock())
+
+    async def keep(self, changes: Sequence[recollection.MemoryChange]) -> None:
+        """Keeps what the exchange leaves for later ones, once."""
+        self.is_open = False
+        if self._memories is not None:
+            await self._memories.keep(self._holder, changes)

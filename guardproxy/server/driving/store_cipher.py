@@ -34,23 +34,26 @@ class StoreCipher:
         plain = f"name of a {self._kind} {about} {text}".encode(errors="surrogatepass")
         return hmac.digest(self._key, plain, hashlib.sha256).hex()
 
-    def sealed(self, name: str, data: bytes) -> str:
-        """Returns the text of an entry."""
+    def sealed(self, name: str, data: bytes, secret: bytes = b"") -> str:
+        """Returns the text of an entry. `secret`: a further key that opening needs."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - most exchanges need none
 
         nonce = os.urandom(_NONCE_BYTES)
-        return b64encode(nonce + AESGCM(self._cipher_key(name)).encrypt(nonce, data, name.encode())).decode()
+        return b64encode(nonce + AESGCM(self._cipher_key(name, secret)).encrypt(nonce, data, name.encode())).decode()
 
-    def opened(self, name: str, text: str) -> bytes:
+    def opened(self, name: str, text: str, secret: bytes = b"") -> bytes:
         """Returns the bytes of an entry. Raises `ValueError` if it was changed."""
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
 
         sealed = b64decode(text, validate=True)
         try:
-            return AESGCM(self._cipher_key(name)).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name.encode())
+            return AESGCM(self._cipher_key(name, secret)).decrypt(
+                sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], name.encode()
+            )
         except InvalidTag:
             raise ValueError("the entry was changed") from None
 
-    def _cipher_key(self, name: str) -> bytes:
-        return hmac.digest(self._key, f"guardproxy key of a {self._kind}\0{name}".encode(), hashlib.sha256)
+    def _cipher_key(self, name: str, secret: bytes) -> bytes:
+        about = f"guardproxy key of a {self._kind}\0{name}".encode()
+        return hmac.digest(self._key, about + b"\0" + secret if secret else about, hashlib.sha256)

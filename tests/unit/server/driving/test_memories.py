@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import pytest
 
-from guardproxy.errors import StoreError
-from guardproxy.exchange import Setting, recollection
-from guardproxy.gateway import Answer, Call, Down, MemoryStore
-from guardproxy.server.driving.memories import MOST_UNWRITTEN, WAIT_S, Memories
+from guardproxy.audit import Owner
+from guardproxy.errors import SealError, StoreError
+from guardproxy.exchange import recollection
+from guardproxy.gateway import Answer, Call, Down, MemoryStore, map_calls
+from guardproxy.server.driving.memories import MOST_UNWRITTEN, WAIT_S, Memories, MemoryHolder
 from guardproxy.server.observing.metrics import Metrics
 from tests.kit.play import policy_set, setting
 
@@ -44,8 +46,20 @@ class Store:
         return await self.memory.perform(calls)
 
 
-def of(tenant: str, name: str = "") -> Setting:
-    return setting(policy_set(), tenant=tenant, tenant_name=name)
+class Keys:
+    """A key store in which all owners have a key; without one, it is away."""
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+
+    def secret_of(self, owner: Owner) -> bytes:
+        if not self.key:
+            raise SealError("the key store is away")
+        return self.key
+
+
+def of(tenant: str, name: str = "", secret: bytes = b"") -> MemoryHolder:
+    return MemoryHolder(tenant, name, secret)
 
 
 def memories(
@@ -60,7 +74,7 @@ def put(
     return recollection.MemoryChange(key, (recollection.MemoryPut(member, value, ttl_s),))
 
 
-async def read(kept: Memories, who: Setting, key: recollection.MemoryKey = NAME) -> dict[str, str]:
+async def read(kept: Memories, who: MemoryHolder, key: recollection.MemoryKey = NAME) -> dict[str, str]:
     (found,) = (await kept.recall(who, recollection.RecallMemory((key,)), lambda: 1.0)).entries
     return dict(found)
 
@@ -122,6 +136,37 @@ async def test_what_was_changed_in_the_store_is_left_out() -> None:
     other._cipher.name = kept._cipher.name  # type: ignore[method-assign]  # the same entry, with another key
     await other.keep(of("ann"), [put("b")])
     assert await read(kept, of("ann")) == {"a": "1"}
+
+
+async def test_the_erasure_of_an_owner_ends_what_was_left() -> None:
+    clock, owner = Clock(), Owner("subject", "ann", "u1")
+    store, keys = Store(clock), Keys(b"first")
+    kept = Memories(KEY, store, "closed", Metrics(), clock.sleep, keys.secret_of)
+    who = setting(policy_set(), tenant="ann")
+    before = await kept.holder(who, owner)
+    shared = recollection.MemoryKey("said", "all", "c")
+    await kept.keep(before, [put("a"), put("b", key=shared)])
+    assert await read(kept, await kept.holder(who, owner)) == {"a": "1"}
+    assert await read(kept, await kept.holder(who, None)) == {}
+    keys.key = b"second"  # as after `audit erase`
+    after = await kept.holder(who, owner)
+    assert await read(kept, after) == {}
+    assert await read(kept, after, shared) == {"b": "1"}
+    assert len({before.generation, after.generation, (await kept.holder(who, None)).generation}) == 3
+    name = next(call.key for call in store.calls if isinstance(call, map_calls.ChangeMap))
+    ((_, text),) = json.loads(str((await store.perform((map_calls.GetMap(name),)))[0]))
+    for secret in (b"", b"second"):
+        with pytest.raises(ValueError, match="changed"):
+            kept._cipher.opened(name, text, secret)
+    await kept.keep(before, [put("late")])
+    assert await read(kept, after) == {}, "an exchange that began before leaves nothing for later ones"
+
+
+async def test_without_the_key_of_an_owner_nothing_is_read() -> None:
+    keys = Keys(b"")
+    kept = Memories(KEY, Store(Clock()), "open", Metrics(), secret_of=keys.secret_of)
+    with pytest.raises(StoreError, match="away"):
+        await kept.holder(setting(policy_set()), Owner("tenant", "ann", ""))
 
 
 async def test_large_entries_are_read_too() -> None:
