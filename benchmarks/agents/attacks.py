@@ -37,7 +37,8 @@ from benchmarks.agents.scenes import scenes
 from benchmarks.agents.servers import Servers
 from benchmarks.processes import ROOT, free_port, last_lines, machine, start, wait_ready
 
-GUARDS = ("none", "supervisor", "taint", "allow lists", "all")
+SHIPPED = "agents as shipped"  # the policies of the folder `policies/agents`, before an operator knows the tools
+GUARDS = ("none", "supervisor", "taint", "allow lists", "all", SHIPPED)
 DOORS = ("mcp", "llm")
 FOLDER = Path(__file__).parent / "guards"
 ACTING: Mapping[str, bool] = {tool.name: tool.acts for domain in DOMAINS.values() for tool in domain.tools}
@@ -107,12 +108,14 @@ async def started(stack: ExitStack, name: str, servers: Servers, model: ModelSer
     if name == "none":
         return Guard(name, "", _deny)
     port, admin_port = free_port(), free_port()
-    policies = folder / f"{name} policies"
-    policies.mkdir()
-    policy = (FOLDER / f"{name.replace(' ', '-')}.yaml").read_text()
-    (policies / "policy.yaml").write_text(policy)
-    if PINS in policy:
-        await pinned(servers, policies / PINS)
+    policies = ROOT / "policies" / "agents"
+    if name != SHIPPED:
+        policies = folder / f"{name} policies"
+        policies.mkdir()
+        policy = (FOLDER / f"{name.replace(' ', '-')}.yaml").read_text()
+        (policies / "policy.yaml").write_text(policy)
+        if PINS in policy:
+            await pinned(servers, policies / PINS)
     command = [sys.executable, "-m", "guardproxy", "serve", "--policies", str(policies), "--audit", str(folder / name)]
     command += ["--port", str(port), "--admin-port", str(admin_port), "--upstream", model.url]
     for domain in DOMAINS:
