@@ -67,6 +67,7 @@ class QueuedFrame(msgspec.Struct, eq=False):
     pieces: list[Piece] = msgspec.field(default_factory=list)
     opaque: tuple[Path, ...] = ()
     media: tuple[str, ...] = ()  # the kind of each opaque place
+    left_out: dict[str, None] | None = None  # the places of entries of lists that may not be sent
 
     def ready(self) -> bool:
         for piece in self.pieces:  # noqa: SIM110 - a generator costs two calls for each frame of a stream

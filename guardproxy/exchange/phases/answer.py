@@ -259,7 +259,9 @@ class AnswerPhase:
             texts, changed = entry.texts()
             counts = moved(entry.frame, gate, self.ledger.request.gate) if entry.frame.counts else []
             data = entry.frame.data
-            if changed or counts or entry.frame.left_out:
+            if entry.left_out is not None:
+                entry.frame = structs.replace(entry.frame, left_out=tuple(entry.left_out))
+            if changed or counts or entry.left_out is not None:
                 data = self.setting.codec.edited(entry.frame, [*texts, *counts])
             if held.extent == "start" and begins(entry, texts, has_retries=self.guard.has_retries):
                 self._let_go(out)
@@ -336,8 +338,9 @@ class AnswerPhase:
         lists = self.setting.codec.contract.lists
         if lists is None or not (place := lists.entry_of(lane.channel.path)):
             return False
-        if place not in entry.frame.left_out:
-            entry.frame = structs.replace(entry.frame, left_out=(*entry.frame.left_out, place))
+        if entry.left_out is None:
+            entry.left_out = {}
+        entry.left_out[place] = None
         return True
 
     def _fail(self, fault: Fault, at_s: float, status: int = 502) -> Transition[Over]:

@@ -117,14 +117,14 @@ def _at(tree: Any, path: tuple[Any, ...]) -> Any:
 
 
 def _put(tree: Any, path: tuple[Any, ...], value: Any) -> Any:
-    """Returns the tree with a value at a place. A tree without the place is withheld."""
+    """Puts a value at a place of a tree. Returns the tree; one without the place is withheld."""
     if not path:
         return value
-    if path[0] not in (tree if isinstance(tree, dict) else range(len(tree) if isinstance(tree, list) else 0)):
+    try:
+        reach(tree, path[:-1])[path[-1]] = value
+    except (KeyError, IndexError, TypeError):
         return WITHHELD
-    copy: Any = tree.copy()
-    copy[path[0]] = _put(copy[path[0]], path[1:], value)
-    return copy
+    return tree
 
 
 def _joined(old: Any, left: Any, right: Any) -> Any:
