@@ -92,6 +92,7 @@ LIMIT_UPSTREAMS = 256  # providers whose base URLs are kept
 LIMIT_PATHS = 256  # whose refusals are kept
 _UNNAMED = ("", "")  # no trusted hop names a language and a conversation
 SMALL_BYTES = 64 * 1024  # a larger body is decoded in a thread
+REREAD = 4  # a body with headers that repeat it is read more often, and its scalars are listed
 _WITHOUT_BODY = ("GET", "HEAD")
 ID_BYTES = 12
 IDS_AT_ONCE = 256
@@ -510,10 +511,10 @@ class Admission:
             return None
         try:
             self._limits.bounds.check(body)
-            decoded = await _beside(len(body), partial(codec.read_request, head.path, head.query, body))
+            decoded = await _beside(REREAD * len(body), partial(codec.read_request, head.path, head.query, body))
         except (DownstreamError, JsonFault):
             return None
-        places = await _beside(len(body), partial(repeated.places, decoded.frame.tree, sent))
+        places = await _beside(REREAD * len(body), partial(repeated.places, decoded.frame.tree, sent))
         return RepeatedValues(places, codec.read_body, repeated.values)
 
     def _named(self, request: HttpRequest) -> tuple[str, str]:

@@ -16,7 +16,7 @@ from multidict import CIMultiDict
 from guardproxy.events import Path
 from guardproxy.wire import Contract
 
-SMALL_BYTES = 64 * 1024  # a larger body is read in a thread
+SMALL_BYTES = 16 * 1024  # a larger body is read in a thread
 _NONE: tuple[tuple[str, str], ...] = ()
 
 
@@ -33,9 +33,9 @@ class RepeatedValues:
     """The places of a body that headers of its request repeat. `read`: reads a body; `values`: of the format
     (`RepeatedHeaders`)."""
 
-    places: Mapping[str, tuple[Path, ...]]
+    places: Mapping[str, Sequence[Path]]
     read: Callable[[bytes], Any]
-    values: Callable[[Any, Mapping[str, tuple[Path, ...]]], Mapping[str, str]]
+    values: Callable[[Any, Mapping[str, Sequence[Path]]], Mapping[str, str]]
 
     async def written(self, headers: CIMultiDict[str], body: bytes) -> CIMultiDict[str]:
         """Returns the headers with those that repeat values of this body."""

@@ -24,5 +24,5 @@ class RepeatedHeaders:
     """
 
     names: re.Pattern[str]
-    places: Callable[[Any, Sequence[tuple[str, str]]], Mapping[str, tuple[Path, ...]]]
-    values: Callable[[Any, Mapping[str, tuple[Path, ...]]], Mapping[str, str]]
+    places: Callable[[Any, Sequence[tuple[str, str]]], Mapping[str, Sequence[Path]]]
+    values: Callable[[Any, Mapping[str, Sequence[Path]]], Mapping[str, str]]

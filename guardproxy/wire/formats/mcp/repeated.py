@@ -62,33 +62,43 @@ def _scalars(tree: Any, path: Path) -> Iterator[tuple[Path, str]]:
             yield at, shown
 
 
-def places(tree: Any, sent: Sequence[tuple[str, str]]) -> dict[str, tuple[Path, ...]]:
+class _Scalars:
+    """The places of scalars in the arguments of a call, by their values and by the letters of their names."""
+
+    def __init__(self, tree: Any) -> None:
+        self._named: dict[tuple[str, str], list[Path]] = {}
+        self._equal: dict[str, list[Path]] = {}
+        arguments = members(members(tree).get("params")).get("arguments")
+        for path, shown in _scalars(arguments, ("params", "arguments")):
+            self._equal.setdefault(shown, []).append(path)
+            self._named.setdefault((shown, _letters(str(path[-1]))), []).append(path)
+
+    def places(self, value: str, name: str) -> Sequence[Path]:
+        """Returns the places that have a value: those with this name, otherwise all of them, in the same list each time."""
+        return self._named.get((value, _letters(name)), ()) or self._equal.get(value, ())
+
+
+def places(tree: Any, sent: Sequence[tuple[str, str]]) -> dict[str, Sequence[Path]]:
     """Returns the places of the body that headers repeat, by the lower-case name of the header. Raises `DownstreamError` if a
     header is repeated or has another value than the body."""
-    found: dict[str, tuple[Path, ...]] = {}
-    scalars: dict[str, list[Path]] | None = None
+    found: dict[str, Sequence[Path]] = {}
+    scalars: _Scalars | None = None
     for name, value in sent:
         low, plain = name.lower(), decoded(value)
         if low in found or plain is None:
             raise _mismatch(low)
-        if low == METHOD:
-            at: list[Path] = [("method",)]
-        elif low == NAME:
+        at: Sequence[Path]
+        if low in (METHOD, NAME):
             key = NAMED_BY.get(str(members(tree).get("method")))
-            at = [("params", key)] if key else []
+            at = [("method",)] if low == METHOD else [("params", key)] if key else []
+            if any(_value_at(tree, path) != plain for path in at):
+                raise _mismatch(low)
         else:
-            if scalars is None:
-                scalars = {}
-                arguments = members(members(tree).get("params")).get("arguments")
-                for path, shown in _scalars(arguments, ("params", "arguments")):
-                    scalars.setdefault(shown, []).append(path)
-            own = low.removeprefix(PARAMETER)
-            at = scalars.get(plain, [])
-            named = [path for path in at if _letters(str(path[-1])) == _letters(own)]
-            at = named or at
-        if not at or any(_value_at(tree, path) != plain for path in at):
+            scalars = scalars or _Scalars(tree)
+            at = scalars.places(plain, low.removeprefix(PARAMETER))
+        if not at:
             raise _mismatch(low)
-        found[low] = tuple(at)
+        found[low] = at
     return found
 
 
@@ -103,13 +113,16 @@ def _value_at(tree: Any, path: Path) -> str | None:
         return None
 
 
-def values(tree: Any, at: Mapping[str, tuple[Path, ...]]) -> dict[str, str]:
+def values(tree: Any, at: Mapping[str, Sequence[Path]]) -> dict[str, str]:
     """Returns the values of headers for a body that may be edited. A header whose places no longer agree, or no longer exist,
     is left out: the server refuses the request, and no value leaves that a policy removed."""
     written: dict[str, str] = {}
+    known: dict[int, set[str | None]] = {}  # many headers may have the same places
     for name, paths in at.items():
-        now = {_value_at(tree, path) for path in paths}
-        if len(now) == 1 and (value := now.pop()) is not None:
+        if (now := known.get(id(paths))) is None:
+            now = known[id(paths)] = {_value_at(tree, path) for path in paths}
+        value = next(iter(now)) if len(now) == 1 else None
+        if value is not None:
             written[name] = encoded(value)
     return written
 

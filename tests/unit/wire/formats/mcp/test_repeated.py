@@ -92,6 +92,8 @@ def test_of_several_places_the_name_decides_and_otherwise_all_must_agree() -> No
     by_value = places(tree, [("Mcp-Param-Other", "x@y.example")])
     assert values(call(user_id="[A]", copy="[A]"), by_value) == {"mcp-param-other": "[A]"}
     assert values(call(user_id="[A]", copy="[B]"), by_value) == {}
+    twice = places(tree, [("Mcp-Param-Other", "x@y.example"), ("Mcp-Param-Third", "x@y.example")])
+    assert values(tree, twice) == {"mcp-param-other": "x@y.example", "mcp-param-third": "x@y.example"}
 
 
 @pytest.mark.parametrize(
