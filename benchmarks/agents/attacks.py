@@ -87,10 +87,10 @@ async def _confirm(admin_url: str, text: str) -> bool:
         return answer.ok
 
 
-async def pinned(servers: Servers, pins: Path) -> None:
-    """Pins the tools of all servers, as an operator does who has looked at them: as the servers list them, and as the agents
+async def pinned(servers: Servers, domains: Iterable[str], pins: Path) -> None:
+    """Pins the tools of servers, as an operator does who has looked at them: as the servers list them, and as the agents
     offer them to their models."""
-    for domain in DOMAINS:
+    for domain in domains:
         scene = next(scene for scene in scenes() if scene.domain == domain and not scene.is_attack)
         async with servers.showing(scene), Tools.at(f"{servers.url}/{domain}/mcp") as tools:
             listed = [tool.model_dump(by_alias=True, exclude_none=True, mode="json") for tool in tools.listed]
@@ -103,8 +103,10 @@ async def pinned(servers: Servers, pins: Path) -> None:
             source.unlink()
 
 
-async def started(stack: ExitStack, name: str, servers: Servers, model: ModelServer, folder: Path) -> Guard:
-    """Starts the proxy with a set of policies. `none` has no proxy."""
+async def started(
+    stack: ExitStack, name: str, servers: Servers, model: ModelServer, folder: Path, domains: Iterable[str] = DOMAINS
+) -> Guard:
+    """Starts the proxy with a set of policies. `none` has no proxy. `domains`: those whose tools are pinned."""
     if name == "none":
         return Guard(name, "", _deny)
     port, admin_port = free_port(), free_port()
@@ -115,7 +117,7 @@ async def started(stack: ExitStack, name: str, servers: Servers, model: ModelSer
         policy = (FOLDER / f"{name.replace(' ', '-')}.yaml").read_text()
         (policies / "policy.yaml").write_text(policy)
         if PINS in policy:
-            await pinned(servers, policies / PINS)
+            await pinned(servers, domains, policies / PINS)
     command = [sys.executable, "-m", "guardproxy", "serve", "--policies", str(policies), "--audit", str(folder / name)]
     command += ["--port", str(port), "--admin-port", str(admin_port), "--upstream", model.url]
     for domain in DOMAINS:
@@ -161,11 +163,12 @@ async def measured(
 ) -> dict[str, dict[str, list[Result]]]:
     """What each guard does in each scene: guard -> door -> results."""
     found: dict[str, dict[str, list[Result]]] = {}
+    domains = list(dict.fromkeys(scene.domain for scene in chosen))
     async with Servers().listening() as servers, ModelServer(chosen).listening() as model:
         for name in names:
             with ExitStack() as stack:
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                guard = await started(stack, name, servers, model, folder)
+                guard = await started(stack, name, servers, model, folder, domains)
                 ways: Mapping[str, Callable[[Scene], Awaitable[Outcome]]] = {
                     "mcp": partial(over_mcp, guard=guard, servers=servers),
                     "llm": partial(over_llm, guard=guard, servers=servers, model=model),
@@ -206,10 +209,10 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--guards", nargs="+", default=GUARDS, choices=GUARDS)
     parser.add_argument("--doors", nargs="+", default=DOORS, choices=DOORS)
     parser.add_argument("--half", choices=("tuned", "held out"), help="Only these scenes, for work on policies.")
-    parser.add_argument("--only", help="Only scenes whose name begins so.")
+    parser.add_argument("--only", nargs="+", default=[""], help="Only scenes whose name begins with one of these.")
     options = parser.parse_args(arguments)
     chosen = [
-        scene for scene in scenes() if options.half in (None, scene.half) and scene.name.startswith(options.only or "")
+        scene for scene in scenes() if options.half in (None, scene.half) and scene.name.startswith(tuple(options.only))
     ]
     found = asyncio.run(measured(options.guards, options.doors, chosen))
     halves = [options.half] if options.half else ["held out", "tuned"]

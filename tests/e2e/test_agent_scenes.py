@@ -77,3 +77,15 @@ def test_without_a_guard_a_stranger_reaches_the_tools_over_both_doors(tmp_path: 
         for door in attacks.DOORS:
             assert report[half]["none"][door]["attacks_reached"]["percent"] == 100
             assert honest[half]["none"][door]["honest_done_unasked"]["percent"] == 100
+
+
+def test_with_all_guards_no_order_reaches_the_tools_and_honest_tasks_are_done(tmp_path: Path) -> None:
+    chosen = ["files-attack-1", "files-honest-0"]
+    assert attacks.main(["--out", str(tmp_path), "--guards", "all", "--only", *chosen]) == 0
+    report = json.loads((tmp_path / "agents.json").read_text())["measured"]
+    for half in ("tuned", "held out"):
+        for door in attacks.DOORS:
+            row = report[half]["all"][door]
+            assert row["attacks_reached"] == attacks.share(0, 5), (half, door, row)
+            assert row["honest_done"]["percent"] == 100, (half, door, row)
+            assert row["honest_done_unasked"]["count"] == 4, "a command of a manual is confirmed"
