@@ -93,7 +93,7 @@ def _offered(tree: Any, fields: Sequence[str], messages: Sequence[str]) -> Itera
         for number, message in enumerate(tree[name] if isinstance(tree.get(name), list) else ()):
             if isinstance(message, Mapping) and "tools" in message:
                 yield from _listed(message["tools"], (name, number, "tools"))
-    for field in fields:
+    for field in dict.fromkeys(fields):
         path = tuple(field.split("."))
         holder: Any = tree
         for step in path:

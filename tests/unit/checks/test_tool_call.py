@@ -135,7 +135,7 @@ def test_a_schema_that_takes_too_many_steps_fails_closed() -> None:
     for _ in range(900):
         deep = [deep]
     recursive = check(schema={"inline": {"$ref": "#/$defs/a", "$defs": {"a": {"items": {"$ref": "#/$defs/a"}}}}})
-    assert labels(recursive, {"a": deep}) in ([], ["UNREADABLE"])
+    assert labels(recursive, deep) == ["UNREADABLE"]
 
 
 def test_the_member_at_fault_has_the_finding() -> None:

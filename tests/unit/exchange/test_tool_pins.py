@@ -141,6 +141,52 @@ def _at(tree: Any, path: Any) -> Any:
     return tree
 
 
+PLACES: dict[str, Any] = {
+    "of the tool": {"description": "falcon"},
+    "of a parameter": {"schema": {"properties": {"a": {"type": "string", "description": "falcon"}}}},
+    "of a nested parameter": {
+        "schema": {"properties": {"a": {"type": "array", "items": {"properties": {"b": {"description": "falcon"}}}}}}
+    },
+    "a title": {"schema": {"properties": {"a": {"title": "falcon"}}}},
+    "an enum": {"schema": {"properties": {"a": {"enum": ["falcon"]}}}},
+    "a default": {"schema": {"properties": {"a": {"default": "falcon"}}}},
+    "an example": {"schema": {"properties": {"a": {"examples": ["falcon"]}}}},
+    "a shared definition": {"schema": {"$defs": {"x": {"description": "falcon"}}}},
+    "the name of a parameter": {"schema": {"properties": {"falcon": {"type": "string"}}}},
+    "a pattern": {"schema": {"properties": {"a": {"pattern": "falcon"}}}},
+}
+
+
+def _words() -> PolicySet:
+    text = """
+policy: test
+checks: {word: {use: pattern, words: [falcon]}}
+rules: [{id: word, on: tool_definition, when: word, action: block}]
+"""
+    parsed = (parse(text, "p.yaml"),)
+    return PolicySet(parsed, build_checks(parsed, Resources()), "sha256:test")
+
+
+@pytest.mark.parametrize("place", list(PLACES), ids=str)
+@pytest.mark.parametrize("codec", FORMATS, ids=lambda codec: codec.name)
+def test_every_text_of_a_definition_is_read_in_every_format(codec: Codec, place: str) -> None:
+    said = PLACES[place]
+    body = codec.author.request(Prompt("m", "hi", tools={"a": {"type": "object", **said.get("schema", {})}}))
+    (offered,) = codec.contract.offered(body).every
+    entry = _at(body, offered.path)
+    inner = entry.get("function", entry)
+    inner["description"] = said.get("description", "")
+    assert Play(_words(), codec.author.ROUTE).ask(body).upstream is None
+
+
+@pytest.mark.parametrize("place", list(PLACES), ids=str)
+def test_every_text_of_a_definition_is_read_in_the_list_of_a_server(place: str) -> None:
+    said = PLACES[place]
+    schema = {"type": "object", **said.get("schema", {})}
+    entry = {"name": "a", "description": said.get("description", ""), "inputSchema": schema, "outputSchema": schema}
+    assert shown(listed([tool(), entry], _words()))["tools"] == [tool()]
+
+
 def test_a_request_without_a_pinned_tool_replays() -> None:
     rules = policies("redact", ToolPins())
     tools = [{"type": "function", "function": {"name": "wipe", "parameters": SCHEMA}}]

@@ -234,3 +234,27 @@ def test_many_calls_without_arguments_are_noted_in_linear_time(count: int) -> No
         calls.read([text(f"choices[0].message.tool_calls[{number}].function.name", "now")])
     ends = calls.read([], is_over=True)
     assert len(ends) == count
+
+
+def test_arguments_after_the_end_of_a_name_and_ends_that_belong_to_no_call() -> None:
+    calls = Calls(CHAT.calls, "response")
+    calls.read([text(f"{CALL}.name", "now")])
+    assert shown(calls.read([Opaque(Frame(b"", {}, streamed=True)), End(channel(f"{CALL}.name"))])) == [f"{CALL}.name."]
+    out = calls.read([text(f"{CALL}.arguments", "{}")])
+    assert shown(out) == [f"{CALL}.arguments={{}}"], "the name has ended before"
+    for path in ("elsewhere", "choices[3].message.function_call.arguments"):
+        assert shown(calls.read([Opaque(Frame(b"", {}, streamed=True)), End(channel(path))])) == [f"{path}."]
+
+
+def test_a_tool_that_google_runs_without_a_text_is_no_call_yet() -> None:
+    for part in ({"toolCall": {"toolType": "GOOGLE_SEARCH"}}, {"toolCall": {}}, 5):
+        frame = Frame(b"", {"candidates": [{"content": {"parts": [part]}, "groundingMetadata": {}}]})
+        assert shown(Calls(GEMINI.calls, "response").read([Opaque(frame)])) == []
+    call = {"toolType": "GOOGLE_SEARCH", "args": {"q": "x"}}
+    frame = Frame(b"", {"candidates": [{"content": {"parts": [{"toolCall": call}]}}]})
+    path = "candidates[0].content.parts[0].toolCall.args.q"
+    event = text(path, "x", frame, ("candidates", 0, "content", "parts", 0, "toolCall", "args", "q"))
+    out = [each for each in Calls(GEMINI.calls, "response").read([event]) if isinstance(each, Text)]
+    assert {call_of(lane_of(each), GEMINI.calls, "").name for each in out} == {"google_search"}
+    assert list(RESPONSES.calls.runs([])) == []
+    assert list(RESPONSES.calls.runs({"output": [5, {"type": "message"}]})) == []

@@ -56,6 +56,8 @@ def test_a_model_is_not_told_to_call_what_is_dropped() -> None:
     play = Play(rules("{deny: [wipe]}")).ask(ask(tools=tools, tool_choice=choice))
     assert play.upstream is None
     assert b"tool_not_allowed" in play.client
+    chosen = {"type": "function", "function": {"name": "search"}}
+    assert Play(rules("{deny: [wipe]}")).ask(ask(tools=tools, tool_choice=chosen)).upstream["tool_choice"] == chosen
     play = Play(rules("{deny: [wipe]}")).ask(ask(tools=tools, tool_choice="auto"))
     assert play.upstream["tool_choice"] == "auto"
 

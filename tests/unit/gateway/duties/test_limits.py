@@ -368,6 +368,21 @@ def test_conditions_read_headers_and_every_model() -> None:
         asyncio.run(plan("z"))
 
 
+def test_a_limit_counts_the_calls_of_a_tool_of_a_server() -> None:
+    desk = Desk(limit("refunds", "requests", 'rate = "1/1h"', """when = 'request.tools.exists(t, t == "refund")'"""))
+    route = "POST /mcp/{server}"
+
+    def calls(name: str, method: str = "tools/call") -> Any:
+        message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {"name": name}}
+        request = Request("", False, Frame(b"", tree=message), list)
+        return desk.duty.counted(Head("x", route=route, unix_s=NOW_S), request)
+
+    assert [rule.name for rule, _ in calls("refund")] == ["refunds"]
+    assert [rule.name for rule, _ in calls("shop__REFUND")] == ["refunds"], "in every spelling"
+    assert calls("search") == []
+    assert calls("refund", "prompts/get") == []
+
+
 def test_memory_is_bounded_where_nobody_settles(monkeypatch: pytest.MonkeyPatch) -> None:
     assert LIMIT_OPEN > 10_000
     monkeypatch.setattr("guardproxy.gateway.duties.limits.LIMIT_OPEN", 3)
