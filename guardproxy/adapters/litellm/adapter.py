@@ -126,10 +126,10 @@ def _messages(
     if [_at(messages, slot) for slot in slots] != list(texts):
         slots = [(len(every) + at, None) for at in range(len(texts))]
         every += [chat.user(text) for text in texts]
-    shown = [_members(_members(part).get("image_url")).get("url") for part in _parts(messages)]
+    shown = {str(_members(_members(part).get("image_url")).get("url")) for part in _parts(messages)}
     if missing := [image for image in images if image not in shown]:
         every.append(chat.user(chat.image_parts(missing)))
-    told = [_told(call) for message in messages for call in message.get("tool_calls") or ()]
+    told = {_told(call) for message in messages for call in message.get("tool_calls") or ()}
     if others := [call for call in calls if _told(call) not in told]:
         every.append({"role": "assistant", "content": None, "tool_calls": others})
     return every, slots
@@ -157,10 +157,10 @@ def _parts(messages: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
         yield from content if isinstance(content, list) else ()
 
 
-def _told(call: Any) -> Any:
+def _told(call: Any) -> str:
     """What a tool call says, whatever else stands beside it."""
     function = _members(_members(call).get("function"))
-    return function.get("name"), function.get("arguments")
+    return str((function.get("name"), function.get("arguments")))
 
 
 def _request(given_body: Mapping[str, Any], given: LitellmGiven, edited: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ as its category."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,6 +19,7 @@ from guardproxy.errors import DownstreamError, ErrorCode
 
 ROUTE = "POST /v1/moderations"
 MODEL = "guardproxy"
+_MESSAGE = re.compile(r"messages\[(\d+)\]")
 
 
 class Moderations(Adapter):
@@ -47,12 +49,14 @@ class Moderations(Adapter):
         return AdapterCall(request=request, given=len(contents))
 
     def write(self, call: AdapterCall, verdict: AdapterVerdict) -> dict[str, Any]:
-        shared = [rule for rule in verdict.rules if not rule.path.startswith("messages[")]
+        shared: list[FiredRule] = []
+        own: list[list[FiredRule]] = [[] for _ in range(call.given)]
+        for rule in verdict.rules:
+            number = _MESSAGE.match(rule.path)
+            (own[int(number[1])] if number else shared).append(rule)
         is_refused = verdict.is_blocked and not any(rule.acts for rule in verdict.rules)
-        results = []
-        for number in range(call.given):
-            own = [rule for rule in verdict.rules if rule.path.startswith(f"messages[{number}].")]
-            results.append(_result([*shared, *own], verdict.names, verdict.code if is_refused else ""))
+        code = verdict.code if is_refused else ""
+        results = [_result([*shared, *rules], verdict.names, code) for rules in own]
         return {"id": f"modr-{verdict.id}", "model": MODEL, "results": results}
 
     def asking(self, text: str, call_id: str) -> tuple[str, dict[str, Any]]:
