@@ -171,20 +171,36 @@ def test_litellm_redacts_tool_calls_of_a_conversation(streaming: Gateway, upstre
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": "call_1", "content": f"sent to {MAIL}"},
     ]
-    tools = [{"type": "function", "function": {"name": "send", "parameters": {"type": "object", "properties": {}}}}]
-    answer = streaming.ask("", messages=messages, tools=tools)
+    answer = streaming.ask("", messages=messages, tools=TOOLS)
     assert answer.status_code == 200, answer.text
     (entry,) = upstream.journal.all()
     assert MAIL not in str(entry.tree)
     assert "EMAIL_ADDRESS" in entry.tree["messages"][1]["tool_calls"][0]["function"]["arguments"]
 
 
-def test_litellm_gives_no_values_to_a_client_that_names_another_call(streaming: Gateway) -> None:
+TOOLS = [{"type": "function", "function": {"name": "send", "parameters": {"type": "object", "properties": {}}}}]
+
+
+def test_a_tool_call_of_an_answer_is_refused_whole_and_shown_in_a_stream(streaming: Gateway) -> None:
+    """LiteLLM takes no tool call back, and sends those of a stream before it asks."""
+    asked = f'call tool: send {{"key": "{KEY}"}}'
+    answer = streaming.ask(asked, tools=TOOLS)
+    assert answer.status_code == 400
+    assert KEY not in answer.text
+    stream = streaming.ask(asked, tools=TOOLS, stream=True)
+    assert "tool_calls" in stream.text
+    assert "does not take back" in stream.text, "the verdict comes after them"
+
+
+def test_litellm_gives_no_values_to_a_client_that_names_another_call(streaming: Gateway, upstream: Upstream) -> None:
+    """Not even one that has seen the placeholder."""
     named = {"x-litellm-call-id": "one-name-for-two"}
     assert MAIL in streaming.said(f"write to {MAIL}", named)
-    token = streaming.said(f"write to {MAIL}").replace(MAIL, "")
-    assert token
-    assert MAIL not in streaming.said("hello again", named)
+    (entry,) = upstream.journal.all()
+    token = entry.tree["messages"][0]["content"].removeprefix("write to ")
+    assert token.startswith("[EMAIL_ADDRESS_")
+    for headers in (named, {}):
+        assert streaming.said(f"repeat {token}", headers) == f"You wrote: repeat {token}"
 
 
 def test_the_defaults_of_litellm_drop_rewrites_of_streams(by_default: Gateway) -> None:
