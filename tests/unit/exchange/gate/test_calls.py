@@ -247,7 +247,8 @@ def test_arguments_after_the_end_of_a_name_and_ends_that_belong_to_no_call() -> 
 
 
 def test_a_tool_that_google_runs_without_a_text_is_no_call_yet() -> None:
-    for part in ({"toolCall": {"toolType": "GOOGLE_SEARCH"}}, {"toolCall": {}}, 5):
+    parts: list[Any] = [{"toolCall": {"toolType": "GOOGLE_SEARCH"}}, {"toolCall": {}}, 5]
+    for part in parts:
         frame = Frame(b"", {"candidates": [{"content": {"parts": [part]}, "groundingMetadata": {}}]})
         assert shown(Calls(GEMINI.calls, "response").read([Opaque(frame)])) == []
     call = {"toolType": "GOOGLE_SEARCH", "args": {"q": "x"}}

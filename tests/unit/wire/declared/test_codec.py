@@ -213,7 +213,8 @@ def test_each_of_several_ends_ends_a_stream() -> None:
 
     ends: list[dict[str, Any]] = [{"last": True}, {"state": "failed"}, {"state": "gone"}]
     assert all(map(is_complete, ends))
-    assert not any(map(is_complete, [{}, {"last": 1}, {"state": "working"}]))
+    others: list[dict[str, Any]] = [{}, {"last": 1}, {"state": "working"}]
+    assert not any(map(is_complete, others))
     assert codec.author.ending([{"state": "gone"}]) == []
     assert codec.author.ending([{"state": "working"}]) == [{"last": True}]
     frame = Frame(b"", {"part": {"text": "a"}, "last": True, "state": "gone"}, streamed=True)
