@@ -51,7 +51,7 @@ class ErrorCode(StrEnum):
     INVALID_QUERY = _Spec(
         "invalid_query", 400, "the route does not accept this query", settings=("pass_through_query",)
     )
-    UNEXPECTED_BODY = _Spec("unexpected_body", 400, "a request with the method GET or HEAD has no body")
+    UNEXPECTED_BODY = _Spec("unexpected_body", 400, "a request with this method has no body")
     INVALID_HOST = _Spec("invalid_host", 400, "the header `host` must be a name or an address, and a port")
     INVALID_HEADER = _Spec(
         "invalid_header", 400, "a header has characters that are not accepted", settings=("request_header",)

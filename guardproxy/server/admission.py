@@ -334,7 +334,7 @@ class Admission:
             if request.upstream_of is not None:  # who sends the request on knows the host
                 own = own._replace(url="", is_whole=False)
             elif not own.url and head.route != UNKNOWN and not feedback:
-                raise no_upstream(chosen.provider)
+                raise no_upstream(own.name)
             # No byte of the body is read for a client that may not ask. The duties also find out who it is, which decides how
             # ids in its request are opened and whose share of memory its body takes.
             await duties.admit(trail)
@@ -353,10 +353,11 @@ class Admission:
             request.go_on()
             held.credential = trail.head.tenant
             body = await self.bodies.read(request, held)
-            if (
-                body and request.method in _WITHOUT_BODY
-            ):  # no API wants it, and no check reads it on routes without a format
+            # No API wants it, and no check reads it on routes without a format. `DELETE` has one on some of these.
+            if body and (request.method in _WITHOUT_BODY or (codec and request.method == "DELETE")):
                 raise DownstreamError(ErrorCode.UNEXPECTED_BODY)
+            if not body and codec and request.method == "POST":  # to a format that reads streams, it would begin one
+                raise DownstreamError(ErrorCode.INVALID_JSON)
             if codec and len(body) > 2 * FREE_TEXTS:
                 held.add_texts(await _beside(len(body), partial(texts_of, body)))
             if ids and codec is None:  # no exchange opens them

@@ -127,7 +127,7 @@ CONTRACT = Contract(
         called=called,
     ),
     acts=_acts,
-    query=QuerySyntax(re.compile(""), "no query"),
+    query=QuerySyntax(re.compile(""), "an empty one"),
     signs=Signs(paths=("/mcp/",), headers=("mcp-protocol-version", "mcp-session-id", "mcp-method")),
     denied={},
     refused=(

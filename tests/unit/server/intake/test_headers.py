@@ -3,11 +3,13 @@ text, and none that repeats what was found."""
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from ipaddress import ip_network
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiohttp import HttpVersion11
 from multidict import CIMultiDict
 
 from guardproxy.config import Config, load
@@ -46,9 +48,8 @@ USUAL = {
     [("//v1/chat/completions", True), ("/v1//models", True), ("/v1/../x", False), ("/v1/a b", False)],
 )
 def test_a_base_url_that_ends_with_a_slash_is_said(path: str, says_slash: bool) -> None:
-    asked: Any = SimpleNamespace(is_spoken=True)
     with pytest.raises(DownstreamError) as refused:
-        check_head(asked, path, "")
+        check_head(asked(path), path, "")
     assert refused.value.code == ErrorCode.INVALID_PATH
     assert ("leave the slash at the end of the client's base URL out" in str(refused.value)) == says_slash
 
@@ -226,3 +227,37 @@ def test_any_other_query_of_such_a_route_is_refused(query: str) -> None:
     with pytest.raises(DownstreamError, match="`pass_through_query`") as caught:
         check_passed_query(query, NAMES)
     assert caught.value.code == "invalid_query"
+
+
+def asked(path: str, *headers: tuple[str, str]) -> Any:
+    """A request as far as its head is checked."""
+    about = {"is_spoken": True, "version": HttpVersion11, "headers": CIMultiDict(headers)}
+    return SimpleNamespace(path=path, **about)
+
+
+@pytest.mark.parametrize("names", [("Host", "Host"), ("host", "Host"), ("mcp-session-id", "Mcp-Session-Id")])
+def test_a_header_that_must_stand_once_is_refused_in_any_case(names: tuple[str, str]) -> None:
+    """In any release of multidict: some of them give a name once, however often it stands there."""
+    request = asked("/v1/messages", *((name, "a.example") for name in names))
+    with pytest.raises(DownstreamError, match="twice"):
+        check_head(request, "/v1/messages", "")
+
+
+def test_other_headers_may_stand_twice() -> None:
+    check_head(asked("/x", ("Host", "a.example"), ("Accept", "text/plain"), ("accept", "text/html")), "/x", "")
+
+
+@pytest.mark.parametrize(
+    ("path", "is_right"),
+    [
+        ("/.well-known/oauth-protected-resource/mcp/a", True),
+        ("/.well-known/../v1/messages", False),
+        ("/.well-known/.hidden", False),
+        ("/a/.well-known/b", False),
+        ("/.wellknown", False),
+        ("/.well-known", False),
+    ],
+)
+def test_only_the_well_known_folder_begins_with_a_dot(path: str, is_right: bool) -> None:
+    with nullcontext() if is_right else pytest.raises(DownstreamError):
+        check_head(asked(path, ("Host", "a.example")), path, "")

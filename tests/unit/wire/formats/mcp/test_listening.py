@@ -5,9 +5,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec import structs
 
 from guardproxy.errors import ErrorCode
@@ -124,3 +127,19 @@ def test_messages_of_a_post_are_not_passed_over() -> None:
         answer = played.client if frames == [second] else cutter(1 << 20).feed(played.client)[-1].data
         assert json.loads(answer or b"")["id"] == 7  # the client has its answer
         assert b"quokka" not in played.client
+
+
+@given(st.data())
+def test_what_the_client_gets_does_not_depend_on_the_chunks(data: st.DataObject) -> None:
+    words = st.sampled_from(["one", "a quokka", "Grüße 🙂", "quok", "ka", ""])
+    frames = [log(text, number) for number, text in enumerate(data.draw(st.lists(words, max_size=6)))]
+    stream = b": ping\n\n" + b"".join(frames) + data.draw(st.sampled_from([b"", b"id: s-9\ndata:\n\n", b"data: {"]))
+    action = data.draw(st.sampled_from(["block", "redact"]))
+    whole = Played(None, action, route=GET).answer([stream])
+    at = sorted(data.draw(st.sets(st.integers(1, len(stream) - 1), max_size=12)))
+    pieces = [stream[start:end] for start, end in pairwise([0, *at, len(stream)])]
+    cut = Played(None, action, route=GET).answer(pieces)
+    assert (cut.client, cut.record.outcome) == (whole.client, whole.record.outcome)
+    assert cut.record.decisions == whole.record.decisions
+    if action == "redact" or "quokka" not in stream.decode():
+        assert cut.client.count(b"id: s-") == stream.count(b"id: s-")
