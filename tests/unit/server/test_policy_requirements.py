@@ -7,6 +7,7 @@ import pytest
 from guardproxy.config import Config
 from guardproxy.policy import PolicyErrors
 from guardproxy.server.policy_requirements import check_policies
+from tests.kit.confirming import POLICY as CONFIRM
 from tests.kit.play import policy_set
 
 POLICY = """policy: p
@@ -89,3 +90,12 @@ def test_several_workers_that_ask_a_person_share_a_state() -> None:
 
 def test_a_policy_for_servers_of_tools_needs_nothing_where_there_are_none() -> None:
     check_policies(policy_set(ASKS), Config.of(upstream=ADDRESSES[:1], workers=2))
+
+
+def test_several_workers_share_the_answers_of_people() -> None:
+    policies = policy_set(CONFIRM)
+    with pytest.raises(PolicyErrors, match="several workers do not share the answers: give --state") as raised:
+        check_policies(policies, Config.of(upstream=ADDRESSES[:1], workers=2))
+    assert [error.line for error in raised.value.errors] == [5]
+    check_policies(policies, Config.of(upstream=ADDRESSES[:1], workers=2, state="redis://127.0.0.1:6379/0"))
+    check_policies(policies, Config.of(upstream=ADDRESSES[:1]))
