@@ -8,6 +8,7 @@ import msgspec
 
 from guardproxy.audit import Record
 from guardproxy.events import Frame, Opaque
+from guardproxy.exchange import recollection
 from guardproxy.exchange.gate.gate import Job
 from guardproxy.exchange.inputs.transcript import RunScans
 from guardproxy.exchange.routes.replay_source import LIVE, History
@@ -122,3 +123,26 @@ def test_a_masked_value_may_be_one_that_a_changed_policy_allows() -> None:
         memory = Memory(past, changed)
         scan = memory.scan(Job(check, Window(Channel("request", "user", "messages[0].content"), shown, last=True)))
         assert (bool(memory.blind), not scan.findings) == (is_blind, is_blind)
+
+
+def test_what_was_recalled_comes_again_by_its_use_and_nothing_is_claimed() -> None:
+    entries = ({"a": "1"}, {"b": "2"})
+    memory = Memory(msgspec.structs.replace(record(), recalled={"said": entries}, unrecalled=True), POLICIES)
+    keys = tuple(
+        recollection.MemoryKey(use, "client", name) for use, name in (("said", "x"), ("new", "y"), ("said", "z"))
+    )
+    found = memory.remembered(recollection.RecallMemory(keys))
+    assert found == recollection.MemoryRecalled(({"a": "1"}, {}, {"b": "2"}), is_reached=False)
+    assert memory.remembered(recollection.RecallMemory((keys[0],) * 3)).entries[2] == {}  # type: ignore[union-attr]
+    claim = recollection.ClaimMemory((recollection.MemoryClaim(keys[0], "a"),))
+    assert memory.remembered(claim) == recollection.MemoryClaimed((None,))
+
+
+def test_who_approved_a_call_is_in_its_record() -> None:
+    (decision,) = record().decisions
+    approved = msgspec.structs.replace(decision, approved_by="ann")
+    past = history(msgspec.structs.replace(record(), decisions=(approved,)))
+    assert past.approved_by((0, "request", "messages[0].content")) == "ann"
+    for place in ((1, "request", "messages[0].content"), (0, "response", "messages[0].content"), (0, "request", "x")):
+        assert past.approved_by(place) == ""
+    assert LIVE.approved_by((0, "request", "messages[0].content")) == ""

@@ -111,6 +111,7 @@ def test_an_approved_call_passes_once(codec: Codec, streamed: bool) -> None:
     )
     assert pending.id in first.data
     assert '"amount' not in first.data
+    assert first.exchange.is_asking
     (decision,) = first.record.decisions
     assert (decision.action, decision.confirmation, decision.approved_by) == ("confirm", pending.id, "")
     notebook.approve(pending)
@@ -451,6 +452,13 @@ def test_an_exchange_may_end_while_it_claims(event: Input) -> None:
     assert isinstance(finish, Finish)
     assert exchange.memory_changes == (), "whether the claim was carried out is not known: nothing is given back"
     assert notebook.approved == 1
+
+
+def test_an_exchange_that_ends_before_it_knows_its_approvals_leaves_nothing() -> None:
+    exchange = begun(POLICY, CHAT.author.ROUTE)
+    exchange.receive(RequestReceived(json.dumps(CHAT.author.request(Prompt("m", "hi"))).encode()))
+    exchange.receive(DownstreamGone())
+    assert (exchange.is_over, exchange.is_asking, exchange.memory_changes) == (True, False, ())
 
 
 def test_claims_for_a_discarded_answer_get_no_answer() -> None:

@@ -52,8 +52,9 @@ class Away:
 
 
 def driver(exchange: Exchange, memories: Memories | None, recorder: Recorder | None = None) -> DirectDriver:
-    parts: Any = (exchange, Scanner(), recorder or Recorder(), Steps())
-    return DirectDriver(*parts, UsedMemory(memories) if memories else None)
+    scanner: Any = Scanner()
+    records: Any = recorder or Recorder()
+    return DirectDriver(exchange, scanner, records, Steps(), UsedMemory(memories) if memories else None)
 
 
 async def ended(driver: DirectDriver) -> Finish:
