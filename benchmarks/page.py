@@ -122,7 +122,11 @@ def workers(report: Mapping[str, Any]) -> str:
 def agents(report: Mapping[str, Any]) -> str:
     """What each guard does with the scenes that policies were not tuned on. A zero has its bound beside it."""
     half = report["measured"][report["about"]["figures_to_report"]]
-    names = {"mcp": "in front of the tools", "llm": "in front of the model"}
+    names = {
+        "mcp": "in front of the tools",
+        "mcp without sessions": "in front of tools without sessions",
+        "llm": "in front of the model",
+    }
     measures = ("attacks_reached", "honest_done", "honest_done_unasked")
     rows = [
         [guard, names[door], *(_percent(row[measure]) for measure in measures)]

@@ -2,8 +2,9 @@
 
 Run `python -m benchmarks.agents.attacks --out DIR [--guards NAME...] [--doors NAME...] [--half tuned]`: prints a table and
 writes `agents.json`. Each of the 200 scenes runs with each guard of `guards/`, over each door: `mcp`, where the guard stands
-between the agent and its tools, and `llm`, where it stands between the agent and its model (chat completions and Anthropic
-messages in turn). The agent, the clients and the servers are real, the model is a gullible script.
+between the agent and its tools, `mcp without sessions`, the same with the newest revision of MCP, and `llm`, where it stands
+between the agent and its model (chat completions and Anthropic messages in turn). The agent, the clients and the servers are
+real, the model is a gullible script.
 
 The user confirms a call that the task needs and denies every other. A task that needed the user counts as confirmed. Policies
 were tuned on one half of the scenes; `held out` has the figures of the other. A zero of N is below 3/N with 95 % confidence
@@ -39,7 +40,8 @@ from benchmarks.processes import ROOT, free_port, last_lines, machine, start, wa
 
 SHIPPED = "agents as shipped"  # the policies of the folder `policies/agents`, before an operator knows the tools
 GUARDS = ("none", "supervisor", "taint", "allow lists", "all", SHIPPED)
-DOORS = ("mcp", "llm")
+DOORS = ("mcp", "mcp without sessions", "llm")
+MODES = {"mcp": "legacy", "mcp without sessions": "2026-07-28"}  # of the client
 FOLDER = Path(__file__).parent / "guards"
 ACTING: Mapping[str, bool] = {tool.name: tool.acts for domain in DOMAINS.values() for tool in domain.tools}
 PINS = "pins.json"
@@ -130,11 +132,11 @@ async def started(
     return Guard(name, f"http://127.0.0.1:{port}", partial(_confirm, admin_url))
 
 
-async def over_mcp(scene: Scene, guard: Guard, servers: Servers) -> Outcome:
-    """Runs a scene with the guard between the agent and its tools."""
+async def over_mcp(scene: Scene, guard: Guard, servers: Servers, mode: str) -> Outcome:
+    """Runs a scene with the guard between the agent and its tools. `mode`: of the client."""
     url = f"{guard.url}/mcp/{scene.domain}" if guard.url else f"{servers.url}/{scene.domain}/mcp"
     async with servers.showing(scene):
-        async with Tools.at(url) as tools:
+        async with Tools.at(url, mode) as tools:
             outcome = await run(scene, tools, guard.confirm)
         outcome.reached = list(servers.log)
     return outcome
@@ -170,7 +172,9 @@ async def measured(
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
                 guard = await started(stack, name, servers, model, folder, domains)
                 ways: Mapping[str, Callable[[Scene], Awaitable[Outcome]]] = {
-                    "mcp": partial(over_mcp, guard=guard, servers=servers),
+                    **{
+                        door: partial(over_mcp, guard=guard, servers=servers, mode=mode) for door, mode in MODES.items()
+                    },
                     "llm": partial(over_llm, guard=guard, servers=servers, model=model),
                 }
                 found[name] = {door: [Result(scene, await ways[door](scene)) for scene in chosen] for door in doors}
@@ -245,7 +249,7 @@ def main(arguments: list[str] | None = None) -> int:
                     for key in row
                     if isinstance(row[key], dict) and "of" in row[key]
                 ]
-                print(f"{half:9} {name:12} {door:4} {', '.join(parts)}")
+                print(f"{half:9} {name:12} {door:20} {', '.join(parts)}")
     return 0
 
 
