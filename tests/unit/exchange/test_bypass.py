@@ -110,7 +110,9 @@ def test_a_client_that_leaves() -> None:
 
 
 def test_nothing_interrupts_it() -> None:
-    assert PassThrough(setting(policy_set(POLICY), "GET /v1/models")).patience_s(1.0) is None
+    passing = PassThrough(setting(policy_set(POLICY), "GET /v1/models"))
+    assert passing.patience_s(1.0) is None
+    assert not passing.is_listening
 
 
 def test_the_client_is_told_that_nothing_was_read() -> None:
