@@ -105,8 +105,11 @@ def said_in(stream: bytes, like: Said) -> Said:
 
 
 def refusal_in(body: bytes) -> str:
-    """Returns the message of an error of a format; empty if it has none at the usual place."""
-    return str(_members(_members(skim(body)).get("error")).get("message") or "")
+    """Returns the message of an error of a format, or of a result of MCP that is one; empty if it has none at these places."""
+    tree = _members(skim(body))
+    content = _members(tree.get("result")).get("content")
+    words = [_members(part).get("text") for part in content] if isinstance(content, list) else []
+    return str(_members(tree.get("error")).get("message") or " ".join(filter(None, words)))
 
 
 def canonical(tree: Any) -> bytes:

@@ -40,9 +40,9 @@ class AdapterCall(msgspec.Struct, frozen=True, kw_only=True):
     `said`: what the model of a chat said, of which more may follow. `answer`: the body of a whole answer. Without both, the
     call is about the request. `call_id`: the name that the other gateway gives the exchange, empty if it gives none.
     `is_named_by_edit`: whether the edited request is the name. `caller`: tells the clients of the other gateway apart, as far
-    as it names them. `given`: what the adapter needs to write the answer. `path`: that of the route, if it has
-    parameters. `asked`: the request to judge an answer with whose own request is not known; `empty`: the answer of a call
-    about a request alone, in which no rule finds a text."""
+    as it names them. `conversation`: the name of the conversation, empty if its texts tell it. `given`: what the adapter needs
+    to write the answer. `path`: that of the route, if it has parameters. `asked`: the request to judge an answer with whose
+    own request is not known; `empty`: the answer of a call about a request alone, in which no rule finds a text."""
 
     route: str = ROUTE
     path: str = ""
@@ -52,6 +52,7 @@ class AdapterCall(msgspec.Struct, frozen=True, kw_only=True):
     call_id: str = ""
     is_named_by_edit: bool = False
     caller: str = ""
+    conversation: str = ""
     asked: dict[str, Any] = msgspec.field(default_factory=lambda: request_of(()))
     empty: dict[str, Any] = {}
     given: Any = None

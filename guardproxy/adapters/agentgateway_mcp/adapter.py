@@ -4,8 +4,8 @@ In: the method and the parameters of a message of MCP, or the result of its serv
 result, or an error. The message is judged in the format of MCP, at the path `/mcp/NAME` of the server that it goes to; of a
 message for several servers, such as a list of all their tools, the name is `several`.
 
-The calls have no name. `metadata` of agentgateway's configuration gives them one: its key `call` names the message, and
-`caller` the client."""
+The calls have no name. `metadata` of agentgateway's configuration gives them one: its key `call` names the message, `caller`
+the client, and `conversation` the session, without which nothing that a result brought is known in a later call."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class AgentgatewayMcp(GrpcAdapter):
         tree = chat.object_of(tree, "the body")
         names = chat.list_of(tree.get("service_names"), "service_names", str, "texts")
         metadata = chat.object_of(tree.get("metadata") or {}, "metadata")
-        about = {key: chat.text_of(metadata.get(key), f"metadata.{key}") for key in ("call", "caller")}
+        about = {key: chat.text_of(metadata.get(key), f"metadata.{key}") for key in ("call", "caller", "conversation")}
         method = chat.text_of(tree.get("method", 0), "method")
         body = None if tree.get("json") is None else chat.object_of(tree["json"], "json")
         call = AdapterCall(
@@ -58,6 +58,7 @@ class AgentgatewayMcp(GrpcAdapter):
             empty={**_MESSAGE, "result": {}},
             call_id=about["call"],
             caller=about["caller"],
+            conversation=about["conversation"],
         )
         asked = {**_MESSAGE, "method": method}
         if route == REQUEST:

@@ -254,7 +254,7 @@ class AdapterPort:
         client = KnownClient(name=adapter.name)
         driver = self._driver(self._admission.admit_call(call.route, call.path, secret, client))
         asked_for = condition_headers(headers, driver.exchange.setting.policies.headers)
-        first = RequestReceived(asked, _clock(), time.time(), headers=asked_for)
+        first = RequestReceived(asked, _clock(), time.time(), conversation=call.conversation, headers=asked_for)
         try:
             async with asyncio.timeout(self._config.timeouts.total_s or None):
                 verdict = await judged(driver, first, call, size_bytes)
@@ -337,11 +337,11 @@ def _block(driver: DirectDriver, side: str) -> tuple[str, str] | None:
     message = next((end.message for end in ends if end.message), "") or BLOCKED.format(side)
     if exchange.attempt:  # a rule asked for another attempt
         return ErrorCode.CONTENT_FILTER, message
+    said = refusal_in(data) if data.startswith(b"{") else ""
     if outcome in ("blocked_request", "blocked_response"):
-        return ErrorCode.CONTENT_FILTER, message
+        return ErrorCode.CONTENT_FILTER, said or message
     error = finished.record.error
     failure = ErrorCode(error.code if outcome == "refused" and error else outcome)
-    said = refusal_in(data) if data.startswith(b"{") else ""
     if failure.is_retryable:
         raise DownstreamError(failure, said or failure.message())
     return failure, said or failure.message()

@@ -59,6 +59,8 @@ def test_plain_choices_say_their_messages() -> None:
 def test_an_error_of_the_format_is_read() -> None:
     assert chat.refusal_in(b'{"error":{"code":"c","message":"m"}}') == "m"
     assert chat.refusal_in(b'{"error":"m"}') == ""
+    assert chat.refusal_in(b'{"result":{"isError":true,"content":[{"text":"a"},{"text":"b"},1]}}') == "a b"
+    assert chat.refusal_in(b'{"result":{"content":"a"}}') == ""
 
 
 def test_a_tree_has_one_canonical_form() -> None:

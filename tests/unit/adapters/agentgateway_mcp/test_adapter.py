@@ -21,7 +21,8 @@ def tree(json: Any = PARAMS, *, names: Any = ("mail",), **more: Any) -> Any:
 
 
 def test_a_request_is_a_message_to_its_server() -> None:
-    call = MCP.read(REQUEST, tree(metadata={"call": "id", "caller": "ada"}), {})
+    call = MCP.read(REQUEST, tree(metadata={"call": "id", "caller": "ada", "conversation": "s"}), {})
+    assert call.conversation == "s"
     assert call.request == {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": PARAMS}
     assert (call.route, call.path, call.call_id, call.caller) == ("POST /mcp/{server}", "/mcp/mail", "id", "ada")
 
