@@ -43,9 +43,10 @@ class Match:
     `models`, `tenants` and the values of `headers` are globs: `*` is any text, `?` any character. `when`: a condition
     in CEL. `places`: the places of `when` and of each entry of `tenants` (`tenants[0]`).
 
-    A client writes its model and its headers. They are compared as written and in normal form (`canonical_names.py`). If a
-    request has no model or header, or an unreadable value, every glob fits. The tenant's name follows from the
-    credential. A client without a name fits the globs that match the empty text (`*`).
+    A client writes its model and its headers. They are compared as written and in normal form
+    (`guardproxy/conditions/canonical_names.py`). If a request has no model or header, or an unreadable value, every glob
+    fits. The tenant's name follows from the credential. A client without a name fits the globs that match the empty text
+    (`*`).
     """
 
     routes: tuple[str, ...] | None = None
