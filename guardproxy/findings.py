@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, Protocol, get_args
 from msgspec import Struct
 
 from guardproxy.errors import NoCapacityError, Shortage
-from guardproxy.tool_pins import ToolDefinition
+from guardproxy.tool_pins import ToolDefinition, ToolPins
 
 Direction = Literal["request", "response"]
 
@@ -161,7 +161,8 @@ class Facts:
     policy has one. `streamed`: whether it arrives in frames. `language`: the first language of the request's
     `Content-Language` header. `canary`: the secret word that policies put into the tenant's system prompts, if one does.
     `sources`: the retrieved texts, for checks that need them. `call`: the call that the text is a part of, and
-    `definition`: the definition of a tool that it is, for checks that need them."""
+    `definition`: the definition of a tool that it is, for checks that need them. `seen_tools`: the tools of the tenant as they
+    were first seen, for checks that compare with them."""
 
     route: str = ""
     model: str = ""
@@ -172,6 +173,7 @@ class Facts:
     sources: Sources | None = None
     call: ToolCall | None = None
     definition: ToolDefinition | None = None
+    seen_tools: ToolPins | None = None
 
 
 NO_FACTS = Facts()
@@ -311,6 +313,9 @@ class Traits:
 
     needs_definition: bool = False
     """Whether it scans only definitions of tools, each as one text (`Facts.definition`)."""
+
+    needs_seen_tools: bool = False
+    """Whether it compares definitions with what was first seen of them (`Facts.seen_tools`)."""
 
     needs_canary: bool = False
     """Whether it finds only the secret word that a policy puts into the system prompt (`Facts.canary`)."""

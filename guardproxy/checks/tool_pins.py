@@ -4,7 +4,8 @@ In: definitions of tools, each as one text with `Facts.definition`: those that a
 server lists. Out: a finding over the definition: it has changed (CHANGED), its name is that of a tool of another server
 (SHADOWED), it is a near copy of a tool under another name (NEAR_COPY), or nobody approved a tool like it (NEW).
 
-Options: `pins`: the file of pins, below the policies' folder; `guardproxy tools pin` writes it. `find`: the labels to report.
+Options: `pins`: the file of pins, below the policies' folder; `guardproxy tools pin` writes it. `first_seen`: what earlier
+exchanges of the tenant saw first of each tool. `find`: the labels to report.
 
 Decision: docs/decisions/0069-a-call-is-judged-as-a-whole.md
 """
@@ -12,7 +13,7 @@ Decision: docs/decisions/0069-a-call-is-judged-as-a-whole.md
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from guardproxy.checks._declared.contract import Resources
@@ -22,9 +23,11 @@ from guardproxy.findings import DIRECTIONS, Detail, Finding, Scan, Traits, Windo
 from guardproxy.tool_pins import LABELS, PinFileError, ToolPins, read_pins
 
 VERSION = 1
+FIRST_SEEN = "first_seen"
 OPTIONS: Options = {
     "pins": Option(
-        "The file of pins, below the policies' folder.", {"type": "string", "minLength": 1}, default_words="required"
+        "The file of pins, below the policies' folder; or `first_seen`: what was first seen of each tool.",
+        {"type": "string", "minLength": 1},
     ),
     "find": Option(
         "The differences that are findings.",
@@ -49,11 +52,11 @@ _TRAITS = Traits(
 
 @dataclass(frozen=True, slots=True)
 class PinnedTools:
-    """The check `tool_pins`."""
+    """The check `tool_pins`. `pins`: those of its file; `None`: those of `Facts.seen_tools`."""
 
     name: str
     digest: str
-    pins: ToolPins
+    pins: ToolPins | None
     find: frozenset[str]
     traits: Traits = _TRAITS
 
@@ -63,7 +66,8 @@ class PinnedTools:
 
     def _scan(self, window: Window) -> Scan:
         end, definition = window.start + len(window.text), window.facts.definition
-        found = None if definition is None else self.pins.judge(definition)
+        pins = window.facts.seen_tools or ToolPins() if self.pins is None else self.pins
+        found = None if definition is None else pins.judge(definition)
         if definition is None or found is None or found[0] not in self.find:
             return Scan((), end, end)
         label, pin = found
@@ -79,6 +83,9 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Pinned
     path = values["pins"]
     if not isinstance(path, str) or not path:
         raise OptionError("pins", "`pins` must be the path of a file of pins below the policies' folder")
+    if path == FIRST_SEEN:
+        digest = options_digest("tool_pins", VERSION, {"find": sorted(find), "pins": path})
+        return PinnedTools(name, digest, None, frozenset(find), replace(_TRAITS, needs_seen_tools=True))
     if resources.read is None:
         raise OptionError("pins", "files of pins cannot be read here")
     try:

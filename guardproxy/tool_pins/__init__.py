@@ -6,10 +6,20 @@ from guardproxy.tool_pins.pins import (
     LABELS,
     PinFileError,
     ToolDefinition,
+    ToolPin,
     ToolPins,
     pin_of,
     read_pins,
     without_comments,
 )
 
-__all__ = ["LABELS", "PinFileError", "ToolDefinition", "ToolPins", "pin_of", "read_pins", "without_comments"]
+__all__ = [
+    "LABELS",
+    "PinFileError",
+    "ToolDefinition",
+    "ToolPin",
+    "ToolPins",
+    "pin_of",
+    "read_pins",
+    "without_comments",
+]

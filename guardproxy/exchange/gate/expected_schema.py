@@ -61,7 +61,8 @@ class Forms(msgspec.Struct):
         if self.facts.streamed is not streamed:
             facts = self.facts  # `replace` would call a function for each member
             self.facts = Facts(
-                facts.route, facts.model, facts.form, streamed, facts.language, facts.canary, facts.sources
+                *(facts.route, facts.model, facts.form, streamed, facts.language, facts.canary, facts.sources),
+                seen_tools=facts.seen_tools,
             )
 
     def judges(self, check: Check) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from guardproxy.exchange.memory.approvals import APPROVED, PENDING, WAITING
+from guardproxy.exchange.memory.seen_tools import SEEN_TOOLS
 from guardproxy.exchange.memory.taint import TAINT
 from guardproxy.exchange.memory.use import MemoryUse
 from guardproxy.policy import BoundRules
 
-USES: tuple[MemoryUse[Any], ...] = (APPROVED, PENDING, WAITING, TAINT)
+USES: tuple[MemoryUse[Any], ...] = (APPROVED, PENDING, WAITING, TAINT, SEEN_TOOLS)
 
 
 def uses_of(bound: BoundRules) -> tuple[MemoryUse[Any], ...]:

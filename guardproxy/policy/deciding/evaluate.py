@@ -268,6 +268,11 @@ class BoundRules:
         return any(check.traits.needs_definition for bound in self.rules for check in self._checks_of(bound))
 
     @lazy
+    def needs_seen_tools(self) -> bool:
+        """Whether a check compares definitions of tools with what was first seen of them."""
+        return any(check.traits.needs_seen_tools for bound in self.rules for check in self._checks_of(bound))
+
+    @lazy
     def needs_tools(self) -> bool:
         """Whether calls or definitions of tools must be known."""
         return self.notes_calls or self.needs_definition
