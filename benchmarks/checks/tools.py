@@ -13,7 +13,7 @@ import json
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ def body_of(tools: int) -> bytes:
 
 
 def measure(
-    rows: dict[str, str], runs: dict[int, Callable[[PolicySet], None]], rounds: int
+    rows: dict[str, str], runs: Mapping[int, Callable[[PolicySet], None]], rounds: int
 ) -> dict[str, dict[int, float]]:
     """Medians in microseconds: row -> column -> value."""
     sets = {name: policies(text) for name, text in rows.items()}

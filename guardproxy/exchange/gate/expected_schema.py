@@ -61,7 +61,13 @@ class Forms(msgspec.Struct):
         if self.facts.streamed is not streamed:
             facts = self.facts  # `replace` would call a function for each member
             self.facts = Facts(
-                *(facts.route, facts.model, facts.form, streamed, facts.language, facts.canary, facts.sources),
+                route=facts.route,
+                model=facts.model,
+                form=facts.form,
+                streamed=streamed,
+                language=facts.language,
+                canary=facts.canary,
+                sources=facts.sources,
                 seen_tools=facts.seen_tools,
             )
 
