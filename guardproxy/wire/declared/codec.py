@@ -5,7 +5,9 @@ Closed by construction: a string at a place that no pointer names is read as `un
 answers. A stream is complete only with its declared end. A stop sends an error, as the format's own way to end a filtered
 answer is unknown: no client takes a stopped answer for a finished one.
 
-Decision: docs/decisions/0036-policies-declare-wire-formats.md
+Decisions:
+- docs/decisions/0036-policies-declare-wire-formats.md
+- docs/decisions/0072-an-agent-of-others-is-declared.md
 """
 
 from __future__ import annotations
