@@ -250,3 +250,62 @@ rules: [{{id: r, on: tool_arguments, when: any, action: block}}]
 """)
         play = mcp("tools/call", {"name": "refund", "arguments": {}}, policies)
         assert (play.upstream is None) is is_blocked
+
+
+CALLS = [
+    Call("refund", '{"note": "x\\u0041y", "amount": 500}'),
+    Call("refund", '{"amount": 5}'),
+    Call("send", '{"to": "a@evil.io", "cc": "b"}'),
+    Call("wipe", ""),
+    Call("now", "{}"),
+]
+
+
+@pytest.mark.parametrize("codec", FORMATS, ids=named)
+@given(
+    calls=st.lists(st.sampled_from(CALLS), min_size=1, max_size=4),
+    size=st.sampled_from([1, 3, 50]),
+    cuts=st.lists(st.integers(0, 3000), max_size=20),
+    waits=st.lists(st.booleans(), max_size=20),
+    rule=st.sampled_from([BLOCK, REDACT]),
+)
+def test_cuts_change_nothing_in_any_format(
+    codec: Codec, calls: list[Call], size: int, cuts: list[int], waits: list[bool], rule: str
+) -> None:
+    author, prompt = codec.author, Prompt("m", "hi", stream=True, tools={"refund": {"type": "object"}})
+    frames = author.frames(
+        prompt, Reply(calls=tuple(calls)), "id", lambda text: [text[at : at + size] for at in range(0, len(text), size)]
+    )
+    data = b"".join(frames)
+
+    def played(chunks: list[bytes], late: list[bool]) -> Play:
+        return Play(rules(rule), author.ROUTE).ask(author.request(prompt)).stream(chunks, late)
+
+    whole, parts = played([data], []), played(cut(data, cuts), waits)
+    assert parts.client == whole.client
+    assert parts.finish.outcome == whole.finish.outcome
+    assert parts.record["decisions"] == whole.record["decisions"]
+
+
+@pytest.mark.parametrize(
+    ("names", "outcome"),
+    [
+        (["search"], "answered"),
+        (["se", "ar", "ch"], "answered"),
+        (["search", "_all"], "blocked_response"),
+        (["sea", "rch", "\u200b"], "blocked_response"),
+    ],
+)
+def test_a_name_in_pieces_is_on_the_list_as_a_whole(names: list[str], outcome: str) -> None:
+    policies = policy_set("policy: test\ntools: {allow: [search]}\n")
+    body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+    play = Play(policies).ask(body).stream(chat_call(["{", "}"], names))
+    assert play.finish.outcome == outcome
+
+
+def test_a_name_that_goes_on_after_its_arguments_is_not_allowed() -> None:
+    policies = policy_set("policy: test\ntools: {allow: [search]}\n")
+    body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+    frames = chat_call(["{}"], ["search"])
+    more = chat_frames([{"tool_calls": [{"index": 0, "function": {"name": "_all"}}]}])[1:2]
+    assert Play(policies).ask(body).stream([*frames[:-2], *more, *frames[-2:]]).finish.outcome == "blocked_response"
