@@ -372,6 +372,10 @@ class Rewrite(Struct, eq=False):
         self.released = end
         return "".join(out)
 
+    def leave_out(self) -> None:
+        """Notes that the rendered text is not sent, as what holds it is left out of its frame."""
+        self.released = self._skip = 0
+
     @property
     def sent(self) -> int:
         """The raw offset up to which the client knows the text: `released`, or the end of the edit that it lies in."""

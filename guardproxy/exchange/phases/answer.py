@@ -10,7 +10,7 @@ In: inputs of the upstream, scans. Out: transitions. If another attempt follows,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -260,7 +260,7 @@ class AnswerPhase:
             counts = moved(entry.frame, gate, self.ledger.request.gate) if entry.frame.counts else []
             data = entry.frame.data
             if entry.left_out is not None:
-                entry.frame = structs.replace(entry.frame, left_out=tuple(entry.left_out))
+                self._leave_out(entry, entry.left_out)
             if changed or counts or entry.left_out is not None:
                 data = self.setting.codec.edited(entry.frame, [*texts, *counts])
             if held.extent == "start" and begins(entry, texts, has_retries=self.guard.has_retries):
@@ -342,6 +342,15 @@ class AnswerPhase:
             entry.left_out = {}
         entry.left_out[place] = None
         return True
+
+    def _leave_out(self, entry: QueuedFrame, places: Collection[str]) -> None:
+        """Leaves the entries of lists at these places out of a frame, with all their texts."""
+        entry.frame = structs.replace(entry.frame, left_out=tuple(places))
+        lists = self.setting.codec.contract.lists
+        assert lists is not None  # noqa: S101 - it has named the places
+        for piece in entry.pieces:
+            if lists.entry_of(piece.lane.channel.path) in places:
+                piece.lane.rewrite.leave_out()
 
     def _fail(self, fault: Fault, at_s: float, status: int = 502) -> Transition[Over]:
         return self.client.fail(fault, at_s, status, cancels=self.is_receiving)

@@ -382,6 +382,8 @@ def test_a_blocked_entry_is_left_out_of_its_list(method: str, key: str, is_strea
     assert json.loads(shown or b"") == result(**{key: [entries[0], entries[2]], "nextCursor": "ab"})
     assert played.outcome == "answered"
     assert replay(played.record, played.policies).verdict == "identical"
+    sent = [text.path for text in played.record.response.texts if text.released]
+    assert {path.partition(".")[2].partition(".")[0] for path in sent} == {f"{key}[0]", f"{key}[2]", "nextCursor"}
     beside = {**tree, "result": {**tree["result"], "_meta": {"note": "quokka"}}}
     assert Played(message(method, {})).answer([json.dumps(beside).encode()], "application/json").outcome == (
         "blocked_response"
