@@ -12,8 +12,6 @@ from __future__ import annotations
 from guardproxy.adapters.agentgateway import Agentgateway
 from guardproxy.adapters.agentgateway_mcp import AgentgatewayMcp
 from guardproxy.adapters.chat import (
-    CALL_HEADER,
-    CALLER_HEADER,
     ROUTE,
     STREAM,
     Said,
@@ -35,8 +33,6 @@ ADAPTERS: tuple[Adapter, ...] = (Agentgateway(), AgentgatewayMcp(), Litellm(), M
 
 __all__ = [
     "ADAPTERS",
-    "CALLER_HEADER",
-    "CALL_HEADER",
     "ROUTE",
     "STREAM",
     "Adapter",

@@ -54,14 +54,6 @@ def image_parts(images: Iterable[str]) -> list[dict[str, Any]]:
     return [{"type": "image_url", "image_url": {"url": image}} for image in images]
 
 
-def said_of(choices: Sequence[Any]) -> Said:
-    """Returns what the messages of plain choices say."""
-    messages = [_members(_members(choice).get("message")) for choice in choices]
-    texts = tuple(content if isinstance(content := message.get("content"), str) else "" for message in messages)
-    calls = tuple(call for message in messages for call in message.get("tool_calls") or () if isinstance(call, dict))
-    return Said(texts, calls)
-
-
 def stream_of(said: Said) -> tuple[bytes, bytes]:
     """Returns an answer as a stream of events: its content, and its end."""
     choices = max(1, len(said.texts))

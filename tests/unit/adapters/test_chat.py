@@ -51,11 +51,6 @@ def test_only_content_of_the_answer_is_read_from_a_stream() -> None:
     assert chat.said_in(stream, Said(("",))) == Said(("",))
 
 
-def test_plain_choices_say_their_messages() -> None:
-    choices = [{"message": {"content": "a", "tool_calls": [CALL, "no call"]}}, {"message": {"content": None}}, "none"]
-    assert chat.said_of(choices) == Said(("a", "", ""), (CALL,))
-
-
 def test_an_error_of_the_format_is_read() -> None:
     assert chat.refusal_in(b'{"error":{"code":"c","message":"m"}}') == "m"
     assert chat.refusal_in(b'{"error":"m"}') == ""
