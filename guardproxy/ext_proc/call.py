@@ -48,7 +48,7 @@ class EnvoyCall:
         self.wire = Wire(loop, _host_of(head.address))
         self.request_body = StreamReader(self.wire, WINDOW_BYTES // 2, loop=loop)
         self.answer_body = StreamReader(self.wire, WINDOW_BYTES // 2, loop=loop)
-        self.answer_head: asyncio.Future[EnvoyHead] = loop.create_future()
+        self._has_answer = asyncio.Event()
         if head.is_end:
             self.request_body.feed_eof()
         of_client = CIMultiDict(headers.of_request(head.headers))
@@ -69,7 +69,7 @@ class EnvoyCall:
             return
         body = self.request_body if told.is_request else self.answer_body
         if isinstance(told, EnvoyHead):
-            self.answer_head.set_result(told)
+            self._has_answer.set()
             if told.is_end:
                 body.feed_eof()
         elif isinstance(told, Data):
@@ -80,6 +80,13 @@ class EnvoyCall:
         else:
             body.feed_eof()
         await self.wire.may_read()
+
+    async def answered(self) -> EnvoyHead:
+        """Returns the head of the upstream's answer, once it came."""
+        await self._has_answer.wait()
+        head = self.conversation.answer
+        assert head is not None  # noqa: S101 - it came
+        return head
 
     @property
     def has_arrived(self) -> bool:
@@ -135,17 +142,16 @@ class AnswerWriter(AbstractStreamWriter):
 
     def _is_of_upstream(self) -> bool:
         """Whether the answer is the upstream's, which has arrived: a body may go in its place."""
-        call = self._call
-        if not call.conversation.has_answer or not call.conversation.has_whole_answer:
+        conversation = self._call.conversation
+        head = conversation.answer
+        if head is None or not conversation.has_answer or not conversation.has_whole_answer:
             return False
-        head = call.answer_head.result()
         return headers.first(head.headers, headers.STATUS) == str(self._status) and not (head.is_end and self._held)
 
     async def _begin(self) -> None:
         conversation = self._call.conversation
-        if not conversation.has_begun_answer:
-            before = self._call.answer_head.result().headers
-            change = headers.answer_change(before, self._status, self._headers.items())
+        if (head := conversation.answer) is not None and not conversation.has_begun_answer:
+            change = headers.answer_change(head.headers, self._status, self._headers.items())
             await self._call.send([conversation.begin_answer(change)])
 
     async def drain(self) -> None:
@@ -200,10 +206,14 @@ class EnvoyUpstream:
             message = "a request that Envoy sends cannot be sent a second time"
             raise UpstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, message)
         change = headers.request_change(call.head.headers, path, wanted.items())
-        await call.send(call.conversation.send_request(change, body))
+        messages = call.conversation.send_request(change, body)
+        if at_once:  # a write that is cancelled would leave its message half sent, and no other could follow
+            await asyncio.shield(call.send(messages))
+        else:
+            await call.send(messages)
         try:
             with self._deadlines.within(call.first_byte_s, asyncio.current_task() if at_once else None):
-                self.response = EnvoyAnswer(await call.answer_head)
+                self.response = EnvoyAnswer(await call.answered())
         except TimeoutError:
             message = naming_switch(ErrorCode.UPSTREAM_TIMEOUT.sentence, "timeout_first_byte_s")
             raise UpstreamError(ErrorCode.UPSTREAM_TIMEOUT, message) from None
@@ -233,6 +243,7 @@ class EnvoyUpstream:
         """Ends the wait for an answer that nobody takes."""
         sending, self.sending = self.sending, None
         if isinstance(sending, asyncio.Task):
+            self._call.conversation.give_up_request()
             sending.cancel()
             sending.add_done_callback(_note_end)
         elif sending is not None:

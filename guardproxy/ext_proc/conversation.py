@@ -52,7 +52,7 @@ class EnvoyConversation:
 
     def __init__(self) -> None:
         self._request, self._answer = _Side(), _Side()
-        self._is_replaced = False
+        self._is_replaced = self._is_given_up = False
 
     @property
     def is_over(self) -> bool:
@@ -63,6 +63,11 @@ class EnvoyConversation:
     def is_request_sent(self) -> bool:
         """Whether the request was sent on, so that there can be no second attempt."""
         return self._request.is_answered
+
+    @property
+    def answer(self) -> EnvoyHead | None:
+        """The head of the upstream's answer, once it came."""
+        return self._answer.head
 
     @property
     def has_answer(self) -> bool:
@@ -114,7 +119,14 @@ class EnvoyConversation:
         side.is_answered = True
         yield head_reply(mutation, is_request=True)
         if side.head is None or not side.head.is_end:
-            yield from self._last(side, body, is_request=True)
+            for message in self._last(side, body, is_request=True):
+                if self._is_given_up:
+                    return
+                yield message
+
+    def give_up_request(self) -> None:
+        """Notes that the rest of the request need not be sent: another answer takes the place of the upstream's."""
+        self._is_given_up = True
 
     def begin_answer(self, mutation: Mutation = UNCHANGED) -> bytes:
         """Returns the message that sends the head of the upstream's answer on."""

@@ -24,7 +24,31 @@ from guardproxy.server import Server, error_body, sender_of
 
 _log = logging.getLogger(__name__)
 ENDING_S = 5.0
+_ENDED = (grpc.aio.UsageError, grpc.aio.InternalError)  # of a call that Envoy has ended
 FRAME_BYTES = 64 * 1024  # beside a body, in one message
+
+
+class Sender:
+    """Sends the messages of one call, one after the other, also if two tasks send some."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+        self._turn = asyncio.Lock()
+        self._is_broken = False
+
+    async def __call__(self, messages: Iterable[bytes]) -> None:
+        """Sends messages. Raises `ConnectionError` if Envoy has ended the call."""
+        async with self._turn:
+            for message in messages:
+                if self._is_broken:
+                    raise ConnectionResetError("a message was not sent to its end")
+                try:
+                    await self._context.write(message)
+                except asyncio.CancelledError:  # grpc may still write it
+                    self._is_broken = True
+                    raise
+                except (grpc.RpcError, asyncio.InvalidStateError, *_ENDED):
+                    raise ConnectionResetError("Envoy has ended the call") from None
 
 
 class ExtProcDoor:
@@ -51,7 +75,8 @@ class ExtProcDoor:
             ("grpc.max_receive_message_length", most_bytes),
             ("grpc.so_reuseport", int(self._config.workers.count > 1)),
         ]
-        self._server = grpc.aio.server(options=options)
+        # Beyond `limit_exchanges`, a request is refused with 503; far beyond it, Envoy answers for itself.
+        self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=2 * limits.exchanges)
         handler = grpc.stream_stream_rpc_method_handler(self._process)  # bytes come and go
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler}),))
         try:
@@ -84,19 +109,12 @@ class ExtProcDoor:
         """Carries out a call."""
         timeouts = self._config.timeouts
 
-        async def send(messages: Iterable[bytes]) -> None:
-            try:
-                for message in messages:
-                    await context.write(message)
-            except (grpc.RpcError, asyncio.InvalidStateError, grpc.aio.UsageError, grpc.aio.InternalError):
-                raise ConnectionResetError("Envoy has ended the call") from None
-
         try:
             head = read(await context.read())
             if not isinstance(head, EnvoyHead) or not head.is_request:
                 raise OutOfTurnError("the first message must be the headers of a request")
-            call = EnvoyCall(head, send, timeouts.first_byte_s, timeouts.idle_s)
-        except (OutOfTurnError, UnreadableMessageError, TypeError) as error:
+            call = EnvoyCall(head, Sender(context), timeouts.first_byte_s, timeouts.idle_s)
+        except (OutOfTurnError, UnreadableMessageError) as error:
             _log.error("ext_proc cannot be spoken", extra={"error": str(error)})
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
             return
@@ -147,7 +165,7 @@ class ExtProcDoor:
                 await call.take(read(raw))
         except (OutOfTurnError, UnreadableMessageError) as error:
             call.fault = str(error)
-        except (grpc.RpcError, grpc.aio.UsageError, grpc.aio.InternalError):
+        except (grpc.RpcError, *_ENDED):
             pass  # Envoy has ended the call
         if call.fault or not call.has_arrived:
             task.cancel()
