@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -67,7 +68,7 @@ def behind_envoy(folder: Path, upstream: Upstream, policy: str, *options: str, *
 
 @pytest.fixture(scope="module")
 def doors(shared_upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Doors]:
-    yield from behind_envoy(tmp_path_factory.mktemp("envoy"), shared_upstream, GUARD)
+    yield from behind_envoy(tmp_path_factory.mktemp("envoy"), shared_upstream, GUARD, "--limit-body-bytes", "4000000")
 
 
 def chat(text: str, **more: Any) -> dict[str, Any]:
@@ -208,6 +209,19 @@ def test_other_routes_are_passed_or_refused_as_by_http(doors: Doors, upstream: U
             client.get(path, headers={"authorization": "Bearer test"}) for client in (doors.by_http, doors.by_envoy)
         ]
         assert (seen[0].status_code, seen[0].content) == (seen[1].status_code, seen[1].content), path
+
+
+def test_a_body_above_the_limit_is_refused_as_by_http(doors: Doors, upstream: Upstream) -> None:
+    """Also one whose length nobody says before."""
+    body = json.dumps(chat("word " * 900_000)).encode()
+    seen = [answer(client, CHAT, body) for client in (doors.by_http, doors.by_envoy)]
+    assert seen[0] == seen[1]
+    assert seen[1][0] == 413
+    headers = {"content-type": "application/json", "authorization": "Bearer test"}
+    parts = (body[at : at + 65536] for at in range(0, len(body), 65536))
+    with suppress(httpx.WriteError):  # Envoy closes the connection behind its answer
+        assert doors.by_envoy.post(CHAT, content=parts, headers=headers).status_code == 413
+    assert upstream.journal.all() == []
 
 
 def test_hostile_requests_are_refused_as_by_http(doors: Doors, upstream: Upstream) -> None:

@@ -138,6 +138,13 @@ def test_an_attack_is_blocked_while_the_upstream_hangs(alone: Alone, upstream: U
     assert json.loads(body)["error"]["code"] == "content_filter"
 
 
+def test_a_large_request_is_given_up_while_the_upstream_hangs(alone: Alone, upstream: Upstream) -> None:
+    """Its body is on its way in pieces when the check has its verdict."""
+    status, _, body = ask(alone, "hang early, an attack " + "word " * 260_000)
+    assert status == 400
+    assert json.loads(body)["error"]["code"] == "content_filter"
+
+
 def test_feedback_is_answered_by_the_proxy(alone: Alone, upstream: Upstream) -> None:
     got = alone.client.post(CHAT, json=chat("hello again"), headers={"authorization": f"Bearer {alone.key}"})
     upstream.journal.clear()
