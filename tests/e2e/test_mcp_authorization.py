@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import httpx2
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from mcp import Client
 from mcp.client.auth.extensions.client_credentials import ClientCredentialsOAuthProvider
 from mcp.client.streamable_http import streamable_http_client
@@ -26,6 +29,7 @@ from starlette.routing import Route
 from tests.e2e.rig import PASS, Proxy, serve
 from tests.e2e.test_mcp import JSON, initialize
 from tests.kit import processes
+from tests.kit.mcp_script import MODES
 from tests.kit.mcp_server import address_of, build, held_port, serving
 
 pytestmark = [
@@ -36,9 +40,10 @@ SECRET = "secret-of-the-client-9182"
 
 
 class Login:
-    """An authorization server. `asked`: the resources that tokens were asked for; each token names its resource."""
+    """An authorization server. `mint`: makes a token for a resource; `asked`: the resources that tokens were asked for."""
 
-    def __init__(self) -> None:
+    def __init__(self, mint: Callable[[str], str] = lambda resource: "tok-" + resource.encode().hex()) -> None:
+        self.mint = mint
         self.asked: list[str] = []
         self.held = held_port()
         self.issuer = address_of(self.held)
@@ -63,8 +68,9 @@ class Login:
     async def token(self, request: Request) -> Response:
         resource = str((await request.form()).get("resource", ""))
         self.asked.append(resource)
-        token = "tok-" + resource.encode().hex()
-        return JSONResponse({"access_token": token, "token_type": "Bearer", "expires_in": 600, "scope": "use"})
+        return JSONResponse(
+            {"access_token": self.mint(resource), "token_type": "Bearer", "expires_in": 600, "scope": "use"}
+        )
 
     async def verify_token(self, token: str) -> AccessToken | None:
         if not token.startswith("tok-"):
@@ -93,7 +99,18 @@ class Storage:
         self.client = client_info
 
 
-@pytest.mark.parametrize("mode", ["legacy", "2026-07-28"])
+async def said(resource: str, login: Login, mode: str) -> str:
+    """What a server says to a client that first has to get a token."""
+    provider = ClientCredentialsOAuthProvider(resource, Storage(), "client", SECRET, issuer=login.issuer)
+    async with (
+        httpx2.AsyncClient(auth=provider, timeout=30) as http,
+        Client(streamable_http_client(resource, http_client=http), mode=mode) as client,
+    ):
+        result: Any = await client.call_tool("echo", {"text": "hello"})
+        return str(result.content[0].text)
+
+
+@pytest.mark.parametrize("mode", MODES)
 def test_the_sdk_finds_its_way_to_a_token_for_the_right_resource(tmp_path: Path, mode: str) -> None:
     login, held = Login(), held_port()
     with ExitStack() as stack:
@@ -110,15 +127,7 @@ def test_the_sdk_finds_its_way_to_a_token_for_the_right_resource(tmp_path: Path,
         app = build(auth=settings, token_verifier=login).streamable_http_app()
         stack.enter_context(serving(app, held))
 
-        async def call() -> Any:
-            provider = ClientCredentialsOAuthProvider(resource, Storage(), "client", SECRET, issuer=login.issuer)
-            async with (
-                httpx2.AsyncClient(auth=provider, timeout=30) as http,
-                Client(streamable_http_client(resource, http_client=http), mode=mode) as client,
-            ):
-                return await client.call_tool("echo", {"text": "hello"})
-
-        assert asyncio.run(call()).content[0].text == "hello"
+        assert asyncio.run(said(resource, login, mode)) == "hello"
         assert login.asked == [resource]
         refused = initialize(resource)
         assert refused.status_code == 401
@@ -130,6 +139,27 @@ def test_the_sdk_finds_its_way_to_a_token_for_the_right_resource(tmp_path: Path,
     kept = "".join(path.read_text("utf-8") for path in [proxy.log, *proxy.audit.glob("*.jsonl")])
     assert "tok-" not in kept
     assert SECRET not in kept
+
+
+def test_the_sdk_finds_the_issuer_of_the_tokens_that_end_at_the_proxy(tmp_path: Path) -> None:
+    signing = Ed25519PrivateKey.generate()
+
+    def mint(resource: str) -> str:
+        claims = {"iss": login.issuer, "aud": "guard", "sub": "ann", "exp": int(time.time()) + 600}
+        return jwt.encode(claims, signing, "EdDSA", {"kid": "k1"})
+
+    login = Login(mint)
+    public = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(signing.public_key()))
+    (tmp_path / "keys.json").write_text(json.dumps({"keys": [{**public, "kid": "k1"}]}))
+    with ExitStack() as stack:
+        stack.enter_context(serving(login.app, login.held))
+        url = stack.enter_context(serving(is_json=True))
+        tokens = ("--jwt-keys", str(tmp_path / "keys.json"), "--jwt-issuer", login.issuer, "--jwt-audience", "guard")
+        proxy = serve("", tmp_path, PASS, "--mcp", f"files={url}", *tokens)
+        stack.callback(proxy.stop)
+        resource = f"{proxy.url}/mcp/files"
+        assert [asyncio.run(said(resource, login, mode)) for mode in MODES] == ["hello", "hello"]
+        assert login.asked == [resource, resource]
 
 
 class Listening:
