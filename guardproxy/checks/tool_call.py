@@ -242,6 +242,10 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> ToolCa
     condition = None if when is None else compile_condition("when", when)
     tools, servers = _globs(values, "tools"), _globs(values, "servers")
     plain = {"tools": tools, "servers": servers, "when": when, "schema": documents}
+    if condition is not None and condition.asks_origins:
+        from guardproxy.checks._taint.conversation import prepare  # noqa: PLC0415 - loaded only where a policy asks
+
+        prepare()
     traits = replace(_TRAITS, needs_sources=condition is not None and condition.asks_origins)
     return ToolCalls(name, options_digest("tool_call", VERSION, plain), tools, servers, condition, schema, traits)
 

@@ -13,6 +13,8 @@ A part of a target came from a passage of a kind if
 It did not come from there if it also stands in a text of the user or of a system message (`TRUSTED`), if the model wrote it
 before (`OWN`), if it is a whole text of the tool definitions, as a word of an `enum`, or if it says too little: a date, or only
 common words (`small_talk.py`).
+
+Decision: docs/decisions/0068-a-copy-is-found-by-its-characters.md
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ from guardproxy.checks._taint.grams import (
     first_places,
     index_of,
 )
-from guardproxy.checks._taint.packing import STEP_CHARS, offsets, packed, packed_steps, readings
+from guardproxy.checks._taint.packing import STEP_CHARS, offsets, packed, packed_steps, pieces, readings
 from guardproxy.checks._taint.short_values import short_values
 from guardproxy.checks._taint.small_talk import saying
 from guardproxy.findings import Kind, Passage
@@ -65,6 +67,12 @@ _ROT13 = str.maketrans(
 
 _Origin = Callable[[], tuple[Passage | Fingerprint, int, int]]
 """Finds the passage that a span came from, and where it stands there."""
+
+
+def prepare() -> None:
+    """Builds the tables that comparisons share, so that the first call of a process does not wait for them."""
+    text = "Prepare ü: call four one one one two."
+    Conversation([Passage("tool_result", "", text)]).taints(TaintTarget(text, [(0, len(text))]), ("tool_result",))
 
 
 class TooMuchText(Exception):
@@ -92,13 +100,15 @@ class TaintTarget(NamedTuple):
 
 
 class _Segment(NamedTuple):
-    """A reading of a passage in the text of a group. `at`: where it begins there; `ends`: where each step of it ends."""
+    """A reading of a piece of a passage in the text of a group. `at`: where it begins there; `ends`: where each step of it
+    ends; `shift`: where the piece begins in the passage."""
 
     at: int
     number: int
     passage: Passage
     view: TextView
     ends: Sequence[int]
+    shift: int
 
     def place(self, at: int) -> tuple[int, int]:
         """Returns the span of the passage that a character of the group stands for."""
@@ -106,7 +116,7 @@ class _Segment(NamedTuple):
         begin = self.ends[step - 1] if step else self.at
         text = self.view.text[step * STEP_CHARS : (step + 1) * STEP_CHARS]
         offset = step * STEP_CHARS + offsets(text)[at - begin]
-        return self.view.start_of(offset), self.view.stop_of(offset + 1)
+        return self.shift + self.view.start_of(offset), self.shift + self.view.stop_of(offset + 1)
 
 
 class _PackedPassages:
@@ -114,25 +124,30 @@ class _PackedPassages:
 
     def __init__(self, passages: Sequence[tuple[int, Passage]]) -> None:
         self._segments: list[_Segment] = []
-        parts: list[str] = []
+        codes: list[Codes] = []
+        digits: list[Mask] = []
         size = 0
         self.short: dict[str, tuple[int, int, int]] = {}  # a short value -> the number of its passage, and where it is
         self._passages = dict(passages)
         for number, passage in passages:
-            for view in readings(passage.text):
-                steps = packed_steps(view.text)
-                ends = list(accumulate(map(len, steps), initial=size))[1:]
-                self._segments.append(_Segment(size, number, passage, view, ends))
-                parts += steps
-                size = ends[-1] if ends else size
-                if size > MOST_CHARS:
-                    raise TooMuchText
-                for value, start, end in short_values(view.text):
-                    self.short.setdefault(value, (number, view.start_of(start), view.stop_of(end)))
+            for shift, piece in pieces(passage.text):
+                for view in readings(piece):
+                    steps = packed_steps(view.text)
+                    ends = list(accumulate(map(len, steps), initial=size))[1:]
+                    self._segments.append(_Segment(size, number, passage, view, ends, shift))
+                    its_codes, its_digits = codes_of(steps)
+                    codes.append(its_codes)
+                    digits.append(its_digits)
+                    size += len(its_codes)
+                    if size > MOST_CHARS:
+                        raise TooMuchText
+                    for value, start, end in short_values(view.text):
+                        place = number, shift + view.start_of(start), shift + view.stop_of(end)
+                        self.short.setdefault(value, place)
         self._starts = [segment.at for segment in self._segments]
         self._numbers = np.array([segment.number for segment in self._segments], np.int64)
-        self._codes, digits = codes_of(parts)
-        self._digits = digits
+        self._codes: Codes = np.concatenate(codes) if codes else np.empty(0, np.uint32)
+        self._digits: Mask = np.concatenate(digits) if digits else np.empty(0, np.bool_)
         self._indexes: dict[int, Numbers] = {}
 
     def places(self, codes: Codes, width: int) -> Places:
@@ -163,29 +178,39 @@ class _PackedPassages:
 
 @dataclass(slots=True)
 class _PackedReading:
-    """A packed reading of a target: the characters, which of them are digits, and which say something. `chars`: where each
-    stands in the text of the last of `views`, which lead back to the target. `is_reversed`: it is read from its end."""
+    """A packed reading of a piece of a target: the characters, which of them are digits, and which say something. `chars`:
+    where each stands in the text of `view`, which is of a piece of `base` that begins at `shift`. `is_reversed`: it is read
+    from its end."""
 
     codes: Codes
     digits: Mask
     says: Mask
     chars: NDArray[np.int64]
-    views: tuple[TextView, ...]
+    base: TextView
+    view: TextView
+    shift: int
     is_reversed: bool = False
 
     def reversed(self) -> _PackedReading:
         """Returns the same reading from its end."""
-        return _PackedReading(self.codes[::-1], self.digits[::-1], self.says[::-1], self.chars[::-1], self.views, True)
+        return _PackedReading(
+            self.codes[::-1],
+            self.digits[::-1],
+            self.says[::-1],
+            self.chars[::-1],
+            self.base,
+            self.view,
+            self.shift,
+            True,
+        )
 
     def span(self, first: int, after: int) -> tuple[int, int]:
         """Returns the span of the target that some characters stand for."""
         low, high = int(self.chars[first]), int(self.chars[after - 1])
         if self.is_reversed:
             low, high = high, low
-        high += 1
-        for view in reversed(self.views):
-            low, high = view.start_of(low), view.stop_of(high)
-        return low, high
+        low, high = self.shift + self.view.start_of(low), self.shift + self.view.stop_of(high + 1)
+        return self.base.start_of(low), self.base.stop_of(high)
 
     def widened(self, first: int, after: int, most: int) -> tuple[int, int]:
         """Returns a span with up to `most` further characters of the same words at each end."""
@@ -199,7 +224,7 @@ class _PackedReading:
     def _are_joined(self, at: int) -> bool:
         """Whether no white space is between a character and the next."""
         low, high = sorted((int(self.chars[at]), int(self.chars[at + 1])))
-        return _SPACE.search(self.views[-1].text, low + 1, high) is None
+        return _SPACE.search(self.view.text, low + 1, high) is None
 
 
 class Conversation:
@@ -219,7 +244,7 @@ class Conversation:
         group, earlier = self._group(tuple(kinds)), self._prints(tuple(kinds))
         spans: dict[tuple[int, int], _Origin] = {}
         older: dict[tuple[int, int], _Origin] = {}
-        free = [span for span in target.values if not self._is_declared(target.text[slice(*span)])]
+        free = [span for span in target.values if not self._is_free(target.text[slice(*span)])]
         for reading in _readings(target.text, free):
             for first, after, low, high in self._matches(reading, group):
                 spans.setdefault(reading.span(first, after), partial(group.origin, low, high))
@@ -321,6 +346,14 @@ class Conversation:
             self._known_words = frozenset(words).union(self._group(TRUSTED).short)
         return self._known_words
 
+    def _is_free(self, value: str) -> bool:
+        """Whether a value is a whole text of the tool definitions, or a short one of the user's words."""
+        return self._is_declared(value) or (
+            len(value) <= _WORD_CHARS
+            and len(packed(value)) < WIDTH
+            and all(packed(word) in self._trusted_words() for word in _WORD.findall(value))
+        )
+
     def _is_declared(self, value: str) -> bool:
         """Whether a value is a whole text of the tool definitions."""
         if self._words is None:
@@ -342,7 +375,7 @@ class Conversation:
 
 _WORD_CHARS = 200
 _SPACE = re.compile(r"\s")
-_WORD = re.compile(r"[^\W_]{4,40}")
+_WORD = re.compile(r"[^\W_]{1,40}")
 
 
 def is_name(key: str) -> bool:
@@ -353,16 +386,18 @@ def is_name(key: str) -> bool:
 def _readings(text: str, values: Sequence[tuple[int, int]]) -> Iterator[_PackedReading]:
     """Yields the readings of the values of a target."""
     base = values_of(values, text)
-    for view in readings(base.text):
-        chars = np.array(offsets(view.text), np.int64)
-        if not len(chars):
-            continue
-        says = saying(view.text)[chars]
-        reading = _PackedReading(*codes_of(packed_steps(view.text)), says, chars, (base, view))
-        yield reading
-        yield reading.reversed()
-        if not reading.digits.all():
-            yield _PackedReading(*codes_of(packed_steps(view.text.translate(_ROT13))), says, chars, (base, view))
+    for shift, piece in pieces(base.text):
+        for view in readings(piece):
+            chars = np.array(offsets(view.text), np.int64)
+            if not len(chars):
+                continue
+            says = saying(view.text)[chars]
+            reading = _PackedReading(*codes_of(packed_steps(view.text)), says, chars, base, view, shift)
+            yield reading
+            yield reading.reversed()
+            if not reading.digits.all():
+                turned = packed_steps(view.text.translate(_ROT13))
+                yield _PackedReading(*codes_of(turned), says, chars, base, view, shift)
 
 
 def _runs(mask: Mask, width: int) -> Iterator[tuple[int, int]]:

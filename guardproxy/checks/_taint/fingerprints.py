@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from guardproxy.checks._taint.fingerprint import HASH_BYTES, Fingerprint
 from guardproxy.checks._taint.grams import Codes, Numbers, Places, codes_of, hashes_of
-from guardproxy.checks._taint.packing import packed_steps, readings
+from guardproxy.checks._taint.packing import packed_steps, pieces, readings
 from guardproxy.checks._taint.short_values import short_values
 
 GRAM = 9
@@ -34,10 +34,13 @@ def hashes_in(text: str, salt: int) -> tuple[list[int], list[int], bool]:
     """Returns the hashes of a text for its fingerprint, of grams and of short values, and whether they are all."""
     grams: dict[int, None] = {}
     words: dict[int, None] = {}
-    for view in readings(text):
-        codes, _ = codes_of(packed_steps(view.text))
-        grams |= dict.fromkeys(_salted(hashes_of(codes, GRAM)[::STRIDE], salt).tolist())
-        words |= dict.fromkeys(word_hash(value, salt) for value, _, _ in short_values(view.text))
+    for _, piece in pieces(text):
+        for view in readings(piece):
+            codes, _ = codes_of(packed_steps(view.text))
+            grams |= dict.fromkeys(_salted(hashes_of(codes, GRAM)[::STRIDE], salt).tolist())
+            words |= dict.fromkeys(word_hash(value, salt) for value, _, _ in short_values(view.text))
+        if len(grams) > MOST_GRAMS:
+            break
     is_whole = len(grams) <= MOST_GRAMS and len(words) <= MOST_WORDS
     return list(grams)[:MOST_GRAMS], list(words)[:MOST_WORDS], is_whole
 

@@ -20,10 +20,19 @@ from guardproxy.checks._evasions.views import TextView, holds_code
 from guardproxy.checks._taint.numerals import digits_in_words
 from guardproxy.concurrency import stop_point
 
-STEP_CHARS = 1 << 12  # a step holds the interpreter for less than a millisecond
+STEP_CHARS = 1 << 9  # small, as the place of a character is looked for in its step
+PIECE_CHARS = 1 << 14
+OVERLAP_CHARS = 1 << 10
 _REMEMBERED = 1 << 16  # the characters that a table keeps
 _TAGS = range(0xE0020, 0xE007F)
 _TAG_SHIFT = 0xE0000
+
+
+def pieces(text: str) -> Iterator[tuple[int, str]]:
+    """Yields a text in pieces that overlap, each with its offset: no step of reading a piece holds the interpreter for long."""
+    for at in range(0, max(1, len(text) - OVERLAP_CHARS), PIECE_CHARS):
+        stop_point()
+        yield at, text[at : at + PIECE_CHARS + OVERLAP_CHARS]
 
 
 def readings(text: str) -> list[TextView]:

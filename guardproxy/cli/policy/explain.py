@@ -30,7 +30,13 @@ _STYLES = {"decided": "bold green", "held": "green", "shadow": "yellow", "no": "
 
 
 def explain(
-    text: Annotated[str, typer.Argument(metavar="TEXT", help="A text, a request's JSON, or - for standard input.")],
+    text: Annotated[
+        str,
+        typer.Argument(
+            metavar="TEXT",
+            help='A text, a request\'s JSON, {"request": ..., "response": ...}, or - for standard input.',
+        ),
+    ],
     on: Annotated[str, typer.Option(help="request: a text to the model; response: a text from it.")] = "request",
     kind: Annotated[str, typer.Option(help="user, system, assistant, tool_result, tool_arguments, ...")] = "",
     policies: Annotated[
@@ -90,6 +96,11 @@ def _scene(text: str, on: str, kind: str, asked: RequestFacts) -> tuple[RawExcha
     if codec is None:
         known = ", ".join(known for codec in asked.formats.codecs for known in codec.routes)
         fail(f"no wire format for `{route}` (known: {known})")
+    exchange = _exchange(text, codec.author) if not kind else None
+    if exchange is not None:
+        request, answers = exchange
+        route, request = (route, request) if not model else _with_model(codec, route, request, model)
+        return RawExchange(request, answers), replace(asked, route=route, model="", applies=True)
     body = _body(text, codec.author) if on == "request" and not kind else None
     if body is not None:
         request = body
@@ -110,6 +121,17 @@ def _with_model(codec: Codec, route: str, body: dict[str, Any], model: str) -> t
     method, _, path = route.partition(" ")
     path, request = codec.turns.with_model(path, body, model)
     return f"{method} {path}" if model else route, request
+
+
+def _exchange(text: str, author: Author) -> tuple[dict[str, Any], tuple[Any, ...]] | None:
+    """Returns the request and the answer of a whole exchange in JSON; `None` if the text is none."""
+    try:
+        tree = json.loads(text) if text.lstrip().startswith("{") else None
+    except ValueError:
+        return None
+    if not isinstance(tree, dict) or tree.keys() != {"request", "response"} or not author.is_request(tree["request"]):
+        return None
+    return tree["request"], (tree["response"],)
 
 
 def _body(text: str, author: Author) -> dict[str, Any] | None:

@@ -3,8 +3,9 @@
 In: the texts of an exchange at its end. Out: their fingerprints under the names of the conversation; in a later exchange of it,
 what is known of texts that its request does not hold. A session of MCP and a stored turn hold none of the earlier texts.
 
-Texts of the user and of the model are kept too: what they have did not come from a result. A system message comes with each
-request, so it is not kept. The record has only those hashes that an argument had.
+Texts of the user and of the model are kept too: what they have did not come from a result. An answer holds no text of the user,
+whatever it says: a server of tools could make its own text a user's. A system message comes with each request, so it is not
+kept. The record has only those hashes that an argument had.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from guardproxy.exchange.memory.conversations import left_names, recalled_names
 from guardproxy.exchange.memory.use import ExchangeMemory, MemoryEnding, MemoryUse
 from guardproxy.findings import Facts, Kind, Passage, Sources
 
-KEPT: tuple[Kind, ...] = ("user", "assistant", "tool_arguments", "reasoning", "tool_result", "document")
+RESULTS: tuple[Kind, ...] = ("tool_result", "document")
+OF_MODELS: tuple[Kind, ...] = ("assistant", "tool_arguments", "reasoning")
 LEAST_CHARS = 4
 """A shorter text says nothing of where a value came from."""
 TTL_S = 24 * 3600.0
@@ -44,11 +46,15 @@ def _left(ending: MemoryEnding) -> None:
 
 def _passages(ending: MemoryEnding) -> Iterator[Passage]:
     """Yields the texts to keep, in the order of the conversation."""
+    calls = ending.asking.setting.codec.contract.calls
     sent = ending.sources.passages if ending.sources is not None else ()
     got = list(_answered(ending.answers[-1])) if ending.answers else []
-    for passage in (*sent, *got):
-        if passage.kind in KEPT and len(passage.text) >= LEAST_CHARS and not passage.is_key:
-            yield passage
+    # A format in whose requests calls are made has answers of tools, not of models.
+    in_answers = RESULTS if calls.made == "request" else (*OF_MODELS, *RESULTS)
+    for passages, kinds in ((sent, ("user", *OF_MODELS, *RESULTS)), (got, in_answers)):
+        for passage in passages:
+            if passage.kind in kinds and len(passage.text) >= LEAST_CHARS and not passage.is_key:
+                yield passage
 
 
 def _answered(side: Side) -> Iterator[Passage]:

@@ -16,6 +16,7 @@ from guardproxy.cli.policy.diff import progress
 from guardproxy.library import load
 from tests.kit.play import Play, chat_frames
 from tests.kit.records import members
+from tests.kit.tainting import TAINT_SCENES
 
 POLICY = r"""
 policy: mine
@@ -303,6 +304,29 @@ def test_an_answer_and_standard_input(folder: Path) -> None:
     assert "choices[0].message.content (assistant)" in ran.stdout
     assert "the client sees\n    choices[0].message.content: a plain word\n" in ran.stdout
     assert run("explain", "nothing here", "--policies", folder).exit_code == 0
+
+
+def test_a_whole_exchange_says_where_an_argument_came_from(tmp_path: Path) -> None:
+    (tmp_path / "taint.yaml").write_text(
+        """
+policy: taint
+checks: {stranger: {use: tool_call, when: 'came_from(call.arguments, "tool_result")'}}
+rules: [{id: stop, on: tool_arguments, when: stranger, action: block}]
+""",
+        "utf-8",
+    )
+    scene = TAINT_SCENES[0]
+    whole = {
+        "request": scene.request("Answer it.", "From mallory.quist@drop-zone.example"),
+        "response": scene.answer({"to": "mallory.quist@drop-zone.example"}),
+    }
+    for more in ((), ("--model", "m")):
+        ran = run("explain", json.dumps(whole), "--policies", tmp_path, *more)
+        assert "    stranger: TAINTED at 3 to 34, score 1.00\n" in ran.stdout
+        assert "        arguments.to came from messages[3].content 5..36\n" in ran.stdout
+    shown = json.loads(run("explain", "-", "--policies", tmp_path, "--json", text=json.dumps(whole)).stdout)
+    assert shown["findings"][0]["origins"] == ["arguments.to came from messages[3].content 5..36"]
+    assert run("explain", '{"request": {}', "--policies", tmp_path).exit_code == 0
 
 
 def test_a_request_as_json(folder: Path) -> None:

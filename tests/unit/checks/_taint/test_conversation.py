@@ -13,7 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.checks._taint import conversation, grams, packing
-from guardproxy.checks._taint.conversation import MOST_SPANS, WIDTH, Conversation, TaintTarget, TooMuchText, is_name
+from guardproxy.checks._taint.conversation import (
+    MOST_SPANS,
+    WIDTH,
+    Conversation,
+    TaintTarget,
+    TooMuchText,
+    is_name,
+    prepare,
+)
+from guardproxy.checks._taint.packing import OVERLAP_CHARS, PIECE_CHARS
 from guardproxy.findings import Kind, Passage
 from guardproxy.redaction import mint
 
@@ -226,6 +235,21 @@ def test_every_copy_of_twelve_characters_is_found(data: st.DataObject) -> None:
         TaintTarget(f"{head} {value} {tail}", [(0, len(head + value + tail) + 2)]), ["document"]
     )
     assert any(taint.start <= len(head) + 1 and taint.end >= len(head) + 1 + len(value) for taint in found)
+
+
+@pytest.mark.parametrize("before", [PIECE_CHARS - 30, PIECE_CHARS + OVERLAP_CHARS - 20, 3 * PIECE_CHARS - 11])
+def test_a_copy_across_the_pieces_of_a_long_text_is_found(before: int) -> None:
+    filler = "ab1 " * (before // 4)
+    for value in (MAIL, base64.b64encode(f"mail {MAIL} now".encode()).decode()):
+        page = Passage("tool_result", "x", f"{filler}{value} {filler}")
+        (taint,) = Conversation([page]).taints(TaintTarget(MAIL, [(0, len(MAIL))]), ["tool_result"])
+        assert value.startswith(page.text[taint.low : taint.high][:WIDTH])
+        text = f"{filler.replace('ab', 'zz')}{value} {filler.replace('ab', 'zz')}"
+        assert any(value in found or value[:20] in found for found in tainted(text, NEW, values=[(0, len(text))]))
+
+
+def test_the_tables_are_prepared() -> None:
+    prepare()
 
 
 def test_there_are_at_most_so_many_spans() -> None:

@@ -23,6 +23,7 @@ from guardproxy.exchange.inputs.transcript import DataReceived, RequestReceived,
 from tests.kit.logs import write_log as write
 from tests.kit.play import Play, chat_frames, mint, policy_set
 from tests.kit.records import plain_answer, plain_intent, plain_record, plain_text
+from tests.kit.tainting import TAINT_SCENES
 
 ROOT = Path(__file__).resolve().parents[4]
 SCHEMA = ROOT / "docs" / "reference" / "record.schema.json"
@@ -297,6 +298,21 @@ def test_marks_of_text_in_json_stand_where_it_was_found(tmp_path: Path) -> None:
     record = play.stream(chat_frames([{"content": "hi"}])).finish.record
     write(tmp_path, "a", record)
     assert f"⟦{WORD}⟧ one" in run("show", tmp_path, "--id", "id")[1]
+
+
+def test_it_is_shown_where_an_argument_came_from(tmp_path: Path) -> None:
+    policy = """
+policy: taint
+checks: {stranger: {use: tool_call, when: 'came_from(call.arguments, "tool_result")'}}
+rules: [{id: stop, on: tool_arguments, when: stranger, action: block}]
+"""
+    scene = TAINT_SCENES[0]
+    play = Play(policy_set(policy)).ask(scene.request("Answer it.", "From mallory.quist@drop-zone.example"))
+    answer = json.dumps(scene.answer({"to": "mallory.quist@drop-zone.example"})).encode()
+    write(tmp_path, "a", play.stream([answer], media="application/json").finish.record)
+    out = run("show", tmp_path, "--id", "id")[1]
+    assert "stranger: TAINTED at 3-34" in out
+    assert "arguments.to came from messages[3].content 5..36" in out
 
 
 def test_long_texts_are_cut_far_from_findings(tmp_path: Path) -> None:

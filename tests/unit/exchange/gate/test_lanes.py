@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from guardproxy.events import End, Frame, Text
 from guardproxy.exchange.gate.gate import Gate
-from guardproxy.exchange.gate.lanes import CHECK_ERROR, JOINED, Lane, LaneText
+from guardproxy.exchange.gate.lanes import CHECK_ERROR, JOINED, Lane, LaneText, unedited
 from guardproxy.findings import JOINED_CHARS, Channel, Finding, Scan, Traits, Window
 from guardproxy.redaction.placeholders import RESTORE
 from guardproxy.redaction.shapes import Shape
@@ -357,3 +357,23 @@ def test_values_of_two_keys_are_not_joined() -> None:
     turn(gate)
     (lane,) = gate.lanes.every
     assert [lane.text.scanned(finding.start, finding.end) for finding in lane.progress.findings] == ["cc", "bb", "cc c"]
+
+
+@pytest.mark.parametrize(
+    ("span", "before"),
+    [
+        ((0, 2), (0, 2)),
+        ((0, 3), (0, 5)),
+        ((2, 3), (2, 5)),
+        ((3, 6), (5, 8)),
+        ((6, 8), (8, 10)),
+        ((7, 12), (8, 12)),
+        ((5, 9), (7, 10)),
+        ((10, 14), (10, 14)),
+        ((12, 14), (12, 14)),
+    ],
+)
+def test_a_span_of_an_edited_text_is_found_in_the_text(span: tuple[int, int], before: tuple[int, int]) -> None:
+    edits = [(2, 5, "x"), (8, 10, "abcd")]  # 0123456789abcd -> 01x567abcdabcd
+    assert unedited(edits, *span) == before
+    assert unedited([], *span) == span

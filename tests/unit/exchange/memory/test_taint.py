@@ -121,6 +121,16 @@ def test_what_the_model_sent_before_it_is_its_own() -> None:
     assert store.run(SEND, result("sent"), MCP, session="s1").outcome == "answered"
 
 
+@pytest.mark.parametrize("role", ["user", "assistant"])
+def test_a_server_cannot_make_its_text_the_words_of_the_user_or_of_the_model(role: str) -> None:
+    store = Store()
+    prompt = {"jsonrpc": "2.0", "id": 1, "method": "prompts/get", "params": {"name": "greet"}}
+    message = {"role": role, "content": {"type": "text", "text": f"I am {MAIL}"}}
+    store.run(prompt, {"jsonrpc": "2.0", "id": 1, "result": {"messages": [message]}}, MCP, session="s1")
+    store.run(LOOK, result(PAGE), MCP, session="s1")
+    assert store.run(SEND, result("sent"), MCP, session="s1").outcome == "blocked_request"
+
+
 def test_a_blocked_call_leaves_nothing() -> None:
     store = Store()
     store.run(LOOK, result(PAGE), MCP, session="s1")
