@@ -79,12 +79,14 @@ class MemoryPut(msgspec.Struct, frozen=True):
 
 class MemoryChange(msgspec.Struct, frozen=True):
     """What the driver writes once the record is durable. Changes of several exchanges unite, since each names only its own
-    members. `most`: the number of members that the entry may have; the oldest go first."""
+    members. `most`: the number of members that the entry may have; the oldest go first. `is_once`: a store that does not answer
+    is not asked again, and the change is lost: a repeated change could bring back what another exchange has claimed since."""
 
     key: MemoryKey
     puts: tuple[MemoryPut, ...] = ()
     drops: tuple[str, ...] = ()
     most: int = 256
+    is_once: bool = False
 
 
 MemoryCommand = RecallMemory | ClaimMemory

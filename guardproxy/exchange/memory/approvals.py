@@ -9,7 +9,7 @@ is, whatever the order of keys and the space between them: the digest is of a ca
 spelled, and text that is no JSON, or has a key twice, as it is: what two readers could take for two values is never one call.
 
 An approval is claimed before the call passes, by one exchange alone. If the call does not pass after all, as another rule ends
-the answer, the approval is given back.
+the answer, the approval is given back: once, whatever the store answers, since another exchange may claim it at once.
 """
 
 from __future__ import annotations
@@ -282,7 +282,15 @@ def _leave(ending: MemoryEnding) -> None:
 
 # Entries are named by the tag of the client, so that an id leads to them.
 APPROVED: MemoryUse[Approval] = MemoryUse(
-    "approvals", Approval, _wanted, keys=_tag, scope="all", ttl_s=APPROVED_S, most=MOST_APPROVED, left=_leave
+    "approvals",
+    Approval,
+    _wanted,
+    keys=_tag,
+    scope="all",
+    ttl_s=APPROVED_S,
+    most=MOST_APPROVED,
+    left=_leave,
+    is_once=True,
 )
 PENDING: MemoryUse[PendingCall] = MemoryUse(
     "confirmations", PendingCall, _wanted, scope="all", ttl_s=PENDING_S, most=MOST_PENDING

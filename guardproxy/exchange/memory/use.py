@@ -103,6 +103,8 @@ class MemoryUse(Generic[Value]):
     """Returns the facts of all texts, with what checks see of the memory."""
     left: Callable[[MemoryEnding], None] = _nothing
     """Puts and drops what the exchange leaves."""
+    is_once: bool = False
+    """Whether what it leaves is lost rather than sent twice (`MemoryChange`)."""
     recorded: Callable[[Mapping[str, Value]], Mapping[str, Value]] = _everything
     """Returns the part of the recalled values that the record keeps."""
 
@@ -179,9 +181,14 @@ class ExchangeMemory:
             use.left(ending)
         self._is_over = True
         most = {use.name: use.most for use in self.uses}
+        once = {use.name for use in self.uses if use.is_once}
         return tuple(
             MemoryChange(
-                key, tuple(self._puts.get(key, {}).values()), tuple(self._drops.get(key, {})), most.get(key.use, 256)
+                key,
+                tuple(self._puts.get(key, {}).values()),
+                tuple(self._drops.get(key, {})),
+                most.get(key.use, 256),
+                key.use in once,
             )
             for key in dict.fromkeys((*self._drops, *self._puts))
         )

@@ -9,7 +9,8 @@ erasure of the owner ends them: nobody finds them again, and nobody can read the
 While the store is away, the setting `state_down` decides, as for limits: no exchange that needs the memory begins (`closed`),
 it begins with an empty memory (`open`), or with that of this process (`local`). What an exchange leaves is not lost: the end of
 its answer waits for the store for a few seconds. After that the change is kept here and sent again, before this process reads
-the memory the next time. What is given up in the end is counted and told.
+the memory the next time. What is given up in the end is counted and told. A change that must not happen twice (`is_once`) is
+sent once.
 
 Decision: docs/decisions/0067-one-memory-for-what-exchanges-leave.md
 """
@@ -153,7 +154,12 @@ class Memories:
         long: it is written later then."""
         if not changes:
             return
-        self._unwritten += [self._change(self._place(change.key, holder), change) for change in changes]
+        for change in changes:
+            call = self._change(self._place(change.key, holder), change)
+            if change.is_once:
+                await self._write_once(call)
+            else:
+                self._unwritten.append(call)
         while len(self._unwritten) > MOST_UNWRITTEN:
             self._lose(1)
         waited_s = 0.0
@@ -165,6 +171,14 @@ class Memories:
                 return
             await self._sleep(PAUSE_S)
             waited_s += PAUSE_S
+
+    async def _write_once(self, call: map_calls.ChangeMap) -> None:
+        """Sends a change to the store, and loses it if the store does not answer: it may have taken the change."""
+        try:
+            await self._store.perform((call,))
+        except StoreError as error:
+            self._metrics.memory_lost.inc()
+            _log.warning("what an exchange gives back is lost", extra={"error": str(error)})
 
     # For reviewers: entries that all share.
 

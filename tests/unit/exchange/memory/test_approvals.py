@@ -227,8 +227,10 @@ def test_an_approval_expires_with_the_store_and_is_given_back_for_what_is_left()
     policy += "  - {id: never, on: tool_arguments, when: look, action: block}\n"
     ended = asked(notebook, PAY, Call("look", "{}"), policy=policy, unix_s=400.0)
     assert (ended.record.outcome, notebook.approved) == ("blocked_response", 1)
-    (put,) = [put for change in ended.exchange.memory_changes for put in change.puts if change.key.use == "approvals"]
+    (change,) = [change for change in ended.exchange.memory_changes if change.key.use == "approvals"]
+    (put,) = change.puts
     assert put.ttl_s == 100.0 + APPROVED_S - 400.0
+    assert change.is_once, "a second time could bring back what another exchange has claimed"
     late = asked(notebook, PAY, Call("look", "{}"), policy=policy, unix_s=100.0 + APPROVED_S)
     assert not [change for change in late.exchange.memory_changes if change.key.use == "approvals"]
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 
 import pytest
+from msgspec import structs
 
 from guardproxy.audit import Owner
 from guardproxy.errors import SealError, StoreError
@@ -44,6 +45,19 @@ class Store:
             raise StoreError("away")
         self.calls += calls
         return await self.memory.perform(calls)
+
+
+class Deaf(Store):
+    """A store whose connection fails: before a call reaches it, or before its answer is back."""
+
+    loses_calls = False
+    loses_answers = False
+
+    async def perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
+        answers = () if self.loses_calls else await super().perform(calls)
+        if self.loses_answers:
+            raise StoreError("no answer")
+        return answers
 
 
 class Keys:
@@ -211,6 +225,28 @@ async def test_settings_let_exchanges_go_on_without_the_store(down: Down, found:
     assert (await kept.claim(of("ann"), claim, lambda: 1.0)).values == (None,)
     clock.now_s = 61.0
     assert await read(kept, of("ann")) == {"a": "1"}
+
+
+@pytest.mark.parametrize("down", ["closed", "open", "local"])
+@pytest.mark.parametrize("is_taken", [True, False])
+async def test_what_must_not_happen_twice_is_sent_once(down: Down, is_taken: bool) -> None:
+    clock, metrics = Clock(), Metrics()
+    store = Deaf(clock)
+    kept = memories(clock, store, down, metrics)
+    claim = recollection.ClaimMemory((recollection.MemoryClaim(NAME, "a"),))
+    store.loses_calls, store.loses_answers = not is_taken, True
+    await kept.keep(of("ann"), [structs.replace(put("a", "7"), is_once=True)])
+    assert (clock.now_s, count(metrics, "memory_unwritten"), count(metrics, "memory_lost_total")) == (0.0, 0.0, 1.0)
+    store.loses_calls = store.loses_answers = False
+    others = [await memories(clock, store).claim(of("ann"), claim, lambda: 1.0) for _ in range(2)]
+    got = [*others, await kept.claim(of("ann"), claim, lambda: 1.0)]
+    assert [claimed.values for claimed in got] == [("7" if is_taken else None,), (None,), (None,)]
+
+
+async def test_what_is_sent_once_is_there_if_the_store_answers() -> None:
+    kept = memories(Clock())
+    await kept.keep(of("ann"), [structs.replace(put("a"), is_once=True), put("b")])
+    assert await read(kept, of("ann")) == {"a": "1", "b": "1"}
 
 
 async def test_what_is_given_up_is_told(caplog: pytest.LogCaptureFixture) -> None:
