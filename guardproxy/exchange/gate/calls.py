@@ -95,8 +95,10 @@ class Calls(msgspec.Struct):
         if frame is None:
             return iter(group)
         texts = [(event, member) for event in group if (member := self._member(event)) is not None]
-        if texts and not all(self.calls.is_call(frame.tree, member.call) for _, member in texts):
-            return (self._other(event) for event in group)
+        others = {id(event) for event, member in texts if not self.calls.is_call(frame.tree, member.call)}
+        if others:
+            group = [self._other(event) if id(event) in others else event for event in group]
+            texts = [(event, member) for event, member in texts if id(event) not in others]
         runs = list(self.calls.runs(frame.tree)) if isinstance(frame.tree, dict) else []
         ends = [event for event in group if type(event) is End and event.channel.kind == _KIND]
         if not texts and not runs and not ends and not frame.calls:
@@ -104,14 +106,13 @@ class Calls(msgspec.Struct):
         return self._with_calls(group, texts, runs, frame)
 
     def _other(self, event: Event) -> Event:
-        """Returns an event of a message that calls no tool."""
-        if not isinstance(event, Text) or self._member(event) is None:
-            return event
+        """Returns a text that looks like that of a call, at a place where no tool is called."""
+        assert isinstance(event, Text)  # noqa: S101 - it is a member
         return structs.replace(event, call=CallText(NotedCall(), "other"))
 
     def _member(self, event: Event) -> CallMember | None:
         """Returns the member of a call that a text is; `None` for all other events."""
-        if type(event) is not Text or event.channel.kind != _KIND or event.again:
+        if type(event) is not Text or event.channel.kind != _KIND or event.again or event.call is not None:
             return None
         return self.calls.member_of(event.channel.path)
 

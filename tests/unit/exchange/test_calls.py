@@ -241,6 +241,56 @@ def test_a_call_to_a_server_is_made_in_the_request(method: str, params: Any, is_
         assert again.differences == ("status: 400 -> 200",)
 
 
+def used(name: str, **given: Any) -> dict[str, Any]:
+    """An answer of the client's model that calls a tool."""
+    block = {"type": "tool_use", "id": "c", "name": name, **given}
+    return {"role": "assistant", "model": "m", "content": [block]}
+
+
+USED = [
+    (used("refund", input={"amount": 500}), True),
+    (used("refund", input={"amount": 5}), False),
+    (used("refund", input={"amount": 5, "content": {"name": "wipe"}}), False),
+    (used("wipe", input={"content": {"name": "x", "input": {"amount": 5}}}), True),
+    (used("wipe"), True),
+    (used("refund", input={"amount": 500}, arguments={"amount": 5}), True),
+    (used("refund", input={"amount": 500}, arguments=""), True),
+    ({**used("wipe"), "role": None}, True),
+    ({**used("wipe"), "content": used("wipe")["content"][0]}, True),
+    ({**used("x"), "content": [{"type": "tool_result", "toolUseId": "x", "content": used("wipe")["content"]}]}, True),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "params"),
+    [
+        ("tools/call", {"name": "other", "arguments": {"to": "a"}}),
+        ("prompts/get", {"name": "other", "arguments": {"to": "a"}}),
+        ("resources/read", {"uri": "file:///x"}),
+        ("tasks/update", {"taskId": "t"}),
+        ("", {}),
+    ],
+)
+@pytest.mark.parametrize("key", ["r", "a.b", "content", "x\ny", "[0]"])
+@pytest.mark.parametrize(("answer", "is_blocked"), USED)
+def test_a_call_of_the_clients_model_is_judged_wherever_it_stands(
+    method: str, params: dict[str, Any], key: str, answer: dict[str, Any], is_blocked: bool
+) -> None:
+    if method:
+        play = mcp(method, {**params, "inputResponses": {key: answer}}, rules())
+    else:
+        play = Play(rules(), MCP, path="/mcp/shop").ask({"jsonrpc": "2.0", "id": 1, "result": answer})
+    assert (play.upstream is None) is is_blocked
+    if is_blocked:
+        assert play.finish.outcome == "blocked_request"
+
+
+def test_the_arguments_of_a_call_stand_in_one_member() -> None:
+    params = {"name": "refund", "type": "tool_use", "arguments": {"amount": 500}, "input": {"amount": 5}}
+    for more in ({}, {"arguments": {"amount": 5}}, {"arguments": "", "input": {"amount": 500}}):
+        assert mcp("tools/call", {**params, **more}, rules()).upstream is None, more
+
+
 def test_the_server_of_a_call_is_that_of_the_route() -> None:
     for server, is_blocked in (("shop", True), ("mail", False)):
         policies = policy_set(f"""

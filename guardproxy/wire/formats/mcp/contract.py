@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from guardproxy.wire.contract.calls import CallMap, arguments_in
+from guardproxy.wire.contract.calls import CallMap, arguments_in, as_json
 from guardproxy.wire.contract.contract import (
     NO_DEMAND,
     Contract,
@@ -64,9 +64,23 @@ def _is_call(tree: Any, call: str) -> bool:
     return call != "params" or members(tree).get("method") == CALL
 
 
+def _written(call: Mapping[str, Any], *, streamed: bool) -> tuple[str, str] | None:
+    """Returns the arguments of a call: `arguments` of params, `input` of a block. A call with both is no JSON."""
+    if all(call.get(key) is not None for key in _HOLDERS):
+        return _HOLDERS[0], " ".join(as_json(call[key]) for key in _HOLDERS)
+    return _one(call, streamed=streamed)
+
+
+_HOLDERS = ("arguments", "input")
+_one = arguments_in(*_HOLDERS)
+_BLOCK = r"content(?:\[\d+\])?(?:\.content(?:\[\d+\])?)*"
 _CALLS = CallMap(
-    re.compile(r"(?P<call>params|(?:.*\.)?content(?:\[\d+\])?)\.(?P<member>[^.\[#]+)"),
-    arguments_in("arguments", "input"),
+    re.compile(
+        # The first `content` holds the blocks: one inside of the arguments of a call is an argument.
+        rf"(?P<call>params\.inputResponses\.(?:.*?\.)?{_BLOCK}|params|(?:.*?\.)?{_BLOCK})\.(?P<member>[^.\[#]+)",
+        re.DOTALL,
+    ),
+    _written,
     is_call=_is_call,
     made="request",
     by_route=True,
