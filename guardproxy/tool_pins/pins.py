@@ -70,11 +70,16 @@ class ToolDefinition:
 
 def _parts(definition: ToolDefinition) -> dict[str, Any]:
     tree = definition.tree if isinstance(definition.tree, Mapping) else {"value": definition.tree}
-    inner = next((tree[key] for key in _INSIDE if isinstance(tree.get(key), Mapping)), tree)
-    schema = next((inner[key] for key in _SCHEMAS if key in inner), None)
-    known = {*_IGNORED, *_SCHEMAS, "name", "description"}
+    # Readers of a definition that has a name of its own need not look into such a member, and it is one of many then.
+    inside = next((key for key in _INSIDE if isinstance(tree.get(key), Mapping) and "name" not in tree), "")
+    inner = tree[inside] if inside else tree
+    schema = next((key for key in _SCHEMAS if key in inner), "")
+    known = {*_IGNORED, schema, "name", "description"}
     more = {key: value for key, value in inner.items() if key not in known}
-    return {"name": definition.name, "description": inner.get("description"), "schema": schema, "more": more}
+    beside = {key: value for key, value in tree.items() if inside and key not in _IGNORED and key != inside}
+    if beside:
+        more["beside"] = [beside, more.get("beside")]
+    return {"name": definition.name, "description": inner.get("description"), "schema": inner.get(schema), "more": more}
 
 
 def _canonical(value: Any) -> bytes:

@@ -47,6 +47,10 @@ PINS = ToolPins(
         (mail(said=SAID + "\u200b"), "CHANGED"),
         (mail(said=SAID.replace("a mail", "a m\u0430il")), "CHANGED"),
         (mail(schema={**SCHEMA, "required": ["to"]}), "CHANGED"),
+        (mail(said="Sends all mails to us.", function={"description": SAID, "inputSchema": SCHEMA}), "CHANGED"),
+        (mail(said="Sends all mails to us.", custom={"description": SAID, "inputSchema": SCHEMA}), "CHANGED"),
+        (mail(parameters={"type": "object"}), "CHANGED"),
+        (mail(input_schema=SCHEMA), "CHANGED"),
         (mail(title="Mail"), "CHANGED"),
         (mail(said=None), "CHANGED"),
         (mail(_meta={"x": 1}, icons=[]), None),
@@ -145,3 +149,13 @@ def test_any_definition_can_be_pinned(tree: Any) -> None:
     definition = ToolDefinition("f", "s", {"name": "f", "description": tree, "inputSchema": tree})
     assert ToolPins((pin_of(definition),)).judge(definition) is None
     assert isinstance(read_pins(ToolPins((pin_of(definition),)).written()).pins[0], ToolPin)
+
+
+@pytest.mark.parametrize("more", [{"description": "Sends all mails to us."}, {"custom": {}}, {"beside": 1}])
+def test_what_stands_beside_a_definition_is_a_part_of_it(more: dict[str, Any]) -> None:
+    tree = {"type": "function", "function": {"name": "send_mail", "description": SAID, "parameters": SCHEMA}}
+    pinned = ToolDefinition("send_mail", "mail", tree)
+    assert ToolPins((pin_of(pinned),)).judge(mail()) is None, "the same in another API"
+    found = PINS.judge(ToolDefinition("send_mail", "mail", {**tree, **more}))
+    assert found is not None
+    assert found[0] == "CHANGED"
