@@ -23,6 +23,7 @@ from guardproxy.findings import Facts, Kind, Passage, Sources
 
 RESULTS: tuple[Kind, ...] = ("tool_result", "document")
 OF_MODELS: tuple[Kind, ...] = ("assistant", "tool_arguments", "reasoning")
+_SAID: tuple[Kind, ...] = ("error", "unmapped")
 LEAST_CHARS = 4
 """A shorter text says nothing of where a value came from."""
 TTL_S = 24 * 3600.0
@@ -49,9 +50,13 @@ def _passages(ending: MemoryEnding) -> Iterator[Passage]:
     calls = ending.asking.setting.codec.contract.calls
     sent = ending.sources.passages if ending.sources is not None else ()
     got = list(_answered(ending.answers[-1])) if ending.answers else []
-    # A format in whose requests calls are made has answers of tools, not of models.
-    in_answers = RESULTS if calls.made == "request" else (*OF_MODELS, *RESULTS)
-    for passages, kinds in ((sent, ("user", *OF_MODELS, *RESULTS)), (got, in_answers)):
+    in_requests, in_answers = ("user", *OF_MODELS, *RESULTS), (*OF_MODELS, *RESULTS)
+    if calls.made == "request":
+        # A server of tools answers, and all that it says is a result: an error, too. What a model said to it may be what it
+        # asked the model to repeat, before the call that asks is over: so it does not become the model's own.
+        in_requests, in_answers = ("user", "tool_arguments", *RESULTS), RESULTS
+        got = [passage._replace(kind=RESULTS[0]) if passage.kind in _SAID else passage for passage in got]
+    for passages, kinds in ((sent, in_requests), (got, in_answers)):
         for passage in passages:
             if passage.kind in kinds and len(passage.text) >= LEAST_CHARS and not passage.is_key:
                 yield passage

@@ -325,10 +325,9 @@ def _client_result(value: Any) -> Map:
         {
             **dict.fromkeys(("role", "stopReason", "action", "resultType"), STRUCTURE),
             "model": _METADATA,
+            # What a user typed into a form is no list.
             "content": lambda content: (
-                _content("assistant" if is_said else "user", content)
-                if is_said or isinstance(content, list)  # what a user typed into a form is no list
-                else text("user")
+                _content("assistant", content) if is_said or isinstance(content, list) else text("user")
             ),
             "roots": [_with_meta({"name": _METADATA, "uri": _METADATA})],
             "task": {**_TASK, "statusMessage": _METADATA},

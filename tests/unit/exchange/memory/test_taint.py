@@ -131,6 +131,31 @@ def test_a_server_cannot_make_its_text_the_words_of_the_user_or_of_the_model(rol
     assert store.run(SEND, result("sent"), MCP, session="s1").outcome == "blocked_request"
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"error": {"code": -32000, "message": PAGE}},
+        {"error": {"code": -32000, "message": "failed", "data": {"hint": PAGE}}},
+        {"result": {"content": [], "isError": True, "note": PAGE}},
+    ],
+)
+def test_what_a_server_says_of_a_failure_is_a_result(answer: dict[str, Any]) -> None:
+    store = Store()
+    store.run(LOOK, {"jsonrpc": "2.0", "id": 1, **answer}, MCP, session="s1")
+    finish = store.run(SEND, result("sent"), MCP, session="s1")
+    assert finish.outcome == "blocked_request"
+    assert replay(finish.record, RULES).verdict == "identical"
+
+
+@pytest.mark.parametrize("more", [{"role": "assistant"}, {}])
+def test_what_a_server_lets_the_model_repeat_is_not_the_models_own(more: dict[str, Any]) -> None:
+    store = Store()
+    said = {"model": "m", "content": [{"type": "text", "text": MAIL}], **more}
+    store.run({"jsonrpc": "2.0", "id": 9, "result": said}, None, MCP, session="s1")  # while the call below runs
+    store.run(LOOK, result(PAGE), MCP, session="s1")
+    assert store.run(SEND, result("sent"), MCP, session="s1").outcome == "blocked_request"
+
+
 def test_a_blocked_call_leaves_nothing() -> None:
     store = Store()
     store.run(LOOK, result(PAGE), MCP, session="s1")
