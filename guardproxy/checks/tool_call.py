@@ -10,8 +10,8 @@ condition that cannot be evaluated: a member is missing or has another type. JSO
 as readers differ in which of them counts.
 
 Options: `tools` and `servers`: globs of names. `when`: a condition on the call, in CEL. `schema`: a JSON Schema for the
-arguments, narrower than that of the tool. A call of these tools is a finding if the condition holds or if the arguments do not
-fit the schema; without both, each call is.
+arguments, narrower than that of the tool; its keywords imply types, as servers convert values (`with_types`). A call of these
+tools is a finding if the condition holds or if the arguments do not fit the schema; without both, each call is.
 
 Decision: docs/decisions/0069-a-call-is-judged-as-a-whole.md
 """
@@ -235,7 +235,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> ToolCa
     documents: dict[str, Any] = {}
     schema: Compiled | None = None
     if values["schema"] is not None:
-        _, documents, schema = own_schema("schema", values["schema"], LATEST, resources)
+        _, documents, schema = own_schema("schema", values["schema"], LATEST, resources, typed=True)
     when = values["when"]
     if when is not None and not isinstance(when, str):
         raise OptionError("when", "`when` must be a condition, written as text")

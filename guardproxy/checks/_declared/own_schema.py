@@ -10,7 +10,7 @@ from guardproxy.checks._declared.contract import Resources
 from guardproxy.checks._declared.options import options_digest
 from guardproxy.errors import OptionError
 from guardproxy.findings import Form
-from guardproxy.schemas import Compiled, SchemaError, compile_schema
+from guardproxy.schemas import Compiled, SchemaError, compile_schema, with_types
 
 VERSION = 1
 OWN_SCHEMA: tuple[Mapping[str, Any], ...] = (
@@ -31,10 +31,11 @@ OWN_SCHEMA: tuple[Mapping[str, Any], ...] = (
 
 
 def own_schema(
-    option: str, chosen: Any, draft: str, resources: Resources, others: str = ""
+    option: str, chosen: Any, draft: str, resources: Resources, others: str = "", *, typed: bool = False
 ) -> tuple[Form, dict[str, Any], Compiled]:
     """Returns the schema that an option of a policy holds: its form, every document that it consists of, and the compiled
-    schema. `others`: other values of the option, for the message. Raises `OptionError`."""
+    schema. `others`: other values of the option, for the message. `typed`: whether its keywords imply types (`with_types`).
+    Raises `OptionError`."""
     documents: dict[str, Any] = {}
 
     def read(path: str) -> Any:
@@ -45,7 +46,7 @@ def own_schema(
         except (OSError, ValueError) as error:
             reason = str(error.strerror).lower() if isinstance(error, OSError) else "it is not JSON"
             raise SchemaError(f"cannot read the schema file `{path}`: {reason}") from None
-        return documents[path]
+        return with_types(documents[path]) if typed else documents[path]
 
     match chosen:
         case {"file": str() as path, **more} if not more:
@@ -55,10 +56,12 @@ def own_schema(
         case _:
             raise OptionError(option, f"`{option}` must be {others}{{file: PATH}} or {{inline: SCHEMA}}")
     try:
-        schema = read(path) if path else schema
-        documents[path] = schema
-        ready = compile_schema(schema, default=draft, path=path, read=read)
+        if path:
+            ready = compile_schema(read(path), default=draft, path=path, read=read)
+        else:
+            documents[path] = schema
+            ready = compile_schema(with_types(schema) if typed else schema, default=draft, path=path, read=read)
     except SchemaError as error:
         raise OptionError(option, str(error)) from None
     key = options_digest("schema", VERSION, documents, draft)
-    return Form(schema, key=key), documents, ready
+    return Form(documents[path], key=key), documents, ready

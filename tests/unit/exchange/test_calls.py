@@ -291,6 +291,26 @@ def test_the_arguments_of_a_call_stand_in_one_member() -> None:
         assert mcp("tools/call", {**params, **more}, rules()).upstream is None, more
 
 
+@pytest.mark.parametrize(
+    ("arguments", "is_blocked"),
+    [
+        ({"amount": 5}, False),
+        ({"amount": 500}, True),
+        ({"amount": "500"}, True),
+        ({"amount": [500]}, True),
+        ({"amount": None}, True),
+        ([{"amount": 500}], True),
+        ('{"amount": 500}', True),
+        ({"amount": 5, "order": ["A-1"]}, True),
+    ],
+)
+def test_a_limit_of_a_schema_is_not_passed_by_a_value_that_a_server_converts(arguments: Any, is_blocked: bool) -> None:
+    schema = "{properties: {amount: {maximum: 100}, order: {pattern: '^A-[0-9]$'}}}"
+    policies = policy_set(f"policy: test\ntools: {{arguments: {{refund: {{schema: {{inline: {schema}}}}}}}}}")
+    play = mcp("tools/call", {"name": "refund", "arguments": arguments}, policies)
+    assert (play.upstream is None) is is_blocked
+
+
 def test_the_server_of_a_call_is_that_of_the_route() -> None:
     for server, is_blocked in (("shop", True), ("mail", False)):
         policies = policy_set(f"""
