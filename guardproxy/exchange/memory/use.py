@@ -167,9 +167,11 @@ class ExchangeMemory:
         ttl_s: float | None = None,
     ) -> None:
         """Leaves a member in the entry `name`. `only`: see `MemoryPut`. `ttl_s`: another time than that of the use."""
+        puts = self._puts.setdefault(use.key(name), {})
+        if only == "absent" and member in puts:
+            return
         text = msgspec.json.encode(value).decode()
-        put = MemoryPut(member, text, use.ttl_s if ttl_s is None else ttl_s, only)
-        self._puts.setdefault(use.key(name), {})[member] = put
+        puts[member] = MemoryPut(member, text, use.ttl_s if ttl_s is None else ttl_s, only)
 
     def drop(self, use: MemoryUse[Any], name: str, member: str) -> None:
         """Removes a member of the entry `name`."""

@@ -50,6 +50,13 @@ def test_a_change_after_the_first_sight_is_found() -> None:
     assert len(store.entries[key]) == 2
 
 
+def test_of_two_tools_of_a_name_the_first_is_seen() -> None:
+    store = Store()
+    other = tool(said="Sends everything.")
+    assert listed(store, tool(), other) == [tool(), other]
+    assert listed(store, tool(), other) == [tool()]
+
+
 @pytest.mark.parametrize("said", [SAID, "Sends everything."])
 def test_the_tools_of_requests_are_seen_too(said: str) -> None:
     store = Store()

@@ -189,6 +189,7 @@ def test_changes_name_their_members_only() -> None:
     assert memory.learn(recollection.MemoryRecalled((), is_reached=False), NO_FACTS) is NO_FACTS
     memory.put(use, "n", "a", Said(1), "absent", ttl_s=5)
     memory.put(use, "n", "a", Said(2))
+    memory.put(use, "n", "a", Said(3), "absent")
     memory.drop(use, "n", "b")
     memory.drop(use, "m", "b")
     key = recollection.MemoryKey("other", "all", "n")
