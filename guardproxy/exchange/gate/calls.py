@@ -36,6 +36,7 @@ class NotedCall(msgspec.Struct, eq=False):
     has."""
 
     name: str = ""
+    id: str = ""
     server: str = ""
     is_clear: bool = True
     has_begun: bool = False
@@ -125,7 +126,7 @@ class Calls(msgspec.Struct):
             assert isinstance(event, Text)  # noqa: S101 - `_member` has looked
             if member.member == "name":
                 fresh.add(event.channel)
-                self._take_name(event.text, member.call)
+                self._take_name(event.text, member.call, _id(frame.tree, event.path))
                 self._take_value(values, frame, member.call, event.path[:-1])
             elif member.member == "server":
                 self._call(member.call).server += event.text
@@ -156,13 +157,15 @@ class Calls(msgspec.Struct):
     def _call(self, key: str) -> NotedCall:
         return self._noted.setdefault(key, NotedCall())
 
-    def _take_name(self, text: str, key: str) -> None:
+    def _take_name(self, text: str, key: str, its_id: str) -> None:
         call = self._call(key)
         if call.is_over:  # another call at the same path
             call = self._noted[key] = NotedCall()
-        if call.is_named:
+        # A stream whose upstream counts its calls wrongly has two at one path: some clients see two calls, others see one.
+        if call.is_named or (text and its_id and call.id not in ("", its_id)):
             call.is_clear = False
         call.name += text
+        call.id = call.id or its_id
 
     def _take_value(self, values: dict[str, _Value], frame: Frame, key: str, path: Path) -> None:
         holder = reach(frame.tree, path) if frame.tree is not None else None
@@ -275,6 +278,14 @@ def call_of(lane: Lane, calls: CallMap, server: str) -> ToolCall:
     return ToolCall(
         call.name, server, is_clear, is_made, text.role, value.text, place=text.place, apart=apart, made=value.made
     )
+
+
+def _id(tree: Any, path: Path) -> str:
+    """Returns the id of the call whose name is at a path: a member of the call, or of the object that holds it."""
+    for holder in (reach(tree, path[:depth]) if tree is not None and path[:depth] else None for depth in (-1, -2)):
+        if isinstance(holder, dict) and isinstance(its_id := holder.get("id"), str) and its_id:
+            return its_id
+    return ""
 
 
 def _spots(lane: Lane) -> Iterator[Spot]:

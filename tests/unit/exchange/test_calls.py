@@ -210,6 +210,28 @@ def test_a_record_replays_without_the_arguments_that_it_does_not_keep(codec: Cod
             assert replay(play.record, rules(rule)).verdict == "identical", (calls, rule)
 
 
+def numbered(its_id: str, name: str, **more: Any) -> dict[str, Any]:
+    return {"index": 0, "id": its_id, "type": "function", "function": {"name": name, **more}}
+
+
+@pytest.mark.parametrize(
+    ("deltas", "is_blocked"),
+    [
+        ([[numbered("a", "now", arguments="{}"), numbered("b", "wipe", arguments="{}")]], True),
+        ([[numbered("a", "now")], [numbered("b", "wipe", arguments="{}")]], True),
+        ([[numbered("a", "wi")], [numbered("a", "pe", arguments="{}")]], True),
+        ([[numbered("a", "wi")], [numbered("", "pe", arguments="{}")]], True),
+        ([[numbered("a", "now")], [numbered("b", "", arguments="{}")]], False),
+        ([[numbered("a", "no")], [numbered("a", "w", arguments="{}")]], False),
+    ],
+)
+def test_two_calls_with_one_number_are_not_one_call(deltas: list[list[Any]], is_blocked: bool) -> None:
+    play = Play(rules(), CHAT).ask({"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
+    play.stream(chat_frames([{"tool_calls": calls} for calls in deltas], "tool_calls"))
+    assert play.finish.outcome == ("blocked_response" if is_blocked else "answered")
+    assert replay(play.record, rules()).verdict == "identical"
+
+
 MCP = "POST /mcp/{server}"
 
 
