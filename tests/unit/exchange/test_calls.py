@@ -210,6 +210,15 @@ def test_a_record_replays_without_the_arguments_that_it_does_not_keep(codec: Cod
             assert replay(play.record, rules(rule)).verdict == "identical", (calls, rule)
 
 
+@pytest.mark.parametrize("kind", ["future_call", "web_search_call", "function_call", "custom_tool_call", "mcp_call"])
+@pytest.mark.parametrize("more", [{}, {"name": "wipe"}])
+def test_a_call_of_any_kind_needs_a_tool_that_is_allowed(kind: str, more: dict[str, str]) -> None:
+    play = Play(policy_set("policy: test\ntools: {allow: [search]}"), RESPONSES).ask({"model": "m", "input": "hi"})
+    item = {"type": kind, "id": "f", "status": "completed", "arguments": "{}", **more}
+    play.stream([json.dumps({"id": "r", "object": "response", "output": [item]}).encode()], media="application/json")
+    assert play.finish.outcome == "blocked_response"
+
+
 def numbered(its_id: str, name: str, **more: Any) -> dict[str, Any]:
     return {"index": 0, "id": its_id, "type": "function", "function": {"name": name, **more}}
 

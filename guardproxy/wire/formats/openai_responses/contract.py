@@ -30,6 +30,7 @@ from guardproxy.wire.decoding.token_data import TOKENS
 from guardproxy.wire.families.openai_headers import LIMIT_HEADERS, OPENAI_HEADERS
 from guardproxy.wire.formats.openai_responses.events import number
 from guardproxy.wire.formats.openai_responses.field_map import REQUEST, STORED
+from guardproxy.wire.formats.openai_responses.items import NAMED
 from guardproxy.wire.formats.openai_responses.words import WORDS
 from guardproxy.wire.framing.sse import frame
 from guardproxy.wire.json import listed, members, objects
@@ -86,7 +87,9 @@ def _runs(tree: Any) -> Iterator[RunCall]:
 
 def _run(item: dict[str, Any], path: Path, call: str) -> Iterator[RunCall]:
     kind = item.get("type")
-    if isinstance(kind, str) and (kind.endswith(_CALL) or kind in _OTHERS) and not isinstance(item.get("name"), str):
+    if not isinstance(kind, str) or (kind in NAMED and isinstance(item.get("name"), str)):
+        return
+    if kind.endswith(_CALL) or kind in _OTHERS:
         yield RunCall(path, kind.removesuffix(_CALL), call)
 
 

@@ -211,6 +211,8 @@ _BY_TYPE: dict[str, MapFields] = {
     "program_output": {"result": _RESULT},
 }
 """The fields of each kind of item, beside those that all items share."""
+NAMED = frozenset(kind for kind, fields in _BY_TYPE.items() if "name" in fields)
+"""The kinds of items that have the name of a tool as a text."""
 
 
 @cache
