@@ -65,13 +65,14 @@ KEYS = Keys(mint, hashed, seal)
 
 def setting(policies: PolicySet, route: str = CHAT, path: str = "", query: str = "", **more: Any) -> Setting:
     """The setting of an exchange."""
-    codec = policies.formats.codec_for(route) or policies.formats.codec_for(CHAT)
+    codec, address = policies.formats.codec_for(route) or policies.formats.codec_for(CHAT), Address(route, path, query)
     assert codec
     about: dict[str, Any] = {
         "id": "id",
-        "address": Address(route, path, query),
+        "address": address,
         "tenant": "tenant",
-        "codec": codec,
+        # Streams of tests are server-sent events, for which Gemini's clients ask in the query.
+        "codec": codec.for_request(address.sent[0], query or "alt=sse"),
         "policies": policies,
         "keys": KEYS,
     }

@@ -17,6 +17,7 @@ Decision: docs/decisions/0069-a-call-is-judged-as-a-whole.md
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -26,9 +27,10 @@ from guardproxy.events import CallMember, End, Event, Frame, Opaque, Path, RunCa
 from guardproxy.exchange.gate.lanes import Lane
 from guardproxy.findings import CallRole, Channel, Direction, Kind, Spot, ToolCall
 from guardproxy.wire import CallMap
-from guardproxy.wire.json import places, reach
+from guardproxy.wire.json import dotted, places, reach
 
 _KIND: Kind = "tool_arguments"
+_NO_NAME = "?"  # stands for the name of a tool that has none
 
 
 class NotedCall(msgspec.Struct, eq=False):
@@ -75,7 +77,7 @@ class Calls(msgspec.Struct):
     direction: Direction
     _noted: dict[str, NotedCall] = msgspec.field(default_factory=dict)  # by the paths of the calls
     _waiting: dict[Channel, CallText] = msgspec.field(default_factory=dict)  # names whose end waits
-    _runs: set[str] = msgspec.field(default_factory=set)  # the calls whose tools the provider runs
+    _runs: set[str] = msgspec.field(default_factory=set)  # calls whose tools the provider runs, names that are missing
 
     def read(self, events: Iterable[Event], *, is_over: bool = False) -> list[Event]:
         """Returns the events with their calls. `is_over`: whether no event follows."""
@@ -102,9 +104,22 @@ class Calls(msgspec.Struct):
             texts = [(event, member) for event, member in texts if id(event) not in others]
         runs = list(self.calls.runs(frame.tree)) if isinstance(frame.tree, dict) else []
         ends = [event for event in group if type(event) is End and event.channel.kind == _KIND]
+        unnamed = self._unnamed(frame)
         if not texts and not runs and not ends and not frame.calls:
-            return iter(group)
-        return self._with_calls(group, texts, runs, frame)
+            return chain(group, unnamed)
+        return chain(self._with_calls(group, texts, runs, frame), unnamed)
+
+    def _unnamed(self, frame: Frame) -> Iterator[Event]:
+        """Yields a mark in place of the name of each call that lacks one: a call without arguments has no text to judge."""
+        if self.direction != self.calls.made:
+            return
+        for path in self.calls.unnamed(frame.tree, streamed=frame.streamed):
+            channel = Channel(self.direction, _KIND, f"{dotted(path)}.name")
+            if channel.path in self._runs:  # a stream repeats its calls
+                continue
+            self._runs.add(channel.path)
+            yield Text(channel, _NO_NAME, frame, path, judged=True, call=CallText(NotedCall(), "name", is_clear=False))
+            yield End(channel)
 
     def _other(self, event: Event) -> Event:
         """Returns a text that looks like that of a call, at a place where no tool is called."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from guardproxy.events import CallMember, Member, RunCall
+from guardproxy.events import CallMember, Member, Path, RunCall
 from guardproxy.findings import Direction
 
 
@@ -53,6 +53,50 @@ def no_runs(tree: Any) -> Iterator[RunCall]:
     return iter(())
 
 
+class NamedCalls(Protocol):
+    """Yields the calls of a tree that must say the names of their tools, each with its path: not those that go on in a stream.
+    `streamed`: whether the tree is an event of a stream."""
+
+    def __call__(self, tree: Mapping[str, Any], *, streamed: bool) -> Iterator[tuple[Path, Mapping[str, Any]]]: ...
+
+
+def calls_in(place: tuple[str | None, ...], types: tuple[str, ...] | None = None) -> NamedCalls:
+    """Returns a function for `CallMap.named`: the objects at a place of a tree, where `None` stands for each item of a list, or
+    for the value itself if it is no list. `types`: of the calls among them; `None`: all are."""
+
+    def found(tree: Any, *, streamed: bool) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+        holders: list[tuple[Path, Any]] = [((), tree)]
+        for step in place:
+            if step is None:
+                holders = [inner for path, value in holders for inner in _items(path, value)]
+            else:
+                holders = [((*path, step), value.get(step)) for path, value in holders if isinstance(value, dict)]
+        for path, value in holders:
+            if isinstance(value, dict) and (types is None or value.get("type") in types):
+                yield path, value
+
+    return found
+
+
+def _items(path: Path, value: Any) -> list[tuple[Path, Any]]:
+    return [((*path, at), item) for at, item in enumerate(value)] if isinstance(value, list) else [(path, value)]
+
+
+def calls_of_all(*parts: NamedCalls) -> NamedCalls:
+    """Returns a function for `CallMap.named`: what all of these find."""
+
+    def found(tree: Mapping[str, Any], *, streamed: bool) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+        for part in parts:
+            yield from part(tree, streamed=streamed)
+
+    return found
+
+
+def no_named(tree: Mapping[str, Any], *, streamed: bool) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Returns nothing: a call without a name cannot be told from another object."""
+    return iter(())
+
+
 @dataclass(frozen=True, slots=True)
 class CallMap:
     """How a format holds calls.
@@ -60,9 +104,9 @@ class CallMap:
     `place`: matches the beginning of the path of each text in a call; its groups are `call`, the path of the call, and
     `member`, a key in it. `is_call`: whether the object at a path of a tree is a call; other texts there belong to none.
     `written`: returns the arguments of a call, if they are a value and no text. `servers`: the keys of the server's name;
-    `pieces`: those of pieces of arguments, which `Frame.calls` has as a whole. `runs`: yields the calls of a tree whose names
-    are no texts. `made`: the direction in which calls are made; those of the other direction are history. `by_route`: whether
-    the last segment of the route's path names the server.
+    `pieces`: those of pieces of arguments, which `Frame.calls` has as a whole. `runs`: yields the calls of a tree whose
+    names are no texts. `named`: yields the calls that must have a name. `made`: the direction in which calls are made;
+    those of the other direction are history. `by_route`: whether the last segment of the route's path names the server.
     """
 
     place: re.Pattern[str]
@@ -70,9 +114,16 @@ class CallMap:
     servers: tuple[str, ...] = ()
     pieces: tuple[str, ...] = ()
     runs: Callable[[Any], Iterator[RunCall]] = no_runs
+    named: NamedCalls = no_named
     is_call: Callable[[Any, str], bool] = always
     made: Direction = "response"
     by_route: bool = False
+
+    def unnamed(self, tree: Any, *, streamed: bool) -> list[Path]:
+        """Returns the paths of the calls of a tree that lack the names of their tools."""
+        if not isinstance(tree, dict):
+            return []
+        return [path for path, call in self.named(tree, streamed=streamed) if not _has_name(call)]
 
     def member_of(self, path: str) -> CallMember | None:
         """Returns the member of a call that the text at a path belongs to; `None` if it belongs to no call."""
@@ -82,6 +133,11 @@ class CallMap:
         word = match["member"]
         member: Member = "name" if word == "name" else "server" if word in self.servers else "arguments"
         return CallMember(match["call"], member, word in self.pieces, match.end() < len(path))
+
+
+def _has_name(call: Mapping[str, Any]) -> bool:
+    name = call.get("name")
+    return isinstance(name, str) and name != ""
 
 
 NO_CALLS = CallMap(re.compile(r"(?P<call>)(?P<member>)(?!)"), arguments_in())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from guardproxy.wire.contract.calls import CallMap, arguments_in
+from guardproxy.wire.contract.calls import CallMap, arguments_in, calls_in, calls_of_all
 from guardproxy.wire.contract.contract import KeyHeader, MediaTypes, QuerySyntax, RefusedRoutes, Signs, UsageFields
 from guardproxy.wire.contract.headers import FormatHeaders
 from guardproxy.wire.contract.request_facts import EVERY_SERVER
@@ -24,6 +24,9 @@ STATEMENTS = replace(EVERY_SERVER, lengths=("options.num_predict",))
 CALLS = CallMap(
     re.compile(r"(?P<call>(?:messages\[\d+\]\.|message\.)?tool_calls\[\d+\]\.function)\.(?P<member>name|arguments)"),
     arguments_in("arguments", write=lambda value: write(value).decode()),
+    named=calls_of_all(
+        calls_in(("message", "tool_calls", None, "function")), calls_in(("tool_calls", None, "function"))
+    ),
 )
 NO_QUERY = QuerySyntax(re.compile(""), "none")
 KEY_HEADER = KeyHeader("Authorization", "Bearer ")

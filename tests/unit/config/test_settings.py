@@ -40,6 +40,7 @@ SAMPLES: dict[str, Any] = {
     "adapters_grpc": "0.0.0.0:8091",
     "adapter_token": ["litellm=a-token-of-16-characters", "portkey=file:/run/token"],
     "alert_webhook": "https://hooks.example/x",
+    "confirm_webhook": "https://hooks.example/confirm",
     "seal_key": ["env:SEAL"],
     "pass_through": ["GET /v1/models", "GET /v1/files"],
     "pass_through_query": ["limit", "include[]"],
@@ -175,6 +176,8 @@ def test_secrets_are_not_shown() -> None:
             "remote_check_key",
             "state",
             "alert_webhook",
+            "confirm_webhook",
+            "confirm_key",
             "adapter_token",
             "mcp_token",
         )

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire.contract.calls import CallMap, arguments_in
+from guardproxy.wire.contract.calls import CallMap, arguments_in, calls_in, calls_of_all
 from guardproxy.wire.contract.contract import (
     ANY_OBJECT,
     SDK_QUERY,
@@ -70,12 +70,14 @@ def _answer_schema(form: Mapping[str, Any]) -> Any:
     return form.get("schema", ANY_OBJECT) if form.get("type") in ("json_schema", "json_object") else None
 
 
+_TYPES = ("tool_use", "server_tool_use", "mcp_tool_use")
 _CALLS = CallMap(
     re.compile(
         r"(?P<call>(?:messages\[\d+\]\.)?content\[\d+\](?:\.content\[\d+\])*)\.(?P<member>name|server_name|input)"
     ),
     arguments_in("input", comes_later=True),
     servers=("server_name",),
+    named=calls_of_all(calls_in(("content", None), _TYPES), calls_in(("content_block",), _TYPES)),
 )
 _HEADERS = FormatHeaders(
     credentials=("x-api-key", "authorization"),

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardproxy.events import RunCall
+from guardproxy.events import Path, RunCall
 from guardproxy.wire.contract.calls import CallMap
 from guardproxy.wire.formats.gemini_generate.field_case import camel, value
 from guardproxy.wire.json import edited, objects
@@ -50,6 +50,16 @@ def _runs(tree: Any) -> Iterator[RunCall]:
                         yield RunCall((*path, "parts", number, name), kind.lower())
 
 
+def _named(tree: Mapping[str, Any], *, streamed: bool) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Yields the calls of functions. In a stream, a call that goes on or ends has neither a name nor `args`."""
+    for at, turn in enumerate(objects(value(tree, "candidates"))):
+        parts = value(turn.get("content"), "parts")
+        for number, part in enumerate(parts if isinstance(parts, list) else ()):
+            call = part.get(key) if (key := call_key(part)) else None
+            if isinstance(call, dict) and not (streamed and "name" not in call and call.get("args") is None):
+                yield ("candidates", at, "content", "parts", number, key), call
+
+
 CALLS = CallMap(
     re.compile(
         r"(?P<call>.*?parts(?:\[\d+\])?\.(?:functionCall|function_call|toolCall|tool_call|executableCode|executable_code)"
@@ -58,6 +68,7 @@ CALLS = CallMap(
     _written,
     pieces=("partialArgs", "partial_args"),
     runs=_runs,
+    named=_named,
 )
 
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from guardproxy.wire.contract.calls import CallMap, arguments_in, as_json
+from guardproxy.events import Path
+from guardproxy.wire.contract.calls import CallMap, arguments_in, as_json, calls_in
 from guardproxy.wire.contract.contract import (
     NO_DEMAND,
     Contract,
@@ -74,6 +75,18 @@ def _written(call: Mapping[str, Any], *, streamed: bool) -> tuple[str, str] | No
 _HOLDERS = ("arguments", "input")
 _one = arguments_in(*_HOLDERS)
 _BLOCK = r"content(?:\[\d+\])?(?:\.content(?:\[\d+\])?)*"
+
+
+_SAMPLED = calls_in(("result", "content", None), ("tool_use",))
+
+
+def _named(tree: Mapping[str, Any], *, streamed: bool) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Yields the call of a message, and those in what a client's model says to a server."""
+    if tree.get("method") == CALL:
+        yield ("params",), members(tree.get("params"))
+    yield from _SAMPLED(tree, streamed=streamed)
+
+
 _CALLS = CallMap(
     re.compile(
         # The first `content` holds the blocks: one inside of the arguments of a call is an argument.
@@ -82,6 +95,7 @@ _CALLS = CallMap(
     ),
     _written,
     is_call=_is_call,
+    named=_named,
     made="request",
     by_route=True,
 )

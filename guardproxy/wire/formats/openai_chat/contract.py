@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire.contract.calls import CallMap, arguments_in
+from guardproxy.wire.contract.calls import CallMap, arguments_in, calls_in, calls_of_all
 from guardproxy.wire.contract.contract import (
     ANY_OBJECT,
     SDK_QUERY,
@@ -42,6 +42,11 @@ _CALLS = CallMap(
         r"\.(?P<member>name|arguments|input)"
     ),
     arguments_in("arguments", "input"),
+    named=calls_of_all(
+        calls_in(("choices", None, "message", "tool_calls", None, "function")),
+        calls_in(("choices", None, "message", "tool_calls", None, "custom")),
+        calls_in(("choices", None, "message", "function_call")),
+    ),
 )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from guardproxy.events import Path, RunCall
 from guardproxy.findings import Kind
-from guardproxy.wire.contract.calls import CallMap, arguments_in
+from guardproxy.wire.contract.calls import CallMap, arguments_in, calls_in, calls_of_all
 from guardproxy.wire.contract.contract import (
     ANY_OBJECT,
     SDK_QUERY,
@@ -69,6 +69,7 @@ def _answer_schema(form: Mapping[str, Any]) -> Any:
 
 
 _CALL = "_call"  # the end of the types of calls
+_NAMED = tuple(sorted(kind for kind in NAMED if kind.endswith(_CALL)))  # types of calls that name their tool
 _OTHERS = ("tool_search_output", "program")  # further items that tell of a tool that the provider runs
 
 
@@ -87,7 +88,7 @@ def _runs(tree: Any) -> Iterator[RunCall]:
 
 def _run(item: dict[str, Any], path: Path, call: str) -> Iterator[RunCall]:
     kind = item.get("type")
-    if not isinstance(kind, str) or (kind in NAMED and isinstance(item.get("name"), str)):
+    if not isinstance(kind, str) or kind in _NAMED:
         return
     if kind.endswith(_CALL) or kind in _OTHERS:
         yield RunCall(path, kind.removesuffix(_CALL), call)
@@ -98,6 +99,9 @@ _CALLS = CallMap(
     arguments_in("arguments", "input", "action", "actions", "operation"),
     servers=("server_label",),
     runs=_runs,
+    named=calls_of_all(
+        *(calls_in(place, _NAMED) for place in (("item",), ("output", None), ("response", "output", None)))
+    ),
 )
 
 

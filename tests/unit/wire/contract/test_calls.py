@@ -1,0 +1,55 @@
+"""Where calls of tools are in a tree, and which of them lack the names of their tools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from guardproxy.wire import installed
+from guardproxy.wire.contract.calls import NO_CALLS, calls_in, calls_of_all
+
+CALLS = calls_of_all(calls_in(("items", None, "call")), calls_in(("item",), ("call",)))
+
+
+@pytest.mark.parametrize(
+    ("tree", "paths"),
+    [
+        ({"items": [{"call": {}}, {"call": None}, {}, 5, {"call": {"name": "a"}}]}, [("items", 0, "call"), ("items", 4, "call")]),
+        ({"items": {"call": {}}}, [("items", "call")]),
+        ({"item": {"type": "call"}}, [("item",)]),
+        ({"item": {"type": "text"}}, []),
+        ({"item": {"type": ["call"]}}, []),
+        ({"item": None, "items": None}, []),
+        ({}, []),
+    ],
+)  # fmt: skip
+def test_calls_are_found_at_their_places(tree: Any, paths: Any) -> None:
+    assert [path for path, _ in CALLS(tree, streamed=False)] == paths
+
+
+@pytest.mark.parametrize("codec", installed().codecs, ids=lambda codec: codec.name)
+@pytest.mark.parametrize("tree", [None, [], {}, {"choices": 5, "candidates": [5], "item": 5, "result": 5, "message": []}])
+def test_what_is_no_call_lacks_no_name(codec: Any, tree: Any) -> None:
+    for streamed in (False, True):
+        assert codec.contract.calls.unnamed(tree, streamed=streamed) == []
+
+
+def test_a_call_of_gemini_that_goes_on_needs_no_name() -> None:
+    (codec,) = [codec for codec in installed().codecs if codec.name == "gemini_generate"]
+    path = ("candidates", 0, "content", "parts", 0, "functionCall")
+
+    def unnamed(call: Any, *, streamed: bool) -> list[Any]:
+        tree = {"candidates": [{"content": {"parts": [{"functionCall": call}, 5, {"text": "x"}]}}]}
+        return codec.contract.calls.unnamed(tree, streamed=streamed)
+
+    for call in ({}, {"willContinue": True, "partialArgs": []}):
+        assert unnamed(call, streamed=True) == []
+        assert unnamed(call, streamed=False) == [path]
+    for call in ({"args": {}}, {"name": ""}):
+        assert unnamed(call, streamed=True) == [path]
+    assert unnamed({"name": "a"}, streamed=False) == unnamed(5, streamed=False) == []
+
+
+def test_a_format_without_calls_lacks_no_name() -> None:
+    assert NO_CALLS.unnamed({"name": ""}, streamed=False) == []
