@@ -15,7 +15,10 @@ CALLS = calls_of_all(calls_in(("items", None, "call")), calls_in(("item",), ("ca
 @pytest.mark.parametrize(
     ("tree", "paths"),
     [
-        ({"items": [{"call": {}}, {"call": None}, {}, 5, {"call": {"name": "a"}}]}, [("items", 0, "call"), ("items", 4, "call")]),
+        (
+            {"items": [{"call": {}}, {"call": None}, 5, {"call": {"name": "a"}}]},
+            [("items", 0, "call"), ("items", 3, "call")],
+        ),
         ({"items": {"call": {}}}, [("items", "call")]),
         ({"item": {"type": "call"}}, [("item",)]),
         ({"item": {"type": "text"}}, []),
@@ -23,13 +26,15 @@ CALLS = calls_of_all(calls_in(("items", None, "call")), calls_in(("item",), ("ca
         ({"item": None, "items": None}, []),
         ({}, []),
     ],
-)  # fmt: skip
+)
 def test_calls_are_found_at_their_places(tree: Any, paths: Any) -> None:
     assert [path for path, _ in CALLS(tree, streamed=False)] == paths
 
 
 @pytest.mark.parametrize("codec", installed().codecs, ids=lambda codec: codec.name)
-@pytest.mark.parametrize("tree", [None, [], {}, {"choices": 5, "candidates": [5], "item": 5, "result": 5, "message": []}])
+@pytest.mark.parametrize(
+    "tree", [None, [], {}, {"choices": 5, "candidates": [5], "item": 5, "result": 5, "message": []}]
+)
 def test_what_is_no_call_lacks_no_name(codec: Any, tree: Any) -> None:
     for streamed in (False, True):
         assert codec.contract.calls.unnamed(tree, streamed=streamed) == []
@@ -39,14 +44,16 @@ def test_a_call_of_gemini_that_goes_on_needs_no_name() -> None:
     (codec,) = [codec for codec in installed().codecs if codec.name == "gemini_generate"]
     path = ("candidates", 0, "content", "parts", 0, "functionCall")
 
-    def unnamed(call: Any, *, streamed: bool) -> list[Any]:
+    def unnamed(call: Any, *, streamed: bool) -> Any:
         tree = {"candidates": [{"content": {"parts": [{"functionCall": call}, 5, {"text": "x"}]}}]}
         return codec.contract.calls.unnamed(tree, streamed=streamed)
 
-    for call in ({}, {"willContinue": True, "partialArgs": []}):
+    later: list[dict[str, Any]] = [{}, {"willContinue": True, "partialArgs": []}]
+    first: list[dict[str, Any]] = [{"args": {}}, {"name": ""}]
+    for call in later:
         assert unnamed(call, streamed=True) == []
         assert unnamed(call, streamed=False) == [path]
-    for call in ({"args": {}}, {"name": ""}):
+    for call in first:
         assert unnamed(call, streamed=True) == [path]
     assert unnamed({"name": "a"}, streamed=False) == unnamed(5, streamed=False) == []
 
