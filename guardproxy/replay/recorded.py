@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from msgspec import structs
@@ -14,11 +14,13 @@ from guardproxy.findings import Channel, Kind
 from guardproxy.redaction import NO_SHAPES, Shapes
 from guardproxy.wire import AnswerFacts, Author, Codec, Contract, Decoder, FieldPath, Request, Turns, without_kinds
 
+_STREAM = "text/x-recorded"
+
 
 @dataclass(slots=True)
 class RecordedUpstream:
     """A codec and decoder that replace the upstream's. The codec reads requests as usual; the decoder returns the
-    texts of the current `answer`."""
+    texts of the current `answer`. `contract`: that of the format, with a type of streams that no whole answer has."""
 
     codec: Codec
     answer: RecordedAnswer
@@ -28,6 +30,13 @@ class RecordedUpstream:
     shapes: Shapes = NO_SHAPES
     begun: bool = False  # whether the client had a part of the answer when a rule stopped it
     names_kinds: bool = True  # whether the record names the kinds of uninspected places; older records do not
+    contract: Contract = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # The record says whether an answer was a stream. It has no query, by which some requests choose a framing whose type is
+        # that of whole answers, so the types of the format do not tell.
+        contract = self.codec.contract
+        self.contract = replace(contract, media=replace(contract.media, streamed=_STREAM))
 
     @property
     def name(self) -> str:
@@ -40,10 +49,6 @@ class RecordedUpstream:
     @property
     def routes(self) -> tuple[str, ...]:
         return self.codec.routes
-
-    @property
-    def contract(self) -> Contract:
-        return self.codec.contract
 
     @property
     def turns(self) -> Turns:

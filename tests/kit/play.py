@@ -92,12 +92,13 @@ class Play:
     clock: Callable[[], float] = lambda: 0.0
     receipts: bool = False
     path: str = ""
+    query: str = ""
     exchange: Exchange = field(init=False)
     _record: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
-        about = setting(self.policies, self.route, self.path, limits=self.limits, engine="test", receipts=self.receipts)
-        self.exchange = Exchange(about)
+        more: dict[str, Any] = {"limits": self.limits, "engine": "test", "receipts": self.receipts}
+        self.exchange = Exchange(setting(self.policies, self.route, self.path, self.query, **more))
 
     def tell(self, event: Input) -> list[Command]:
         """Passes one input, without answering the scans that follow."""

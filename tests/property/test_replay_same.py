@@ -145,8 +145,17 @@ def older(record: Record) -> Record:
     return replace(record, response=replace(record.response, runs=tuple(runs), opening=0))
 
 
+def written_before(record: Record, policies: PolicySet) -> bool:
+    """Whether an earlier release can have written the record. Those that wrote no border had no format with lists in answers
+    whose entries are left out one by one, with all texts of a frame."""
+    codec = policies.formats.codec_for(record.route)
+    assert codec
+    lists = codec.contract.lists
+    return lists is None or not any(lists.entry_of(text.path) for text in record.response.texts)
+
+
 def assert_same(record: Record, policies: PolicySet) -> None:
-    for written in (record, older(record)):
+    for written in (record, *([older(record)] if written_before(record, policies) else [])):
         result = replay(written, policies)
         assert (result.verdict, result.differences, result.rescanned) == ("identical", (), ())
     again = rerun(record, policies)

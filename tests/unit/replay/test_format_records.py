@@ -143,6 +143,11 @@ rules:
   - {id: mail, on: request, when: mail, action: redact, restore: true}
   - {id: bad, on: response, when: bad, action: block}
 """
+SHAPED = """
+policy: shaped
+checks: {shape: {use: json_schema, schema: from_request}}
+rules: [{id: again, on: response, when: shape, action: retry, attempts: 1, then: block}]
+"""
 
 
 def without_border(record: Record) -> Record:
@@ -165,6 +170,25 @@ def test_a_stream_that_a_rule_stops(codec: Codec, parts: list[str]) -> None:
     record = through_log(play.finish.record)
     assert record.response.opening == (1 if frames else 0)
     assert replay(without_border(record), policies).differences == ()
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("query", ["alt=sse", "alt=json"])
+@pytest.mark.parametrize("codec", policy_set(STOPPING).formats.codecs, ids=lambda codec: codec.name)
+def test_an_answer_in_every_framing_that_a_rule_stops(codec: Codec, query: str, streamed: bool) -> None:
+    """The record has no query, by which a request of some formats chooses the framing and the type of a stream. An upstream may
+    answer with a whole body where a stream was asked for."""
+    policies, said = policy_set(STOPPING, SHAPED), "fine so far forbidden"
+    play = Play(policies, codec.author.ROUTE, query=query)
+    author, media = play.exchange.setting.codec.author, play.exchange.setting.codec.contract.media
+    prompt = Prompt("m", "hi", stream=True)
+    frames = list(author.frames(prompt, Reply(said), "1", lambda text: [text])) if streamed else []
+    answer = json.dumps(author.answer(prompt, Reply(said), "1")).encode()
+    if media.streamed == media.whole:
+        answer = b"[%b]" % answer
+    play.ask(author.request(prompt)).stream(frames or [answer], media=media.streamed if frames else media.whole)
+    assert (play.finish.outcome == "blocked_response") is codec.contract.is_answered(author.ROUTE)
+    replayed(play, policies)
 
 
 def test_a_first_frame_with_several_texts() -> None:
