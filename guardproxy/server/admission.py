@@ -78,6 +78,7 @@ from guardproxy.server.intake.headers import (
 )
 from guardproxy.server.upstream.mcp.challenges import METADATA_ROUTE
 from guardproxy.server.upstream.mcp.door import PROVIDER, McpDoor, McpDoors, no_upstream
+from guardproxy.server.upstream.mcp.tokens import BearerToken
 from guardproxy.server.upstream.repeated_headers import RepeatedValues, sent_headers
 from guardproxy.server.upstream.request_headers import refuse_names, upstream_headers, use_own_key
 from guardproxy.server.upstream.targets import Availability, FoundUpstream, Targets
@@ -191,6 +192,7 @@ class Admission:
         slots: Slots,
         key: bytes,
         engine: str,
+        mcp_tokens: Mapping[str, BearerToken],
         further: Further | None = None,
         breakers: Breakers | None = None,
     ) -> None:
@@ -225,7 +227,7 @@ class Admission:
         self._refusals: tuple[Formats | None, dict[str, bytes]] = (None, {})  # by path, for these formats
         self._feedback = FeedbackRoute(policies, self._seal) if config.clients.feedback == "on" else None
         formats = self._formats
-        self._mcp = McpDoors(config, self._seal) if config.mcp.entries else None
+        self._mcp = McpDoors(config, self._seal, mcp_tokens) if config.mcp.entries else None
         open_routes = (METADATA_ROUTE,) if self._mcp else ()
         self._routes = Routes((*config.network.pass_through, *open_routes), formats)
         self._capacity = Capacity(slots)

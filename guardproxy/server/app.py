@@ -60,6 +60,7 @@ from guardproxy.server.upstream.connections import Connections
 from guardproxy.server.upstream.deadlines import Deadlines
 from guardproxy.server.upstream.drain import Leftovers
 from guardproxy.server.upstream.mcp.metadata import Metadata
+from guardproxy.server.upstream.mcp.tokens import bearer_tokens
 from guardproxy.server.upstream.upstream import Answering, Breakers, Upstream
 from guardproxy.wire import FEEDBACK
 
@@ -111,6 +112,7 @@ class Server:
         self.clients = ClientSource(config.clients)
         self.state = SharedState(config.clients)
         tokens = tokens_of(config) if not worker else None
+        mcp_tokens = bearer_tokens(config)
         self.caches = caches_of(config, self.state, self.metrics)
         # What is read quickly comes before the policies, which load models.
         with naming("audit"):
@@ -173,6 +175,7 @@ class Server:
             engine=self._engine,
             further=further,
             breakers=self._breakers,
+            mcp_tokens=mcp_tokens,
         )
         self.adapters: AdapterPort | None = None
         if tokens is not None:

@@ -88,10 +88,10 @@ def test_no_shipped_policy_refuses_an_ordinary_text(name: str, scene: str) -> No
 @pytest.mark.parametrize("name", shipped_names())
 def test_what_judges_content_is_in_shadow_mode(name: str) -> None:
     """Until a model errs rarely enough: a new rule on content must not be enforced by accident."""
-    (policy,) = loaded(name).policies
-    for rule in policy.rules:
-        for check in rule.when.names() & policy.checks.keys():
-            spec = policy.checks[check]
-            named = {spec.options.get("label"), *spec.options.get("labels", ())}
-            if spec.use == "supervisor" and named & {*HARM}:
-                assert rule.mode == "shadow", rule.id
+    for policy in loaded(name).policies:
+        for rule in policy.rules:
+            for check in rule.when.names() & policy.checks.keys():
+                spec = policy.checks[check]
+                named = {spec.options.get("label"), *spec.options.get("labels", ())}
+                if spec.use == "supervisor" and named & {*HARM}:
+                    assert rule.mode == "shadow", rule.id

@@ -198,6 +198,38 @@ TOOLS = body(
     {"tools": [{"type": "namespace", "name": "a", "tools": [{"name": "shell"}]}]}, {"tools": {"name": "shell"}},
     {"mcp_servers": [{"name": "shell", "url": "https://a.example"}]}, {"tools": [{"name": ["shell"]}]},
 )  # fmt: skip
+MESSAGE: dict[str, Any] = {"jsonrpc": "2.0", "id": 1}
+SERVERS: list[Spelling] = [
+    (f"{method} /{base}/{name}", AUTH, {**MESSAGE, "method": "tools/list"})
+    for method in ("POST", "post")
+    for base in ("mcp", "MCP", "./mcp", "mcp/")
+    for name in (
+        "shop",
+        "SHOP",
+        "Shop",
+        "sh%6Fp",
+        "%73hop",
+        "shop/",
+        "shop//",
+        "shop;a=b",
+        "sh\u200bop",
+        "\u0455hop",
+        "shop%20",
+    )
+]
+METHODS: list[dict[str, Any]] = [
+    *(
+        {"method": text}
+        for text in ("tools/call", "TOOLS/CALL", "Tools/Call", "tools/CALL", "TOOLS/call", "tOOLS/call")
+    ),
+    *({"method": f"tools{mark}/call"} for mark in ZERO_WIDTH),
+    *({"method": f"{space}tools/call"} for space in (" ", "\t", "\n", "\u00a0", "\u3000")),
+    *({"method": f"tools/call{space}"} for space in (" ", "\t", "\n", "\u00a0", "\u3000")),
+    *({"method": value} for value in ("tool\uff53/call", None, 1, ["tools/call"], {"a": "tools/call"})),
+    *({"Method": "tools/call", "method": value} for value in ("ping", "tools/call")),
+    *({key: "tools/call"} for key in ("Method", "METHOD", "method ")),
+]
+OPERATIONS: list[Spelling] = [("POST /mcp/shop", AUTH, {**MESSAGE, **more}) for more in METHODS]
 
 # For each condition: how it is written, and the ways to spell a request that it is for.
 CONDITIONS: dict[str, list[tuple[str, list[Spelling]]]] = {
@@ -225,6 +257,13 @@ CONDITIONS: dict[str, list[tuple[str, list[Spelling]]]] = {
     "request.tools": [
         (f"{{when: '{text}'}}", TOOLS)
         for text in ('request.tools.exists(t, t == "shell")', '"Shell" in request.tools', '!request.tools.all(t, t != "shell")')
+    ],
+    "request.server": [
+        (f"{{when: '{text}'}}", SERVERS) for text in ('request.server == "shop"', 'request.server.startsWith("sh")')
+    ],
+    "request.operation": [
+        (f"{{when: '{text}'}}", OPERATIONS)
+        for text in ('request.operation == "tools/call"', 'request.operation != "tools/list"')
     ],
     "request.headers": [
         (f"{{when: '{text}'}}", HEADERS)

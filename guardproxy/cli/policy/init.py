@@ -29,7 +29,13 @@ def init(
 
     if not name:
         names = shipped_names()
-        descriptions = {policy: load_folder(shipped_folder(policy))[0][0].description for policy in names}
+        found = {
+            name: policy
+            for folder in names
+            for policy in load_folder(shipped_folder(folder))[0]
+            if (name := policy.name)
+        }
+        descriptions = {name: found[name].description for name in names}
         if as_json:
             say_json(descriptions, 2)
         else:

@@ -109,6 +109,10 @@ class About(msgspec.Struct, frozen=True):
                 return [*(self.counts or (self.messages,)), *self._unsure("messages")]
             case "request.tools":
                 return self._tools(normal)
+            case "request.server":
+                return [fold(self.server) if normal else self.server]
+            case "request.operation":
+                return [fold(self.operation) if normal else self.operation]
         return [_ABSENT if self.tenant is None else fold(self.tenant) if normal else self.tenant]
 
     def _tools(self, normal: bool) -> list[Any]:
@@ -137,6 +141,8 @@ _CHOICES = frozenset(
         "request.max_tokens",
         "request.messages",
         "request.tools",
+        "request.server",
+        "request.operation",
         "tenant.name",
     )
 )

@@ -30,6 +30,7 @@ FILES = {
     "client_keys": "{}",
     "jwt_keys": "{} --jwt-issuer x --jwt-audience y",
     "limits": "{}",
+    "mcp_token": "files=@{} --mcp files=http://127.0.0.1:9/mcp --client-keys KEYS",
     "models": "{}",
     "policies": "{}",
     "seal_key": "file:{}",
@@ -101,7 +102,12 @@ def test_a_file_that_cannot_be_used_is_named_with_its_setting(
 ) -> None:
     setting = SETTINGS[name]
     path = broken(tmp_path, kind)
-    said = start(tmp_path, f"{setting.flag} {FILES[name].format(path)}", None if name == "policies" else monkeypatch)
+    words = FILES[name].format(path)
+    if "KEYS" in words:
+        keys = tmp_path / "keys"
+        assert CliRunner().invoke(commands, ["keys", "create", str(keys), "client"]).exit_code == 0
+        words = words.replace("KEYS", str(keys))
+    said = start(tmp_path, f"{setting.flag} {words}", None if name == "policies" else monkeypatch)
     assert setting.flag in said or (name == "policies" and str(path) in said)
 
 

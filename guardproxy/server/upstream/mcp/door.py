@@ -117,12 +117,11 @@ class McpDoor:
 
 
 class McpDoors:
-    """The doors of all servers in the settings. `seal`: a keyed digest. Raises `ConfigError` for a token that cannot be
-    read."""
+    """The doors of all servers in the settings. `seal`: a keyed digest. `tokens`: the proxy's own, by server."""
 
-    def __init__(self, config: Config, seal: Callable[[bytes], str]) -> None:
+    def __init__(self, config: Config, seal: Callable[[bytes], str], tokens: Mapping[str, BearerToken]) -> None:
         self._servers = config.mcp.servers
-        self._tokens = {name: BearerToken(name, source) for name, source in config.mcp.token_sources.items()}
+        self._tokens = tokens
         self._origins = frozenset(config.mcp.origins)
         self._address = config.mcp.address.rstrip("/")
         self._issuer = config.clients.jwt_issuer if config.clients.jwt_keys else ""

@@ -10,7 +10,9 @@ import re
 import time
 from pathlib import Path
 
+from guardproxy.config import Config
 from guardproxy.errors import ConfigError, DownstreamError, ErrorCode
+from guardproxy.server.opening import naming
 
 LOOK_EVERY_S = 1.0
 LIMIT_BYTES = 16 * 1024
@@ -32,9 +34,9 @@ class BearerToken:
                 self._read(self._file)
             except (OSError, ValueError) as error:
                 why = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "it holds no token"
-                raise ConfigError(f"`mcp_token`: the file for `{server}` cannot be used: {why}") from None
+                raise ConfigError(f"the file for `{server}` cannot be used: {why}") from None
         elif not _TOKEN.fullmatch(source):
-            raise ConfigError(f"`mcp_token`: the token for `{server}` has characters that no bearer token has")
+            raise ConfigError(f"the token for `{server}` has characters that no bearer token has")
 
     def current(self) -> str:
         """Returns the token. Looks at the file once a second at most. Raises `DownstreamError` (503) while it holds none: the
@@ -59,3 +61,9 @@ class BearerToken:
         if not _TOKEN.fullmatch(token):
             raise ValueError
         self._token, self._seen = token, seen
+
+
+def bearer_tokens(config: Config) -> dict[str, BearerToken]:
+    """Returns the proxy's own tokens, by server. Raises `ConfigError` for one that cannot be read."""
+    with naming("mcp_token"):
+        return {name: BearerToken(name, source) for name, source in config.mcp.token_sources.items()}

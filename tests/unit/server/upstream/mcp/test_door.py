@@ -15,6 +15,7 @@ from guardproxy.errors import DownstreamError
 from guardproxy.gateway import Credential, Head
 from guardproxy.server.upstream.mcp.challenges import METADATA_ROUTE, metadata_path
 from guardproxy.server.upstream.mcp.door import McpDoor, McpDoors
+from guardproxy.server.upstream.mcp.tokens import bearer_tokens
 
 ISSUER = "https://login.example"
 TOKENS = {"jwt_keys": "keys.json", "jwt_issuer": ISSUER, "jwt_audience": ("guard",)}
@@ -25,7 +26,8 @@ def seal(data: bytes) -> str:
 
 
 def doors(**settings: Any) -> McpDoors:
-    return McpDoors(Config.of(mcp=("files=https://up.example/base/mcp/",), **settings), seal)
+    config = Config.of(mcp=("files=https://up.example/base/mcp/",), **settings)
+    return McpDoors(config, seal, bearer_tokens(config))
 
 
 def head(tenant: str = "t", **headers: str) -> Head:
