@@ -81,8 +81,9 @@ _SAMPLED = calls_in(("result", "content", None), ("tool_use",))
 
 
 def _named(tree: Mapping[str, Any], *, streamed: bool) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    """Yields the call of a message, and those in what a client's model says to a server."""
-    if tree.get("method") == CALL:
+    """Yields the call of a message, and those in what a client's model says to a server. A message without `params` calls
+    nothing: it stands for a call whose answer alone is known (`adapters/agentgateway_mcp`)."""
+    if tree.get("method") == CALL and "params" in tree:
         yield ("params",), members(tree.get("params"))
     yield from _SAMPLED(tree, streamed=streamed)
 
