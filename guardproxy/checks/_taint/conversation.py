@@ -11,8 +11,8 @@ A part of a target came from a passage of a kind if
 - it is a value of fewer characters and equals a word of the passage as a whole (`short_values.py`).
 
 It did not come from there if it also stands in a text of the user or of a system message (`TRUSTED`), if the model wrote it
-before (`OWN`), if it is a whole text of the tool definitions, as a word of an `enum`, or if it says too little: a date, or only
-common words (`small_talk.py`).
+before (`OWN`), if it is a plain word of an `enum` or `const` of the tool definitions, or if it says too little: a date, or only
+common words (`small_talk.py`). A definition is a stranger's text too: it excuses no address, URL, path or long number.
 
 Decision: docs/decisions/0068-a-copy-is-found-by-its-characters.md
 """
@@ -347,7 +347,7 @@ class Conversation:
         return self._known_words
 
     def _is_free(self, value: str) -> bool:
-        """Whether a value is a whole text of the tool definitions, or a short one of the user's words."""
+        """Whether a value is a plain word of an `enum` of the tool definitions, or a short one of the user's words."""
         return self._is_declared(value) or (
             len(value) <= _WORD_CHARS
             and len(packed(value)) < WIDTH
@@ -355,14 +355,23 @@ class Conversation:
         )
 
     def _is_declared(self, value: str) -> bool:
-        """Whether a value is a whole text of the tool definitions."""
+        """Whether a value is a plain word of an `enum` or `const` of the tool definitions, in all its readings."""
+        if len(value) > _WORD_CHARS:
+            return False
         if self._words is None:
             self._words = frozenset(
                 packed(passage.text)
                 for _, passage in self._passages
-                if passage.kind == "tool_definition" and len(passage.text) <= _WORD_CHARS
+                if passage.kind == "tool_definition"
+                and len(passage.text) <= _WORD_CHARS
+                and _CHOICE.search(passage.path) is not None
             )
-        return len(value) <= _WORD_CHARS and packed(value) in self._words
+        if packed(value) not in self._words:
+            return False
+        return all(
+            _PLAIN.fullmatch(view.text) and sum(map(str.isnumeric, packed(view.text))) < LEAST_DIGITS
+            for view in readings(value)
+        )
 
     def _group(self, kinds: tuple[Kind, ...]) -> _PackedPassages:
         if kinds not in self._groups:
@@ -374,6 +383,9 @@ class Conversation:
 
 
 _WORD_CHARS = 200
+_CHOICE = re.compile(r"(?:^|\.)(?:enum\[\d+\]|const)$")
+"""The end of the path of a value that a schema allows."""
+_PLAIN = re.compile(r"[\w -]+")  # no address, URL or path
 _SPACE = re.compile(r"\s")
 _WORD = re.compile(r"[^\W_]{1,40}")
 
