@@ -34,10 +34,11 @@ _NO_NAME = "?"  # stands for the name of a tool that has none
 
 
 class NotedCall(msgspec.Struct, eq=False):
-    """A call so far. `has_begun`: whether it has arguments; `is_over`: whether they have ended; `is_named`: whether its name
-    has."""
+    """A call so far. `first`: the first piece of its name; `has_begun`: whether it has arguments; `is_over`: whether they have
+    ended; `is_named`: whether its name has."""
 
     name: str = ""
+    first: str = ""
     id: str = ""
     server: str = ""
     is_clear: bool = True
@@ -179,6 +180,10 @@ class Calls(msgspec.Struct):
         # A stream whose upstream counts its calls wrongly has two at one path: some clients see two calls, others see one.
         if call.is_named or (text and its_id and call.id not in ("", its_id)):
             call.is_clear = False
+        # A stream that says a whole name again: some clients append it, others keep the first.
+        if call.name and (text == call.first or text.startswith(call.name)):
+            call.is_clear = False
+        call.first = call.first or text
         call.name += text
         call.id = call.id or its_id
 

@@ -241,6 +241,30 @@ def test_two_calls_with_one_number_are_not_one_call(deltas: list[list[Any]], is_
     assert replay(play.record, rules()).verdict == "identical"
 
 
+@pytest.mark.parametrize(
+    ("names", "is_blocked"),
+    [
+        (["pay", "pay"], True),
+        (["pay", "", "pay"], True),
+        (["pay", "pay", "pay"], True),
+        (["pa", "y", "pay"], True),
+        (["pa", "pay"], True),
+        (["pay", "ment", "pay"], True),
+        (["pay", "", ""], True),
+        (["pay", "ment"], False),
+        (["sea", "", "rch"], False),
+    ],
+)
+@pytest.mark.parametrize("its_id", ["a", ""])
+def test_a_name_that_a_stream_repeats_is_unclear(names: list[str], is_blocked: bool, its_id: str) -> None:
+    policies = policy_set("policy: test\ntools: {deny: [pay]}\n")
+    play = Play(policies, CHAT).ask({"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]})
+    deltas = [[numbered(its_id, name)] for name in names]
+    play.stream(chat_frames([{"tool_calls": calls} for calls in [*deltas, [numbered("", "", arguments="{}")]]]))
+    assert play.finish.outcome == ("blocked_response" if is_blocked else "answered")
+    assert replay(play.record, policies).verdict == "identical"
+
+
 TOOLS = [
     "tools: {allow: [search]}",
     "tools: {deny: [search]}",
