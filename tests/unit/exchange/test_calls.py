@@ -300,11 +300,10 @@ def test_a_call_without_a_name_is_not_allowed(codec: Codec, streamed: bool, argu
                 assert replay(play.record, policies).verdict == "identical"
 
 
-@pytest.mark.parametrize("params", [None, {}, {"name": ""}, {"name": None}, {"name": ["search"]}, {"name": {"a": 1}}])
+@pytest.mark.parametrize("params", [{}, {"name": ""}, {"name": None}, {"name": ["search"]}, {"name": {"a": 1}}])
 @pytest.mark.parametrize("arguments", [{}, {"arguments": {}}, {"arguments": {"amount": 1}}, {"arguments": []}])
 def test_a_message_that_calls_no_tool_by_name_is_not_allowed(params: Any, arguments: Any) -> None:
-    given = {} if params is None and not arguments else {"params": {**(params or {}), **arguments}}
-    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", **given}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {**params, **arguments}}
     redact = "checks: {c: {use: tool_call, tools: [x]}}\nrules: [{id: r, on: tool_arguments, when: c, action: redact}]"
     for section in (*TOOLS, redact):
         policies = policy_set(f"policy: test\n{section}\n")
