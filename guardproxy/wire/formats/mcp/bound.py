@@ -61,6 +61,14 @@ class Message(msgspec.Struct, frozen=True):
         """Whether it calls a tool."""
         return self.id is not None and self.method == CALL
 
+    def is_answered_by(self, answer: Mapping[str, Any]) -> bool:
+        """Whether an answer has the id of the message: `1` and `"1"` are two. An error has none if the server could not read
+        the id. What has no id is answered by any."""
+        own = answer.get("id")
+        if self.id is None or (own is None and "result" not in answer):
+            return True
+        return own == self.id and not isinstance(own, bool)
+
     def error(self, status: int, code: str, message: str, field: str | None = None) -> dict[str, Any]:
         """Returns an error as the answer. `code`: of `ErrorCode`."""
         data = {"code": code, **({"field": field} if field else {})}

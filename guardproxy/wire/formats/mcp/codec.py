@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from msgspec import structs
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.events import Event, Frame, Opaque, Text
+from guardproxy.events import Event, Fault, Frame, Opaque, Text
 from guardproxy.redaction import NO_SHAPES, Shapes
 from guardproxy.wire.contract.codec import AnswerFacts, Codec, Decoder, Request
 from guardproxy.wire.contract.fields import FieldPath, has_field
@@ -33,7 +33,7 @@ from guardproxy.wire.formats.mcp.structured import aligned
 from guardproxy.wire.formats.mcp.writer import author
 from guardproxy.wire.framing import Framing, StreamEvent
 from guardproxy.wire.json import Map, TreeLeaf, dotted, write
-from guardproxy.wire.request.requests import expect_type, read_body
+from guardproxy.wire.request.requests import expect_type, read_body, refuse_other_case
 
 _BATCH = "a batch of messages is not accepted, as since revision 2025-06-18: send one message a request"
 _STATUSES: Mapping[str, int] = {code: code.status for code in ErrorCode}
@@ -50,8 +50,19 @@ def is_answer(tree: Any) -> bool:
     return "result" in tree or "error" in tree
 
 
+def ambiguity(tree: Any) -> str:
+    """Says which field of a message has the name of a known field in other letters; empty if none has. Some clients read both
+    as one field, so it is not clear what such a message says."""
+    try:
+        refuse_other_case(tree, RESPONSE)
+    except DownstreamError as error:
+        return f"a field is not written as the protocol writes it: `{error.field}`"
+    return ""
+
+
 class McpDecoder(StreamDecoder):
-    """A stream of messages. Each is complete in its event. `to`: the message that the stream answers."""
+    """A stream of messages. Each is complete in its event. `to`: the message that the stream answers. The answer to another one
+    does not end the stream."""
 
     framing: ClassVar[Framing] = framing
     to: Message = _UNKNOWN
@@ -72,7 +83,12 @@ class McpDecoder(StreamDecoder):
         return [Opaque(Frame(event.head + self.framing.frame(b""), streamed=True))]
 
     def ends(self, tree: Any) -> bool:
-        return is_answer(tree) and not self.to.listens
+        return is_answer(tree) and not self.to.listens and self.to.is_answered_by(tree)
+
+    def _decoded(self, event: StreamEvent, data: bytes, tree: Any, leaves: Sequence[TreeLeaf]) -> list[Event]:
+        if problem := ambiguity(tree):
+            return self.fault(ErrorCode.UPSTREAM_INVALID_JSON, f"an event of the stream: {problem}")
+        return super()._decoded(event, data, tree, leaves)
 
     def after(self, tree: Any) -> list[Event]:
         return self.finish() if self.ends(tree) else []
@@ -83,14 +99,26 @@ class McpDecoder(StreamDecoder):
 
 
 class MessageDecoder(WholeDecoder):
-    """A whole answer. It has no body if the message asked for no answer (`may_be_empty`)."""
+    """A whole answer. `to`: the message that it answers. It has no body if the message asked for no answer (`may_be_empty`).
+    `has_failed`: whether its status says that the message failed: some servers then write an id of their own."""
 
     may_be_empty: bool = False
+    has_failed: bool = False
+    to: Message = _UNKNOWN
 
     def end(self) -> list[Event]:
         if self.may_be_empty and not self._size:
             return [Opaque(Frame(b"", terminal=True))]
-        return super().end()
+        events = super().end()
+        tree = next((event.frame.tree for event in events if isinstance(event, (Text, Opaque))), None)
+        problem = self._problem(tree) if tree is not None else ""
+        return [Fault(ErrorCode.UPSTREAM_INVALID_JSON, f"the answer's body: {problem}")] if problem else events
+
+    def _problem(self, tree: Any) -> str:
+        is_other = (
+            is_answer(tree) and not self.to.is_answered_by(tree) and not (self.has_failed and "result" not in tree)
+        )
+        return "it answers another message, as its `id` says" if is_other else ambiguity(tree)
 
 
 class Mcp(JsonCodec[McpDecoder]):
@@ -184,6 +212,7 @@ class Mcp(JsonCodec[McpDecoder]):
             return decoder
         whole = MessageDecoder(RESPONSE, _notice, limit_bytes, reads=read, words=words)
         whole.may_be_empty = self._is_of_request and self.message.id is None
+        whole.to, whole.has_failed = self.message, failed
         return whole
 
     def edited_tree(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
