@@ -4,7 +4,8 @@ In: a call for which such a rule holds. Out: the approval that lets it pass, or 
 person. Kept: by client, digests of approved calls, each for `APPROVED_S` and for one call; and what waits, each for
 `PENDING_S`, with the redacted arguments that a reviewer sees.
 
-A call is the same if the client, the server, the name of the tool and the arguments are. Arguments are the same if their JSON
+A call is the same if the client, the server, the name of the tool, the arguments and what the request says beside them
+(`CallMap.beside`) are. Arguments are the same if their JSON
 is, whatever the order of keys and the space between them: the digest is of a canonical form. A number is compared as it is
 spelled, and text that is no JSON, or has a key twice, as it is: what two readers could take for two values is never one call.
 
@@ -95,11 +96,12 @@ Place = tuple[int, Direction, str]
 
 @dataclass(slots=True)
 class Confirmations:
-    """The confirmations of one exchange. `tag`: stands for the client in ids. `found`: by place, the id of the confirmation and
-    who gave it; empty if nobody did."""
+    """The confirmations of one exchange. `beside`: see `CallMap`. `tag`: stands for the client in ids. `found`: by place, the
+    id of the confirmation and who gave it; empty if nobody did."""
 
     setting: Setting
     unix_s: float
+    beside: Mapping[str, Any] = field(default_factory=dict)
     tag: str = field(init=False)
     found: dict[Place, tuple[str, str]] = field(default_factory=dict)
     _generation: str = ""  # after an erasure, approvals of before are of other calls
@@ -179,7 +181,9 @@ class Confirmations:
     def digest(self, call: ToolCall) -> str:
         """Returns the digest of a call of this client."""
         assert call.arguments is not None  # noqa: S101 - the caller has looked
-        parts = ("call", self.setting.tenant, self._generation, call.server, call.name, canonical(call.arguments))
+        parts = ["call", self.setting.tenant, self._generation, call.server, call.name, canonical(call.arguments)]
+        if self.beside:
+            parts.append(write(_sorted(self.beside)).decode())
         plain = "\0".join(f"{len(part)}:{part}" for part in parts)
         return self.setting.keys.seal(plain.encode(errors="surrogatepass")) or "0" * 32
 
@@ -192,7 +196,7 @@ class Confirmations:
                 digest=asked.digest,
                 tool=ending.shown(asked.call.name) if ending.shown else "",
                 server=asked.call.server,
-                shown=shown_arguments(asked.call.arguments or "", ending.shown) if ending.shown else "",
+                shown=shown_arguments(asked.call.arguments or "", ending.shown, self.beside) if ending.shown else "",
                 policy=asked.policy,
                 rule=asked.rule,
                 tenant=setting.tenant_name or "",
@@ -245,11 +249,15 @@ def _sorted(node: Any) -> Any:
     return node
 
 
-def shown_arguments(arguments: str, shown: Callable[[str], str]) -> str:
-    """Returns arguments for a reviewer. `shown`: returns a text without sensitive values."""
+def shown_arguments(arguments: str, shown: Callable[[str], str], beside: Mapping[str, Any] | None = None) -> str:
+    """Returns arguments for a reviewer, and what is beside them. `shown`: returns a text without sensitive values."""
     try:
         tree = read(arguments.encode())
     except (JsonFault, UnicodeEncodeError):
+        tree = arguments
+    if beside:
+        tree = {"arguments": tree, **beside}
+    elif tree is arguments:
         return shown(arguments)[:SHOWN_CHARS]
     return write(_shown(tree, shown)).decode()[:SHOWN_CHARS]
 

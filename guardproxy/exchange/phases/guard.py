@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from guardproxy.checks import Check
 from guardproxy.decisions import Confirm, Stop
@@ -107,10 +108,11 @@ class Guard:
 
     # Calls that a person must approve.
 
-    def recalled(self, memory: ExchangeMemory, unix_s: float) -> None:
-        """Takes the approvals of the client."""
+    def recalled(self, memory: ExchangeMemory, unix_s: float, tree: Any) -> None:
+        """Takes the approvals of the client. `tree`: of the request."""
         if APPROVED in memory.uses:
-            self.confirmations = Confirmations(self.setting, unix_s)
+            beside = self.setting.codec.contract.calls.beside(tree)
+            self.confirmations = Confirmations(self.setting, unix_s, beside)
             self.confirmations.learn(memory)
 
     def claim(self, lanes: Iterable[Lane]) -> ClaimMemory | None:

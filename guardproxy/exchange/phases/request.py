@@ -121,7 +121,7 @@ class RequestPhase:
         guard = self.guard
         if (memory := guard.memory) is not None:  # pragma: no branch - it was asked
             guard.forms.facts = memory.learn(event, guard.forms.facts)
-            guard.recalled(memory, self.ledger.notes.measures.unix_s)
+            guard.recalled(memory, self.ledger.notes.measures.unix_s, self._draft.request.frame.tree)
         return self._advance(guard.tally.bound, event.at_s)
 
     def claimed(self, event: MemoryClaimed) -> Transition[Recalling | Reading | Sent | Over]:

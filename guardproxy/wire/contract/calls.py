@@ -53,6 +53,11 @@ def no_runs(tree: Any) -> Iterator[RunCall]:
     return iter(())
 
 
+def nothing_beside(tree: Any) -> Mapping[str, Any]:
+    """Returns nothing: a call is its name and its arguments."""
+    return {}
+
+
 class NamedCalls(Protocol):
     """Yields the calls of a tree that must say the names of their tools, each with its path: not those that go on in a stream.
     `streamed`: whether the tree is an event of a stream."""
@@ -107,6 +112,7 @@ class CallMap:
     `pieces`: those of pieces of arguments, which `Frame.calls` has as a whole. `runs`: yields the calls of a tree whose
     names are no texts. `named`: yields the calls that must have a name. `made`: the direction in which calls are made;
     those of the other direction are history. `by_route`: whether the last segment of the route's path names the server.
+    `beside`: returns what a request that makes a call says to the server beside the name and the arguments.
     """
 
     place: re.Pattern[str]
@@ -118,6 +124,7 @@ class CallMap:
     is_call: Callable[[Any, str], bool] = always
     made: Direction = "response"
     by_route: bool = False
+    beside: Callable[[Any], Mapping[str, Any]] = nothing_beside
 
     def unnamed(self, tree: Any, *, streamed: bool) -> list[Path]:
         """Returns the paths of the calls of a tree that lack the names of their tools."""

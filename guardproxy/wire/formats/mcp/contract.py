@@ -88,6 +88,12 @@ def _named(tree: Mapping[str, Any], *, streamed: bool) -> Iterator[tuple[Path, M
     yield from _SAMPLED(tree, streamed=streamed)
 
 
+def _beside(tree: Any) -> dict[str, Any]:
+    """Returns the params of a call without its name, its arguments and `_meta`, which differs each time."""
+    params = members(members(tree).get("params"))
+    return {key: value for key, value in params.items() if key not in ("name", "arguments", "_meta")}
+
+
 _CALLS = CallMap(
     re.compile(
         # The first `content` holds the blocks: one inside of the arguments of a call is an argument.
@@ -99,6 +105,7 @@ _CALLS = CallMap(
     named=_named,
     made="request",
     by_route=True,
+    beside=_beside,
 )
 _LISTED = "|".join(LISTS_OF.values())
 

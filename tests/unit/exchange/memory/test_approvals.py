@@ -87,7 +87,8 @@ def asked(
 
 
 def mcp(notebook: Notebook, arguments: Any, name: str = "pay", server: str = "bank", **more: Any) -> Ended:
-    call = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
+    params = {"name": name, "arguments": arguments, **more.pop("beside", {})}
+    call = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}
     result = {"jsonrpc": "2.0", "id": 7, "result": {"content": [{"type": "text", "text": "paid"}]}}
     data = json.dumps(result).encode()
     inputs: list[Input] = [ResponseStarted(200, "application/json"), DataReceived(data), ResponseEnded()]
@@ -138,6 +139,41 @@ def test_a_call_that_the_request_makes_is_stopped_before_the_upstream() -> None:
     assert not mcp(notebook, {"to": "x"}).sent
 
 
+BESIDE = {
+    "inputResponses": {"k": {"action": "accept", "content": {"n": 1.50}}},
+    "requestState": "s",
+    "task": {"ttl": 1},
+}
+_CONTENT = {"n": 1.50, "more": "y"}
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "passes"),
+    [
+        (BESIDE, dict(reversed(BESIDE.items())), True),
+        (BESIDE, {**BESIDE, "_meta": {"progressToken": 2}}, True),
+        ({"_meta": {"progressToken": 1}}, {}, True),
+        ({}, BESIDE, False),
+        (BESIDE, {}, False),
+        *((BESIDE, {key: value for key, value in BESIDE.items() if key != gone}, False) for gone in BESIDE),
+        (BESIDE, {**BESIDE, "inputResponses": {"k": {"action": "accept", "content": _CONTENT}}}, False),
+        (BESIDE, {**BESIDE, "requestState": "t"}, False),
+        (BESIDE, {**BESIDE, "x_unknown": None}, False),
+    ],
+)
+def test_what_a_call_says_beside_its_arguments_is_a_part_of_it(
+    first: dict[str, Any], then: dict[str, Any], passes: bool
+) -> None:
+    notebook = Notebook()
+    mcp(notebook, {"to": "x"}, beside=first)
+    (pending,) = notebook.pending
+    plain = {key: value for key, value in first.items() if key != "_meta"}
+    assert json.loads(pending.shown) == ({"arguments": {"to": "x"}, **plain} if plain else {"to": "x"})
+    notebook.approve(pending)
+    assert mcp(notebook, {"to": "x"}, beside=then).sent == passes
+    assert notebook.approved == (not passes)
+
+
 @pytest.mark.parametrize(
     ("more", "passes"),
     [
@@ -186,6 +222,11 @@ def test_what_a_reviewer_sees_is_redacted_and_short() -> None:
     )
     assert shown == '{"*":["*","*",true,null,1.5]}'
     assert shown_arguments("ann", lambda text: f"[{text}]") == "[ann]"
+    beside = {"task": {"note": "ann"}}
+    assert json.loads(shown_arguments("ann", lambda text: f"[{text}]", beside)) == {
+        "[arguments]": "[ann]",
+        "[task]": {"[note]": "[ann]"},
+    }
     assert len(shown_arguments(json.dumps({"a": "b" * 9999}), str)) == SHOWN_CHARS
     assert shown_arguments("\ud800", str) == "\ud800"
 
