@@ -65,22 +65,60 @@ class NamedCalls(Protocol):
     def __call__(self, tree: Mapping[str, Any], *, streamed: bool) -> Iterator[tuple[Path, Mapping[str, Any]]]: ...
 
 
-def calls_in(place: tuple[str | None, ...], types: tuple[str, ...] | None = None) -> NamedCalls:
+def calls_in(
+    place: tuple[str | None, ...],
+    types: tuple[str, ...] | None = None,
+    *,
+    inputs: tuple[str, ...] = (),
+    is_single: bool = False,
+    goes_on: bool = False,
+) -> NamedCalls:
     """Returns a function for `CallMap.named`: the objects at a place of a tree, where `None` stands for each item of a list, or
-    for the value itself if it is no list. `types`: of the calls among them; `None`: all are."""
+    for the value itself if it is no list. `types`: of the calls among them; `None`: all are. `inputs`: the keys that make an
+    object of another type a call, beside a name. `is_single`: whether a value may stand in place of a list. `goes_on`: whether
+    the calls there may go on without their names.
+
+    A call that the format does not hold in this way is yielded as an object without a name: no text of it belongs to a call,
+    but some clients read it. That is an object in place of a list, a key in another case, and another type."""
 
     def found(tree: Any, *, streamed: bool) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-        holders: list[tuple[Path, Any]] = [((), tree)]
+        holders: list[tuple[Path, Any, bool]] = [((), tree, False)]  # the last: whether the format has no such place
         for step in place:
             if step is None:
-                holders = [inner for path, value in holders for inner in _items(path, value)]
+                holders = [
+                    (inner, item, is_odd or (not is_single and not isinstance(value, list)))
+                    for path, value, is_odd in holders
+                    for inner, item in _items(path, value)
+                ]
             else:
-                holders = [((*path, step), value.get(step)) for path, value in holders if isinstance(value, dict)]
-        for path, value in holders:
-            if isinstance(value, dict) and (types is None or value.get("type") in types):
+                holders = [
+                    ((*path, key), value[key], is_odd or key != step)
+                    for path, value, is_odd in holders
+                    if isinstance(value, dict)
+                    for key in _spelled(value, step)
+                ]
+        for path, value, is_odd in holders:
+            if not isinstance(value, dict):
+                continue
+            is_other = types is not None and value.get("type") not in types
+            if is_other and not (_spelled(value, _NAME) and any(_spelled(value, key) for key in inputs)):
+                continue
+            if is_odd or is_other:
+                yield path, {}
+                continue
+            yield from (((*path, key), {}) for key in _spelled(value, _NAME) if key != _NAME)
+            if not goes_on:
                 yield path, value
 
     return found
+
+
+_NAME = "name"
+
+
+def _spelled(value: Mapping[str, Any], step: str) -> list[str]:
+    """Returns the keys of an object that are a word in any case."""
+    return [key for key in value if key == step or (len(key) == len(step) and key.casefold() == step.casefold())]
 
 
 def _items(path: Path, value: Any) -> list[tuple[Path, Any]]:
@@ -143,7 +181,7 @@ class CallMap:
 
 
 def _has_name(call: Mapping[str, Any]) -> bool:
-    name = call.get("name")
+    name = call.get(_NAME)
     return isinstance(name, str) and name != ""
 
 

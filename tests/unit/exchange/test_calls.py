@@ -265,6 +265,60 @@ def test_a_name_that_a_stream_repeats_is_unclear(names: list[str], is_blocked: b
     assert replay(play.record, policies).verdict == "identical"
 
 
+PAY = {"name": "pay", "arguments": "{}"}
+ODD: list[dict[str, Any]] = [
+    {"tool_calls": {"index": 0, "id": "a", "type": "function", "function": PAY}},
+    {"tool_calls": [{"index": 0, "id": "a", "type": "function", "Function": PAY}]},
+    {"tool_calls": [{"index": 0, "id": "a", "type": "custom", "CUSTOM": {"name": "pay", "input": ""}}]},
+    {"tool_calls": [numbered("a", "search", Name="pay")]},
+    {"tool_call\u017f": [numbered("a", "pay")]},
+    {"Tool_Calls": [numbered("a", "pay")]},
+    {"Function_call": PAY},
+    {"function_call": {"NAME": "pay"}},
+]
+
+
+@pytest.mark.parametrize("message", ODD)
+@pytest.mark.parametrize("section", ["{allow: [search]}", "{deny: [pay]}"])
+def test_a_call_in_chat_that_only_some_clients_read_is_not_allowed(message: dict[str, Any], section: str) -> None:
+    policies = policy_set(f"policy: test\ntools: {section}\n")
+    for streamed in (False, True):
+        play = Play(policies, CHAT).ask(
+            {"model": "m", "stream": streamed, "messages": [{"role": "user", "content": "x"}]}
+        )
+        if streamed:
+            play.stream(chat_frames([message], finish="tool_calls"))
+        else:
+            choice = {"index": 0, "finish_reason": "tool_calls", "message": {"role": "assistant", **message}}
+            body = {"id": "c", "object": "chat.completion", "choices": [choice]}
+            play.stream([json.dumps(body).encode()], media="application/json")
+        assert play.finish.outcome == "blocked_response", streamed
+        assert replay(play.record, policies).verdict == "identical"
+
+
+@pytest.mark.parametrize("kind", ["future_tool_use", "Tool_Use", "", None, ["tool_use"], "text"])
+@pytest.mark.parametrize("keys", [("name", "input"), ("Name", "Input")])
+@pytest.mark.parametrize("section", ["{allow: [search]}", "{deny: [pay]}"])
+def test_a_block_of_another_type_that_calls_a_tool_is_not_allowed(kind: Any, keys: Any, section: str) -> None:
+    policies = policy_set(f"policy: test\ntools: {section}\n")
+    block = {"type": kind, "id": "t", keys[0]: "pay", keys[1]: {}}
+    message = {"id": "m", "type": "message", "role": "assistant", "model": "m", "content": [block]}
+    started = [
+        sse({"type": "message_start", "message": {**message, "content": []}}, "message_start"),
+        sse({"type": "content_block_start", "index": 0, "content_block": block}, "content_block_start"),
+        sse({"type": "content_block_stop", "index": 0}, "content_block_stop"),
+        sse({"type": "message_stop"}, "message_stop"),
+    ]
+    at_once = [sse({"type": "message_start", "message": message}, "message_start"), started[-1]]
+    for frames in ([json.dumps(message).encode()], started, at_once):
+        streamed = len(frames) > 1
+        body = {"model": "m", "max_tokens": 9, "stream": streamed, "messages": [{"role": "user", "content": "x"}]}
+        play = Play(policies, MESSAGES).ask(body)
+        play.stream(frames, media="" if streamed else "application/json")
+        assert play.finish.outcome == "blocked_response", frames
+        assert replay(play.record, policies).verdict == "identical"
+
+
 TOOLS = [
     "tools: {allow: [search]}",
     "tools: {deny: [search]}",

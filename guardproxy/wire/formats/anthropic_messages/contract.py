@@ -77,7 +77,12 @@ _CALLS = CallMap(
     ),
     arguments_in("input", comes_later=True),
     servers=("server_name",),
-    named=calls_of_all(calls_in(("content", None), _TYPES), calls_in(("content_block",), _TYPES)),
+    named=calls_of_all(
+        *(
+            calls_in(place, _TYPES, inputs=("input",))
+            for place in (("content", None), ("content_block",), ("message", "content", None))
+        )
+    ),
 )
 _HEADERS = FormatHeaders(
     credentials=("x-api-key", "authorization"),

@@ -77,7 +77,7 @@ _one = arguments_in(*_HOLDERS)
 _BLOCK = r"content(?:\[\d+\])?(?:\.content(?:\[\d+\])?)*"
 
 
-_SAMPLED = calls_in(("result", "content", None), ("tool_use",))
+_SAMPLED = calls_in(("result", "content", None), ("tool_use",), is_single=True)
 
 
 def _named(tree: Mapping[str, Any], *, streamed: bool) -> Iterator[tuple[Path, Mapping[str, Any]]]:

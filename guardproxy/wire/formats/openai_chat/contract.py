@@ -43,9 +43,11 @@ _CALLS = CallMap(
     ),
     arguments_in("arguments", "input"),
     named=calls_of_all(
-        calls_in(("choices", None, "message", "tool_calls", None, "function")),
-        calls_in(("choices", None, "message", "tool_calls", None, "custom")),
-        calls_in(("choices", None, "message", "function_call")),
+        *(
+            calls_in(("choices", None, holder, *place), goes_on=holder == "delta")
+            for holder in ("message", "delta")
+            for place in (("tool_calls", None, "function"), ("tool_calls", None, "custom"), ("function_call",))
+        )
     ),
 )
 

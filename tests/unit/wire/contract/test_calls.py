@@ -31,6 +31,33 @@ def test_calls_are_found_at_their_places(tree: Any, paths: Any) -> None:
     assert [path for path, _ in CALLS(tree, streamed=False)] == paths
 
 
+ODD = calls_of_all(
+    calls_in(("items", None, "call"), goes_on=True),
+    calls_in(("item",), ("call",), inputs=("input",)),
+    calls_in(("one", None), is_single=True),
+)
+NAMED: Any = {"name": "a", "input": {}}
+
+
+@pytest.mark.parametrize(
+    ("tree", "found"),
+    [
+        ({"items": [{"call": NAMED}, {"call": {}}]}, []),
+        ({"items": {"call": NAMED}}, [(("items", "call"), {})]),
+        ({"Items": [{"call": NAMED}]}, [(("Items", 0, "call"), {})]),
+        ({"items": [{"Call": NAMED, "call": NAMED}]}, [(("items", 0, "Call"), {})]),
+        ({"items": [{"call": {"name": "a", "Name": "b"}}]}, [(("items", 0, "call", "Name"), {})]),
+        ({"item": {"type": "call", **NAMED}}, [(("item",), {"type": "call", **NAMED})]),
+        ({"item": {"type": "other", **NAMED}}, [(("item",), {})]),
+        ({"item": {"type": "other", "name": "a"}}, []),
+        ({"item": {"type": "other", "input": {}}}, []),
+        ({"one": NAMED}, [(("one",), NAMED)]),
+    ],
+)
+def test_a_call_at_no_place_of_the_format_has_no_clear_name(tree: Any, found: Any) -> None:
+    assert list(ODD(tree, streamed=False)) == found
+
+
 @pytest.mark.parametrize("codec", installed().codecs, ids=lambda codec: codec.name)
 @pytest.mark.parametrize(
     "tree", [None, [], {}, {"choices": 5, "candidates": [5], "item": 5, "result": 5, "message": []}]
