@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from guardproxy.errors import DownstreamError, ErrorCode
@@ -25,6 +26,12 @@ def read_body(body: bytes) -> dict[str, Any]:
     if not isinstance(tree, dict):
         raise DownstreamError(ErrorCode.INVALID_TYPE, "the request body must be a JSON object")
     return tree
+
+
+@lru_cache(maxsize=1024)
+def _folded(names: tuple[object, ...]) -> dict[str, str]:
+    """Returns the names of fields that have capitals, by the same names without."""
+    return {name.casefold(): name for name in names if isinstance(name, str) and name.casefold() != name}
 
 
 def refuse_other_case(tree: Any, how: Map) -> list[Path]:
@@ -51,9 +58,9 @@ def refuse_other_case(tree: Any, how: Map) -> list[Path]:
                 if key in inner:
                     if type(child) is dict or type(child) is list:
                         waiting += ((inner[key], child, (*path, key)),)
-                elif (folded := key.casefold()) != key and folded in inner:
+                elif known := key.casefold() if key.casefold() in inner else _folded(tuple(inner)).get(key.casefold()):
                     place = dotted((*path, key))
-                    message = f"`{place}` must be written as `{folded}`, as a server may read both as one field"
+                    message = f"`{place}` must be written as `{known}`, as a server may read both as one field"
                     raise DownstreamError(ErrorCode.INVALID_VALUE, message, place)
     return echoes
 

@@ -19,6 +19,8 @@ AMBIGUOUS: list[Any] = [
     result(tools=[TOOL], Tools=[TOOL]),
     result(tools=[{**TOOL, "Description": "x"}]),
     result(**said("hello"), Content=[]),
+    *(result(**said("hello"), **{name: []}) for name in ("StructuredContent", "structuredcontent", "NextCursor")),
+    result(tools=[{**TOOL, "inputschema": {}}]),
     result(content=[{"type": "text", "text": "hello", "Text": "other"}]),
 ]
 
@@ -85,3 +87,9 @@ def test_an_error_by_status_may_have_an_id_of_the_server() -> None:
 def test_an_answer_to_a_message_that_asks_for_none_may_have_any_id() -> None:
     played = tell(PASSED, is_streamed=False, to={"jsonrpc": "2.0", "method": "notifications/initialized"})
     assert b"hello" in played.client
+
+
+@pytest.mark.parametrize("name", ["inputresponses", "InputResponses", "RequestState", "Arguments"])
+def test_a_message_with_a_field_in_other_letters_is_refused(name: str) -> None:
+    played = Played(message("tools/call", {"name": "say", name: {}}))
+    assert (played.upstream, played.status) == ([], 400)
