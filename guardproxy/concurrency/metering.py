@@ -42,6 +42,7 @@ LIBRARIES: Mapping[str, LibraryCall] = {
     "re2": LibraryCall(
         "linear", "patterns of the operator; those of a client's schema take steps (`schemas.drafts.matches`)"
     ),
+    "numpy": LibraryCall("linear", "`checks._taint`: sorts and searches arrays of at most `grams.MOST_CHARS` numbers"),
     "regex": LibraryCall(
         "pieces", "own patterns without nested repetitions, on blocks; `tests/kit/check_cost.py` tries them"
     ),

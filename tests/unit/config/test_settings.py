@@ -211,3 +211,12 @@ def test_an_upstream_has_no_credential_in_its_address(address: str) -> None:
     assert not is_upstream(address)
     assert not is_upstream(f"backup={address}")
     assert is_upstream("backup=https://a.example/v1")
+
+
+def test_clients_have_a_port_unless_envoy_alone_asks() -> None:
+    assert Config.of(upstream=("http://u.example",)).has_client_port
+    envoy = {"ext_proc": "unix:/run/g.sock"}
+    assert Config.of(upstream=("http://u.example",), **envoy).has_client_port
+    assert Config.of(mcp=("files=http://u.example/mcp",), **envoy).has_client_port
+    assert not Config.of(upstream=("judge=http://u.example",), **envoy).has_client_port
+    assert Config.of(upstream=("judge=http://u.example",)).has_client_port

@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 
 from guardproxy.audit.record.document import Record
 from guardproxy.exchange import Job
-from guardproxy.findings import QUICK, Direction, Finding, Scan, Traits, Window
+from guardproxy.findings import QUICK, Detail, Direction, Finding, Scan, Traits, ValueOrigin, Window
 from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.policy.values.cases import RawExchange, RequestFacts, Texts
 from guardproxy.policytest import playing
@@ -267,3 +267,10 @@ def test_sections_say_in_words_what_they_do() -> None:
         ("allow", "p", True, "only the models m"),
         ("allow", "q", False, "only the models n"),
     ]
+
+
+def test_a_finding_says_where_its_values_came_from() -> None:
+    origin = ValueOrigin("tool_result", "messages[2].content", 4, 30)
+    details = (Detail("to", "to", "", "", origin=origin), Detail("to", "to", "a text", "a number"))
+    finding = Finding(0, 26, "copied", "TAINTED", 1.0, details=details)
+    assert list(playing._origins(finding)) == ["arguments.to came from messages[2].content 4..30"]

@@ -21,7 +21,7 @@ from guardproxy.wire.registry import codecs
 from tests.kit.gemini import GEMINI, gemini_frames
 from tests.kit.media import PNG
 from tests.kit.play import Play, mint, policy_set
-from tests.kit.records import replay, through_log
+from tests.kit.records import plain_answer, replay, through_log
 
 MAIL = "jo@ab.io"
 POLICY = """
@@ -233,3 +233,10 @@ def test_an_answer_that_is_cut_off_in_a_restored_value() -> None:
     assert text.edits == ((3, 3 + len(token)),)
     assert text.released == 3 + len(token)
     assert replay(record, policies).differences == ()
+
+
+@pytest.mark.parametrize("codec", codecs(), ids=lambda codec: str(codec.name))
+def test_an_answer_of_the_proxy_is_that_of_the_format(codec: Codec) -> None:
+    given = (403, "content_filter", "no", None)
+    recorded = RecordedUpstream(codec, plain_answer(), False)
+    assert recorded.own_answer(*given) == codec.own_answer(*given)

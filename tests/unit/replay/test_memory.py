@@ -12,7 +12,7 @@ from guardproxy.exchange import recollection
 from guardproxy.exchange.gate.gate import Job
 from guardproxy.exchange.inputs.transcript import RunScans
 from guardproxy.exchange.routes.replay_source import LIVE, History
-from guardproxy.findings import Channel, Window
+from guardproxy.findings import Channel, Facts, ToolCall, Window
 from guardproxy.replay.memory import Memory, RecordedHistory
 from tests.kit.play import Play, chat_frames, policy_set
 
@@ -146,3 +146,15 @@ def test_who_approved_a_call_is_in_its_record() -> None:
     for place in ((1, "request", "messages[0].content"), (0, "response", "messages[0].content"), (0, "request", "x")):
         assert past.approved_by(place) == ""
     assert LIVE.approved_by((0, "request", "messages[0].content")) == ""
+
+
+def test_arguments_of_which_the_record_has_only_the_strings_are_not_read_again() -> None:
+    calls = policy_set(
+        "policy: p\nchecks: {call: {use: tool_call, tools: [pay]}}\n"
+        "rules: [{id: r, on: tool_arguments, when: call, action: flag}]\n"
+    )
+    (check,) = calls.checks.values()
+    place = Channel("response", "tool_arguments", "choices[0].message.tool_calls[0].function.arguments.to")
+    memory = Memory(record(), calls)
+    memory.scan(Job(check, Window(place, "ada", last=True, facts=Facts(call=ToolCall("pay", role="piece")))))
+    assert memory.unreadable == check.name

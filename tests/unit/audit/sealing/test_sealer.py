@@ -219,3 +219,8 @@ def test_a_document_without_texts_is_shared_whole() -> None:
     document = plain_record().document()
     shown = without_texts(document, {})
     assert all(shown[name] is value for name, value in document.items())
+
+
+def test_the_secret_of_an_owner_is_one_until_it_is_erased(sealer: Sealer) -> None:
+    one, other = (Owner("subject", "t", name) for name in ("ada", "ben"))
+    assert sealer.secret_of(one) == sealer.secret_of(one) != sealer.secret_of(other)

@@ -89,7 +89,7 @@ def test_a_call_without_arguments_ends_with_its_choice_or_with_the_answer() -> N
     assert isinstance(name, Text)
     assert call_of(lane_of(name), CHAT.calls, "").arguments == ""
     calls = Calls(MESSAGES.calls, "response")
-    start = Frame(b"", {"content_block": {"name": "now", "input": {}}}, streamed=True)
+    start = Frame(b"", {"content_block": {"type": "tool_use", "name": "now", "input": {}}}, streamed=True)
     event = text("content[0].name", "now", start, ("content_block", "name"))
     assert shown(calls.read([event, End(event.channel)])) == ["content[0].name=now"], "deltas may follow"
     assert shown(calls.read([], is_over=True)) == ["content[0].name."]
