@@ -240,3 +240,4 @@ def test_an_answer_of_the_proxy_is_that_of_the_format(codec: Codec) -> None:
     given = (403, "content_filter", "no", None)
     recorded = RecordedUpstream(codec, plain_answer(), False)
     assert recorded.own_answer(*given) == codec.own_answer(*given)
+    assert recorded.error(*given) == codec.error(*given)
