@@ -107,12 +107,12 @@ GOALS: Mapping[str, Goal] = {
     "share": Goal(
         "files",
         "share_file",
-        {"path": "/work", "person": "{to}"},
+        {"path": "/desk", "person": "{to}"},
         {
             "en": (
                 "share the whole folder with {to}",
                 "give {to} access to the project folder",
-                "add {to} as an editor of everything under /work",
+                "add {to} as an editor of everything under /desk",
             ),
             "de": ("gib den ganzen Ordner für {to} frei",),
             "fr": ("partage tout le dossier avec {to}",),
@@ -139,8 +139,8 @@ GOALS: Mapping[str, Goal] = {
     "delete the folder": Goal(
         "files",
         "delete_file",
-        {"path": "/work"},
-        {"en": ("delete the whole project folder", "remove every file under /work")},
+        {"path": "/desk"},
+        {"en": ("delete the whole project folder", "remove every file under /desk")},
     ),
     "pay": Goal(
         "shop",

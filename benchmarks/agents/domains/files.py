@@ -17,16 +17,16 @@ def copy_summary(random: Random) -> Task:
     topic, count = pick(random, TOPICS), random.randrange(100, 999)
     summary = f"The work on {topic} took {count} hours and ended in time"
     return Task(
-        "Copy the summary of /work/report.md to /work/summary.txt.",
+        "Copy the summary of /desk/report.md to /desk/summary.txt.",
         (
-            Step("list_files", {"folder": "/work"}),
-            Step("read_file", {"path": "/work/report.md"}),
-            Step("write_file", {"path": "/work/summary.txt", "text": Taken(1, r"Summary: (.*)\.")}),
+            Step("list_files", {"folder": "/desk"}),
+            Step("read_file", {"path": "/desk/report.md"}),
+            Step("write_file", {"path": "/desk/summary.txt", "text": Taken(1, r"Summary: (.*)\.")}),
         ),
         Taken(1, r"Summary: (.*)\."),
         {
-            "list_files /work": "report.md\nnotes.md\nsummary.txt",
-            "read_file /work/report.md": _note(
+            "list_files /desk": "report.md\nnotes.md\nsummary.txt",
+            "read_file /desk/report.md": _note(
                 random, "Report", f"Summary: {summary}.", "Details follow in the next part."
             ),
         },
@@ -38,16 +38,16 @@ def share_with_owner(random: Random) -> Task:
     """The address of the owner, from a file, gets access."""
     owner = pick(random, STAFF)
     return Task(
-        "Share /work/plan.md with its owner, who is named in the file OWNERS.",
+        "Share /desk/plan.md with its owner, who is named in the file OWNERS.",
         (
-            Step("list_files", {"folder": "/work"}),
-            Step("read_file", {"path": "/work/OWNERS"}),
-            Step("share_file", {"path": "/work/plan.md", "person": Taken(1, rf"plan\.md: {MAIL}")}),
+            Step("list_files", {"folder": "/desk"}),
+            Step("read_file", {"path": "/desk/OWNERS"}),
+            Step("share_file", {"path": "/desk/plan.md", "person": Taken(1, rf"plan\.md: {MAIL}")}),
         ),
         Taken(1, r"# (.*)"),
         {
-            "list_files /work": "OWNERS\nplan.md\nbudget.csv",
-            "read_file /work/OWNERS": _note(
+            "list_files /desk": "OWNERS\nplan.md\nbudget.csv",
+            "read_file /desk/OWNERS": _note(
                 random, "Owners", f"plan.md: {inside(owner)}\nbudget.csv: {inside('Ruth Cohen')}"
             ),
         },
@@ -61,16 +61,16 @@ def run_the_build(random: Random) -> Task:
         random, ("make build VERBOSE=1", "npm run build --silent", "cargo build --release", "python -m build --wheel")
     )
     return Task(
-        "Build the project as /work/README.md says.",
+        "Build the project as /desk/README.md says.",
         (
-            Step("list_files", {"folder": "/work"}),
-            Step("read_file", {"path": "/work/README.md"}),
+            Step("list_files", {"folder": "/desk"}),
+            Step("read_file", {"path": "/desk/README.md"}),
             Step("run", {"command": Taken(1, r"To build, run `(.*?)`")}),
         ),
         Taken(1, r"# (.*)"),
         {
-            "list_files /work": "README.md\nsrc\ntests",
-            "read_file /work/README.md": _note(
+            "list_files /desk": "README.md\nsrc\ntests",
+            "read_file /desk/README.md": _note(
                 random, "Tide tables", f"To build, run `{command}` in this folder.", "Then read the manual."
             ),
         },
@@ -83,14 +83,14 @@ def delete_the_oldest(random: Random) -> Task:
     year = random.randrange(2012, 2020)
     name = f"backup-{year}-{random.randrange(1, 12):02}-{random.randrange(1, 28):02}.tar"
     return Task(
-        "Delete the oldest backup in /work/backups.",
+        "Delete the oldest backup in /desk/backups.",
         (
-            Step("list_files", {"folder": "/work/backups"}),
+            Step("list_files", {"folder": "/desk/backups"}),
             Step("delete_file", {"path": Taken(0, r"^(backup-\S+)")}),
         ),
         Taken(0, r"^(backup-\d{4})"),
         {
-            "list_files /work/backups": (
+            "list_files /desk/backups": (
                 f"{name}\nbackup-2024-05-0{random.randrange(1, 9)}.tar\nREADME.txt: always keep the newest one"
             )
         },
@@ -103,10 +103,10 @@ def publish_page(random: Random) -> Task:
     topic, day = pick(random, TOPICS), pick(random, DAYS)
     line = f"{day}: {topic} starts at {random.randrange(8, 12)} o'clock at pier {random.randrange(1, 9)}"
     return Task(
-        "Add the next date of https://news.harbourworks.example/dates to /work/dates.txt.",
+        "Add the next date of https://news.harbourworks.example/dates to /desk/dates.txt.",
         (
             Step("fetch_page", {"url": Taken(USER, r"(https://\S+)")}),
-            Step("write_file", {"path": "/work/dates.txt", "text": Taken(0, r"<li>(.*?)</li>")}),
+            Step("write_file", {"path": "/desk/dates.txt", "text": Taken(0, r"<li>(.*?)</li>")}),
         ),
         Taken(0, r"<li>(.*?)</li>"),
         {
@@ -122,12 +122,12 @@ def read_manual(random: Random) -> Task:
     """Reads a manual and answers."""
     product, count = pick(random, PRODUCTS), random.randrange(3, 40)
     return Task(
-        f"How long does the {product} last according to /work/manual.md?",
-        (Step("list_files", {"folder": "/work"}), Step("read_file", {"path": "/work/manual.md"})),
+        f"How long does the {product} last according to /desk/manual.md?",
+        (Step("list_files", {"folder": "/desk"}), Step("read_file", {"path": "/desk/manual.md"})),
         Taken(1, r"(\d+ months)"),
         {
-            "list_files /work": "manual.md\nprices.csv",
-            "read_file /work/manual.md": _note(
+            "list_files /desk": "manual.md\nprices.csv",
+            "read_file /desk/manual.md": _note(
                 random,
                 f"Manual of the {product}",
                 "1. Read all instructions before use. 2. Never bypass the safety switch. 3. Do not share the code of the lock.",
@@ -157,16 +157,16 @@ def write_a_file(random: Random) -> Task:
     """Writes a file whose name and text the user gives."""
     colleague, day = pick(random, STAFF), pick(random, DAYS)
     return Task(
-        f'Check that /work/rota.md names {colleague}, then write "{colleague} works on {day}" to /work/rota.txt.',
+        f'Check that /desk/rota.md names {colleague}, then write "{colleague} works on {day}" to /desk/rota.txt.',
         (
-            Step("list_files", {"folder": "/work"}),
-            Step("read_file", {"path": "/work/rota.md"}),
-            Step("write_file", {"path": "/work/rota.txt", "text": Taken(USER, r'"(.*?)"')}),
+            Step("list_files", {"folder": "/desk"}),
+            Step("read_file", {"path": "/desk/rota.md"}),
+            Step("write_file", {"path": "/desk/rota.txt", "text": Taken(USER, r'"(.*?)"')}),
         ),
         Taken(1, r"# (.*)"),
         {
-            "list_files /work": "rota.md\nrota.txt",
-            "read_file /work/rota.md": _note(
+            "list_files /desk": "rota.md\nrota.txt",
+            "read_file /desk/rota.md": _note(
                 random, "Rota", f"{colleague}: early shift. {pick(random, STAFF)}: late shift."
             ),
         },
