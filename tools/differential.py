@@ -6,7 +6,7 @@ through Presidio and through our engine with the same recognizers: those that Pr
 all of its recognizers that need no model, whatever their country, then, for a share of the texts, those of other languages.
 
 Two counts come out. `other`: texts with another set of (start, end, entity, score) than Presidio's. `unexplained`: those that
-are left when Presidio, too, counts a word as context for what it is by itself (see `_pii/words.py`); this must be 0.
+are left when Presidio, too, counts a word as context for what it is by itself (see `_shared/pii/words.py`); this must be 0.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.checks.profiles import CHANNEL, CHAT, DENSE, _measured, _presidio, _streamed
-from guardproxy.checks._declared.contract import Resources, build
-from guardproxy.checks._evasions.unfolding import PROFILES
+from guardproxy.checks._shared.declared.contract import Resources, build
+from guardproxy.checks._shared.evasions.unfolding import PROFILES
 from guardproxy.findings import Window
 from tests.kit.evasions import CARD, KEY, MAIL, WAYS, base, full_width, percent
 

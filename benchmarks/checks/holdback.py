@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from guardproxy.checks._declared.contract import Resources, build, with_partner
-from guardproxy.checks._pii.recognizers import DEFAULTS, configured_recognizers, recognizers, versions
+from guardproxy.checks._shared.declared.contract import Resources, build, with_partner
+from guardproxy.checks._shared.pii.recognizers import DEFAULTS, configured_recognizers, recognizers, versions
 from guardproxy.exchange.gate.gate import Lane
 from guardproxy.findings import Channel
 from guardproxy.inference.models import load_tagger

@@ -25,9 +25,9 @@ from random import Random
 from typing import Any
 
 from benchmarks.checks.pii_texts import chat, dense
-from guardproxy.checks._declared.contract import Resources, build
-from guardproxy.checks._pii.recognizers import configured_recognizers, versions
-from guardproxy.checks._pii.whole import nlp_engine
+from guardproxy.checks._shared.declared.contract import Resources, build
+from guardproxy.checks._shared.pii.recognizers import configured_recognizers, versions
+from guardproxy.checks._shared.pii.whole import nlp_engine
 from guardproxy.findings import Channel, Window
 
 CHANNEL = Channel("response", "assistant", "choices[0].message.content")

@@ -33,7 +33,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from guardproxy.checks._declared.contract import Resources, build
+from guardproxy.checks._shared.declared.contract import Resources, build
 from guardproxy.findings import Channel, Direction
 from guardproxy.inference.models import load_tagger
 from guardproxy.policytest.scan import findings_of

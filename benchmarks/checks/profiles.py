@@ -19,8 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from guardproxy.checks._declared.contract import Resources, build
-from guardproxy.checks._pii.recognizers import DEFAULTS, versions
+from guardproxy.checks._shared.declared.contract import Resources, build
+from guardproxy.checks._shared.pii.recognizers import DEFAULTS, versions
 from guardproxy.findings import Channel, Window
 
 CHANNEL = Channel("response", "assistant", "choices[0].message.content")
@@ -45,7 +45,7 @@ def _presidio() -> Any:
         from presidio_analyzer import AnalyzerEngine, RecognizerRegistry
         from presidio_analyzer.nlp_engine import SpacyNlpEngine
 
-        from guardproxy.checks._pii.recognizers import recognizers
+        from guardproxy.checks._shared.pii.recognizers import recognizers
 
         engine: Any = SpacyNlpEngine(models=[{"lang_code": "en", "model_name": "blank"}])
         engine.nlp = {"en": spacy.blank("en")}

@@ -28,7 +28,7 @@ from typing import Any
 from benchmarks.checks.pii_texts import chat
 from benchmarks.checks.scan_texts import TASKS, WORDS, found, harmless
 from benchmarks.processes import ROOT, START_TIMEOUT_S, machine, reason
-from guardproxy.checks._declared.contract import Resources, build
+from guardproxy.checks._shared.declared.contract import Resources, build
 from guardproxy.exchange.inputs.transcript import RequestReceived, Scanned
 from guardproxy.findings import Channel, Window
 from tests.kit.play import CHAT, Play, policy_set

@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
-from guardproxy.checks._declared.contract import Resources, build
+from guardproxy.checks._shared.declared.contract import Resources, build
 from guardproxy.exchange.gate.gate import Job
 from guardproxy.findings import Channel, Facts, Form, Window
 from guardproxy.schemas.compiled import LIMIT_OBJECTS, Compiled, SchemaError, compile_schema

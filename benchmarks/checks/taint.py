@@ -27,9 +27,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from guardproxy.checks._declared.contract import Resources, build
-from guardproxy.checks._taint.conversation import Conversation
-from guardproxy.checks._taint.origins import CallOrigins, members_of
+from guardproxy.checks._shared.declared.contract import Resources, build
+from guardproxy.checks._shared.taint.conversation import Conversation
+from guardproxy.checks._shared.taint.origins import CallOrigins, members_of
 from guardproxy.exchange.gate.gate import Job
 from guardproxy.findings import Channel, Facts, Kind, Passage, Sources, ToolCall, Window
 from guardproxy.server.processes.running import GC_THRESHOLDS, SWITCH_S

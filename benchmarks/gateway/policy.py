@@ -20,7 +20,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.findings import Channel, Finding
 from guardproxy.policy.conditions.request_context import About
 from guardproxy.policy.deciding.evaluate import PolicySet

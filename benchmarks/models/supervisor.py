@@ -28,7 +28,7 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from benchmarks.models import supervisor_cascade, supervisor_gpu, supervisor_traffic
-from guardproxy.checks._declared.contract import Query, Resources
+from guardproxy.checks._shared.declared.contract import Query, Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.findings import Channel, Window
 from guardproxy.inference import models as supervisor

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.models import supervisor_traffic
-from guardproxy.checks._declared.contract import Query, Scorer
+from guardproxy.checks._shared.declared.contract import Query, Scorer
 from guardproxy.findings import Kind
 from guardproxy.inference import models as supervisor
 from guardproxy.inference.models import Settings

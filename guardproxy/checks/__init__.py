@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from guardproxy.checks._declared.allowing import ALLOW
-from guardproxy.checks._declared.contract import (
+from guardproxy.checks._shared.declared.allowing import ALLOW
+from guardproxy.checks._shared.declared.contract import (
     Query,
     Resources,
     ScoredPiece,
@@ -16,9 +16,9 @@ from guardproxy.checks._declared.contract import (
     own_names,
     with_partner,
 )
-from guardproxy.checks._declared.foreign import foreign, hint
-from guardproxy.checks._declared.options import Option, Options, options_digest, with_defaults
-from guardproxy.checks._taint.fingerprint import Fingerprint, fingerprint_of
+from guardproxy.checks._shared.declared.foreign import foreign, hint
+from guardproxy.checks._shared.declared.options import Option, Options, options_digest, with_defaults
+from guardproxy.checks._shared.taint.fingerprint import Fingerprint, fingerprint_of
 from guardproxy.checks.http import VERSION
 from guardproxy.checks.supervisor import Supervisor
 from guardproxy.checks.supervisor import build as build_supervisor

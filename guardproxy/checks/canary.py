@@ -18,10 +18,10 @@ from typing import Any
 
 import re2
 
-from guardproxy.checks._declared.contract import Resources
-from guardproxy.checks._declared.options import Options, options_digest, with_defaults
-from guardproxy.checks._evasions.unfolding import EVASIONS, unfolding
-from guardproxy.checks._patterns.reach import Reach, rule
+from guardproxy.checks._shared.declared.contract import Resources
+from guardproxy.checks._shared.declared.options import Options, options_digest, with_defaults
+from guardproxy.checks._shared.evasions.unfolding import EVASIONS, unfolding
+from guardproxy.checks._shared.patterns.reach import Reach, rule
 from guardproxy.findings import Check, Scan, Traits, Window
 
 VERSION = 1

@@ -29,9 +29,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from guardproxy.checks._declared.contract import Resources
-from guardproxy.checks._declared.options import Option, Options, chosen, options_digest, with_defaults
-from guardproxy.checks._patterns.reach import Reach, ReachCheck, SearchRule, rule
+from guardproxy.checks._shared.declared.contract import Resources
+from guardproxy.checks._shared.declared.options import Option, Options, chosen, options_digest, with_defaults
+from guardproxy.checks._shared.patterns.reach import Reach, ReachCheck, SearchRule, rule
 from guardproxy.findings import Check, Traits
 
 VERSION = 1

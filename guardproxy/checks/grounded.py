@@ -19,8 +19,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardproxy.checks._declared.contract import Resources
-from guardproxy.checks._declared.options import SCORE, Option, Options, options_digest, with_defaults
+from guardproxy.checks._shared.declared.contract import Resources
+from guardproxy.checks._shared.declared.options import SCORE, Option, Options, options_digest, with_defaults
 from guardproxy.concurrency import stop_point
 from guardproxy.findings import ALL_PLACES, Check, Detail, Finding, Scan, Sources, Traits, Window
 

@@ -28,8 +28,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from guardproxy.checks._declared.contract import Resources
-from guardproxy.checks._declared.options import Option, Options, options_digest, with_defaults
+from guardproxy.checks._shared.declared.contract import Resources
+from guardproxy.checks._shared.declared.options import Option, Options, options_digest, with_defaults
 from guardproxy.errors import OptionError, RemoteError
 from guardproxy.findings import Check, Finding, Scan, Traits, Window, failed_scan
 

@@ -21,9 +21,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from guardproxy.checks._declared.contract import Resources
-from guardproxy.checks._declared.options import Option, Options, options_digest, with_defaults
-from guardproxy.checks._declared.own_schema import OWN_SCHEMA, own_schema
+from guardproxy.checks._shared.declared.contract import Resources
+from guardproxy.checks._shared.declared.options import Option, Options, options_digest, with_defaults
+from guardproxy.checks._shared.declared.own_schema import OWN_SCHEMA, own_schema
 from guardproxy.concurrency import WorkLimitError, metered
 from guardproxy.findings import Detail, Finding, Form, Kind, Scan, Traits, Window
 from guardproxy.schemas import (

@@ -18,13 +18,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from guardproxy.checks._declared.contract import Resources
-from guardproxy.checks._declared.options import Option, Options, chosen, options_digest, with_defaults
-from guardproxy.checks._links.allowed import Allowed
-from guardproxy.checks._links.nested import NestedSearch
-from guardproxy.checks._links.places import KINDS, SCRIPTS
-from guardproxy.checks._links.search import LinkSearch
-from guardproxy.checks._links.signs import AddressSigns
+from guardproxy.checks._shared.declared.contract import Resources
+from guardproxy.checks._shared.declared.options import Option, Options, chosen, options_digest, with_defaults
+from guardproxy.checks._shared.links.allowed import Allowed
+from guardproxy.checks._shared.links.nested import NestedSearch
+from guardproxy.checks._shared.links.places import KINDS, SCRIPTS
+from guardproxy.checks._shared.links.search import LinkSearch
+from guardproxy.checks._shared.links.signs import AddressSigns
 from guardproxy.errors import OptionError
 from guardproxy.findings import Check, Finding, Scan, Traits, Window
 from guardproxy.urls import HOST

@@ -18,13 +18,21 @@ from typing import Any
 
 import re2
 
-from guardproxy.checks._declared.allowing import ALLOW, allow_list, allowing
-from guardproxy.checks._declared.contract import Resources
-from guardproxy.checks._declared.options import SCORE, TEXTS, Option, Options, chosen, options_digest, with_defaults
-from guardproxy.checks._evasions.unfolding import EVASIONS, unfolding
-from guardproxy.checks._patterns import overrides
-from guardproxy.checks._patterns.reach import Reach, ReachCheck, SearchRule, rule, why_refused
-from guardproxy.checks._patterns.shape import UnreadableError
+from guardproxy.checks._shared.declared.allowing import ALLOW, allow_list, allowing
+from guardproxy.checks._shared.declared.contract import Resources
+from guardproxy.checks._shared.declared.options import (
+    SCORE,
+    TEXTS,
+    Option,
+    Options,
+    chosen,
+    options_digest,
+    with_defaults,
+)
+from guardproxy.checks._shared.evasions.unfolding import EVASIONS, unfolding
+from guardproxy.checks._shared.patterns import overrides
+from guardproxy.checks._shared.patterns.reach import Reach, ReachCheck, SearchRule, rule, why_refused
+from guardproxy.checks._shared.patterns.shape import UnreadableError
 from guardproxy.errors import OptionError
 from guardproxy.findings import Advice, Check, Traits
 

@@ -35,16 +35,16 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, cast
 
-from guardproxy.checks._declared.allowing import Allowing, AllowList, allowing
-from guardproxy.checks._declared.contract import Resources
-from guardproxy.checks._evasions.unfolding import unfolding
-from guardproxy.checks._patterns.spans import SpanSet
-from guardproxy.checks._pii.engine import BEHIND, Engine, Span
-from guardproxy.checks._pii.extended.places import ENTITY as PLACE
-from guardproxy.checks._pii.extended.places import with_codes
-from guardproxy.checks._pii.names import Names
-from guardproxy.checks._pii.setup import OPTIONS, setup
-from guardproxy.checks._pii.whole import WholeTextSearch
+from guardproxy.checks._shared.declared.allowing import Allowing, AllowList, allowing
+from guardproxy.checks._shared.declared.contract import Resources
+from guardproxy.checks._shared.evasions.unfolding import unfolding
+from guardproxy.checks._shared.patterns.spans import SpanSet
+from guardproxy.checks._shared.pii.engine import BEHIND, Engine, Span
+from guardproxy.checks._shared.pii.extended.places import ENTITY as PLACE
+from guardproxy.checks._shared.pii.extended.places import with_codes
+from guardproxy.checks._shared.pii.names import Names
+from guardproxy.checks._shared.pii.setup import OPTIONS, setup
+from guardproxy.checks._shared.pii.whole import WholeTextSearch
 from guardproxy.concurrency import stop_point
 from guardproxy.findings import Check, Finding, Scan, Traits, Window, give_way
 

@@ -20,12 +20,12 @@ from typing import Any
 
 import yaml
 
-from guardproxy.checks._declared.allowing import ALLOW, allow_list, allowing
-from guardproxy.checks._declared.contract import Resources
-from guardproxy.checks._declared.foreign import hint
-from guardproxy.checks._declared.options import Option, Options, options_digest, with_defaults
-from guardproxy.checks._evasions.unfolding import EVASIONS, unfolding
-from guardproxy.checks._patterns.reach import Reach, ReachCheck, SearchRule, rule
+from guardproxy.checks._shared.declared.allowing import ALLOW, allow_list, allowing
+from guardproxy.checks._shared.declared.contract import Resources
+from guardproxy.checks._shared.declared.foreign import hint
+from guardproxy.checks._shared.declared.options import Option, Options, options_digest, with_defaults
+from guardproxy.checks._shared.evasions.unfolding import EVASIONS, unfolding
+from guardproxy.checks._shared.patterns.reach import Reach, ReachCheck, SearchRule, rule
 from guardproxy.errors import OptionError
 from guardproxy.findings import Check, Traits
 

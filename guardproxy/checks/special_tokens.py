@@ -20,10 +20,10 @@ from typing import Any
 
 import re2
 
-from guardproxy.checks._declared.contract import Resources
-from guardproxy.checks._declared.options import Option, Options, chosen, options_digest, with_defaults
-from guardproxy.checks._evasions.unfolding import EVASIONS, unfolding
-from guardproxy.checks._patterns.reach import Reach, ReachCheck, SearchRule, rule
+from guardproxy.checks._shared.declared.contract import Resources
+from guardproxy.checks._shared.declared.options import Option, Options, chosen, options_digest, with_defaults
+from guardproxy.checks._shared.evasions.unfolding import EVASIONS, unfolding
+from guardproxy.checks._shared.patterns.reach import Reach, ReachCheck, SearchRule, rule
 from guardproxy.findings import Check, Traits
 
 VERSION = 1

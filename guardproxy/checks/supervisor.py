@@ -17,12 +17,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from guardproxy.checks._declared.contract import Query, Resources, ScoredPiece, Scorer
-from guardproxy.checks._declared.foreign import hint
-from guardproxy.checks._declared.options import SCORE, TEXTS, Option, Options, options_digest, with_defaults
-from guardproxy.checks._evasions.readings import other_views
-from guardproxy.checks._evasions.unfolding import EVASIONS, merge_views
-from guardproxy.checks._evasions.views import TextView
+from guardproxy.checks._shared.declared.contract import Query, Resources, ScoredPiece, Scorer
+from guardproxy.checks._shared.declared.foreign import hint
+from guardproxy.checks._shared.declared.options import SCORE, TEXTS, Option, Options, options_digest, with_defaults
+from guardproxy.checks._shared.evasions.readings import other_views
+from guardproxy.checks._shared.evasions.unfolding import EVASIONS, merge_views
+from guardproxy.checks._shared.evasions.views import TextView
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import (
     ALL_PLACES,

@@ -23,17 +23,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from guardproxy.checks._declared.call_condition import CallCondition, compile_condition
-from guardproxy.checks._declared.contract import Resources
-from guardproxy.checks._declared.options import TEXTS, Option, Options, options_digest, with_defaults
-from guardproxy.checks._declared.own_schema import OWN_SCHEMA, own_schema
+from guardproxy.checks._shared.declared.call_condition import CallCondition, compile_condition
+from guardproxy.checks._shared.declared.contract import Resources
+from guardproxy.checks._shared.declared.options import TEXTS, Option, Options, options_digest, with_defaults
+from guardproxy.checks._shared.declared.own_schema import OWN_SCHEMA, own_schema
 from guardproxy.conditions import is_named
 from guardproxy.errors import OptionError
 from guardproxy.findings import DIRECTIONS, Detail, Finding, Scan, Sources, ToolCall, Traits, ValueOrigin, Window
 from guardproxy.schemas import LATEST, Compiled, CostError, details
 
 if TYPE_CHECKING:
-    from guardproxy.checks._taint.origins import CallOrigins, TaintedMember
+    from guardproxy.checks._shared.taint.origins import CallOrigins, TaintedMember
 
 VERSION = 1
 _CONVERSATION = "tool_call"  # in `Sources.made`
@@ -167,8 +167,8 @@ class ToolCalls:
 
 def _origins(sources: Sources, arguments: Any) -> CallOrigins:
     """Returns where the arguments of a call came from. All calls of an exchange share what was made of its texts."""
-    from guardproxy.checks._taint.conversation import Conversation  # noqa: PLC0415 - loaded only where a policy asks
-    from guardproxy.checks._taint.origins import CallOrigins  # noqa: PLC0415
+    from guardproxy.checks._shared.taint.conversation import Conversation  # noqa: PLC0415 - loaded only where a policy asks
+    from guardproxy.checks._shared.taint.origins import CallOrigins  # noqa: PLC0415
 
     conversation = sources.made.get(_CONVERSATION)
     if conversation is None:
@@ -177,7 +177,7 @@ def _origins(sources: Sources, arguments: Any) -> CallOrigins:
 
 
 def _tainted(member: TaintedMember) -> CallFault:
-    from guardproxy.checks._taint.origins import shown_place  # noqa: PLC0415
+    from guardproxy.checks._shared.taint.origins import shown_place  # noqa: PLC0415
 
     taint, place = member.taint, member.place
     origin = ValueOrigin(taint.kind, taint.path, taint.low, taint.high, taint.is_earlier)
@@ -243,7 +243,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> ToolCa
     tools, servers = _globs(values, "tools"), _globs(values, "servers")
     plain = {"tools": tools, "servers": servers, "when": when, "schema": documents}
     if condition is not None and condition.asks_origins:
-        from guardproxy.checks._taint.conversation import prepare  # noqa: PLC0415 - loaded only where a policy asks
+        from guardproxy.checks._shared.taint.conversation import prepare  # noqa: PLC0415 - loaded only where a policy asks
 
         prepare()
     traits = replace(_TRAITS, needs_sources=condition is not None and condition.asks_origins)

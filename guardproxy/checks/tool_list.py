@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from guardproxy.checks._declared.contract import Resources
-from guardproxy.checks._declared.options import TEXTS, Option, Options, options_digest, with_defaults
+from guardproxy.checks._shared.declared.contract import Resources
+from guardproxy.checks._shared.declared.options import TEXTS, Option, Options, options_digest, with_defaults
 from guardproxy.conditions import ToolNames
 from guardproxy.errors import OptionError
 from guardproxy.findings import DIRECTIONS, Detail, Finding, Scan, ToolCall, Traits, Window

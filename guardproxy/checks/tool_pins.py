@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from guardproxy.checks._declared.contract import Resources
-from guardproxy.checks._declared.options import Option, Options, chosen, options_digest, with_defaults
+from guardproxy.checks._shared.declared.contract import Resources
+from guardproxy.checks._shared.declared.options import Option, Options, chosen, options_digest, with_defaults
 from guardproxy.errors import OptionError
 from guardproxy.findings import DIRECTIONS, Detail, Finding, Scan, Traits, Window
 from guardproxy.tool_pins import LABELS, PinFileError, ToolPins, read_pins

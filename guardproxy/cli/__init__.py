@@ -6,23 +6,9 @@ from typing import Annotated
 
 import typer
 
-from guardproxy.cli import (
-    audit,
-    confirm,
-    demo,
-    drift,
-    importing,
-    keys,
-    limits,
-    mcp,
-    model,
-    policy,
-    replay,
-    scan,
-    serve,
-    tenant,
-    tools,
-)
+from guardproxy.cli import audit, demo, drift, importing, keys, limits, policy, replay, scan, serve, tenant
+from guardproxy.cli.agents import confirm, mcp, tools
+from guardproxy.cli.model import commands as model
 from guardproxy.cli.printing import CommandLine, say
 
 app = typer.Typer(

@@ -42,7 +42,9 @@ LIBRARIES: Mapping[str, LibraryCall] = {
     "re2": LibraryCall(
         "linear", "patterns of the operator; those of a client's schema take steps (`schemas.drafts.matches`)"
     ),
-    "numpy": LibraryCall("linear", "`checks._taint`: sorts and searches arrays of at most `grams.MOST_CHARS` numbers"),
+    "numpy": LibraryCall(
+        "linear", "`checks._shared.taint`: sorts and searches arrays of at most `grams.MOST_CHARS` numbers"
+    ),
     "regex": LibraryCall(
         "pieces", "own patterns without nested repetitions, on blocks; `tests/kit/check_cost.py` tries them"
     ),
@@ -61,8 +63,8 @@ LIBRARIES: Mapping[str, LibraryCall] = {
     "jinja2": LibraryCall("operator", "templates of the operator, in a sandbox, with bounded output"),
     "msgspec": LibraryCall("linear", "readers and writers in C; bodies have a limit in bytes"),
     "orjson": LibraryCall("linear", "a reader and writer in C; bodies have a limit in bytes"),
-    "spacy": LibraryCall("short", "the chunks in `checks._pii.words.LOOK` characters around a match"),
-    "py3langid": LibraryCall("short", "the `checks._pii.words.LOOK` characters before a match"),
+    "spacy": LibraryCall("short", "the chunks in `checks._shared.pii.words.LOOK` characters around a match"),
+    "py3langid": LibraryCall("short", "the `checks._shared.pii.words.LOOK` characters before a match"),
     "tldextract": LibraryCall("short", "the host of one address"),
     "presidio_analyzer": LibraryCall(
         "operator", "recognizers that the operator chose, or wrote with an `analyze` of its own"

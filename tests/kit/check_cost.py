@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 
 from guardproxy.checks import Check, Resources, build, pii
-from guardproxy.checks._evasions import unfolding as _unfolding
-from guardproxy.checks._evasions.folding import table
-from guardproxy.checks._links import allowed as _allowed
-from guardproxy.checks._links import search as _links
-from guardproxy.checks._patterns import reach as _reach
-from guardproxy.checks._pii import engine as _engine
+from guardproxy.checks._shared.evasions import unfolding as _unfolding
+from guardproxy.checks._shared.evasions.folding import table
+from guardproxy.checks._shared.links import allowed as _allowed
+from guardproxy.checks._shared.links import search as _links
+from guardproxy.checks._shared.patterns import reach as _reach
+from guardproxy.checks._shared.pii import engine as _engine
 from guardproxy.testing import scan_in_chunks, whole
 
 _CHARACTERS_A_STEP = 32

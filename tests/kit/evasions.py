@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from urllib.parse import quote
 
-from guardproxy.checks._evasions.folding import _LOOK_ALIKES
+from guardproxy.checks._shared.evasions.folding import _LOOK_ALIKES
 
 CARD = "4111 1111 1111 1111"
 MAIL = "jane.roe@example.com"

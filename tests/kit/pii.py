@@ -13,12 +13,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from guardproxy.checks._declared.contract import Tag
-from guardproxy.checks._pii import recognizers as ours
-from guardproxy.checks._pii.cover import parse
-from guardproxy.checks._pii.engine import Engine
-from guardproxy.checks._pii.whole import nlp_engine
-from guardproxy.checks._pii.words import words
+from guardproxy.checks._shared.declared.contract import Tag
+from guardproxy.checks._shared.pii import recognizers as ours
+from guardproxy.checks._shared.pii.cover import parse
+from guardproxy.checks._shared.pii.engine import Engine
+from guardproxy.checks._shared.pii.whole import nlp_engine
+from guardproxy.checks._shared.pii.words import words
 
 IDENTIFIERS = {
     "EMAIL_ADDRESS": "ada.l+x@mail.example.co.uk",

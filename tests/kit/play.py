@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.decisions import Plan
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.inputs.setting import Address, Keys, Limits, Setting

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.inputs.setting import Address, Keys, Setting
 from guardproxy.exchange.inputs.transcript import RequestReceived, RunScans, Scanned

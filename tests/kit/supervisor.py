@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
-from guardproxy.checks._declared.contract import Query, ScoredPiece
+from guardproxy.checks._shared.declared.contract import Query, ScoredPiece
 from guardproxy.findings import Kind
 
 POINTS: Mapping[str, Mapping[str, float]] = {

@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 from guardproxy.checks import Check
-from guardproxy.checks._links.places import KINDS
-from guardproxy.checks._pii.engine import Span
+from guardproxy.checks._shared.links.places import KINDS
+from guardproxy.checks._shared.pii.engine import Span
 from guardproxy.checks.control_chars import LABELS
 from guardproxy.checks.pii import _strength, resolve
 from guardproxy.checks.special_tokens import FAMILIES

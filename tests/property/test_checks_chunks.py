@@ -9,11 +9,11 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from guardproxy.checks import pii
-from guardproxy.checks._declared.contract import Resources, build
-from guardproxy.checks._patterns.reach import compile_pattern
-from guardproxy.checks._patterns.shape import shape
-from guardproxy.checks._pii.recognizers import recognizers
-from guardproxy.checks._pii.words import LOOK
+from guardproxy.checks._shared.declared.contract import Resources, build
+from guardproxy.checks._shared.patterns.reach import compile_pattern
+from guardproxy.checks._shared.patterns.shape import shape
+from guardproxy.checks._shared.pii.recognizers import recognizers
+from guardproxy.checks._shared.pii.words import LOOK
 from tests.kit.checks import PROSE, assert_invariant, promise, whole
 from tests.kit.pii import CONTEXT, IDENTIFIERS
 from tests.kit.secrets import made_up

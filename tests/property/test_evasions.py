@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.checks._declared.contract import Resources, build
-from guardproxy.checks._evasions.folding import table
-from guardproxy.checks._evasions.unfolding import UNDECODED, Unfolding, unfolding
+from guardproxy.checks._shared.declared.contract import Resources, build
+from guardproxy.checks._shared.evasions.folding import table
+from guardproxy.checks._shared.evasions.unfolding import UNDECODED, Unfolding, unfolding
 from guardproxy.findings import QUICK
 from tests.kit.checks import PROSE, assert_every_split, assert_invariant, promise, whole
 from tests.kit.evasions import CARD, INVISIBLE, KEY, MAIL, SPACES, WAYS, base, digits, full_width, look_alikes

@@ -14,8 +14,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from guardproxy.checks import Check, Resources, build
-from guardproxy.checks._links import search
-from guardproxy.checks._links.places import KINDS
+from guardproxy.checks._shared.links import search
+from guardproxy.checks._shared.links.places import KINDS
 from guardproxy.checks.control_chars import LABELS as CLASSES
 from guardproxy.checks.special_tokens import FAMILIES
 from guardproxy.findings import Finding, Window

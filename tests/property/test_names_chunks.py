@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from guardproxy.checks._declared.contract import Resources, build, with_partner
+from guardproxy.checks._shared.declared.contract import Resources, build, with_partner
 from guardproxy.exchange.gate.gate import Lane
 from guardproxy.findings import Channel, Direction, Finding
 from guardproxy.inference.models import load_tagger

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.exchange.inputs.transcript import SendUpstream
 from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.policy.file.load import PolicyErrors, build_checks, parse_all

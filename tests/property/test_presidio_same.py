@@ -10,9 +10,9 @@ import regex
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from guardproxy.checks._pii import recognizers as known
-from guardproxy.checks._pii.cover import UNBOUNDED, UncoveredError, cover, parse, trace
-from guardproxy.checks._pii.engine import compile_pattern, exact
+from guardproxy.checks._shared.pii import recognizers as known
+from guardproxy.checks._shared.pii.cover import UNBOUNDED, UncoveredError, cover, parse, trace
+from guardproxy.checks._shared.pii.engine import compile_pattern, exact
 from tests.kit.checks import promise
 from tests.kit.pii import IDENTIFIERS, analyzer, engine, mixed_text, outcome, recognizers, sample
 from tools.differential import compare, texts

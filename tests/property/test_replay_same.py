@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from guardproxy.audit.record.document import Record
-from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.inputs.transcript import (
     DataReceived,

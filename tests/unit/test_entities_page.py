@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.checks._pii.extended import recognizers as extended
+from guardproxy.checks._shared.pii.extended import recognizers as extended
 from guardproxy.testing import whole
 from tools.pages import entities as entities_page
 from tools.pages.entities import EXAMPLES, MISSES, check, entities, example, page

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.policy.file.load import Files, PolicyErrors, build_checks, parse_all
 from tests.kit.supervisor import FakeScorer, words
 

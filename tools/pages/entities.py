@@ -15,10 +15,10 @@ from functools import cache
 from typing import Any
 
 from guardproxy.checks import Check, Resources, build
-from guardproxy.checks._pii import recognizers
-from guardproxy.checks._pii.extended import recognizers as extended
-from guardproxy.checks._pii.language import LANGUAGES
-from guardproxy.checks._pii.setup import NAMED
+from guardproxy.checks._shared.pii import recognizers
+from guardproxy.checks._shared.pii.extended import recognizers as extended
+from guardproxy.checks._shared.pii.language import LANGUAGES
+from guardproxy.checks._shared.pii.setup import NAMED
 from guardproxy.inference.models import load_tagger
 from guardproxy.testing import whole
 

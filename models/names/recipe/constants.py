@@ -23,7 +23,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from guardproxy.checks._pii.names import Names
+from guardproxy.checks._shared.pii.names import Names
 from guardproxy.inference.models import load_tagger
 from models.names.recipe import silver
 from models.names.recipe.evaluate import FAST, SOURCES, false_names, finder

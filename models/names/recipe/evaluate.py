@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from guardproxy.checks._pii.names import Names
+from guardproxy.checks._shared.pii.names import Names
 from guardproxy.inference.models import load_tagger
 from models.names.recipe import silver
 from models.names.recipe.measure import ALL, NAMES, Figures, Span, joined

@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from guardproxy.checks._pii.names import Names
+from guardproxy.checks._shared.pii.names import Names
 from guardproxy.inference.models import read_tags
 from guardproxy.inference.names.tagger import OnnxTagger
 from models.names.recipe.export import HERE, write_config

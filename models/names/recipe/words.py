@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from guardproxy.checks._pii.names import _FORM
+from guardproxy.checks._shared.pii.names import _FORM
 from models.names.recipe.splits import OF_ALL_KINDS, Row, read
 
 UNMARKED = (

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.checks._declared.contract import Resources, build
+from guardproxy.checks._shared.declared.contract import Resources, build
 from guardproxy.errors import OptionError, RemoteError
 from guardproxy.findings import Channel, Facts, Finding, Scan, Window
 from tests.kit.checks import CHANNEL, assert_invariant, promise

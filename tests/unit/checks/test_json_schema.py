@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.checks._declared.contract import Resources, build
+from guardproxy.checks._shared.declared.contract import Resources, build
 from guardproxy.checks.json_schema import REFUSED, REPAIR_CHARS, UNKNOWN_TOOL, JsonSchema
 from guardproxy.concurrency import ScanStopped, stoppable
 from guardproxy.errors import OptionError

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from guardproxy.checks import Resources, build
-from guardproxy.checks._links.places import KINDS
+from guardproxy.checks._shared.links.places import KINDS
 from guardproxy.checks.links import DEFAULTS, LABELS
 from guardproxy.errors import OptionError
 from tests.kit.checks import PROSE, assert_every_split, whole

@@ -11,9 +11,9 @@ import re2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.checks._declared.contract import Resources, build, check_names
-from guardproxy.checks._patterns.reach import CHAIN, Reach, _undecided, rule
-from guardproxy.checks._patterns.shape import UnreadableError, shape
+from guardproxy.checks._shared.declared.contract import Resources, build, check_names
+from guardproxy.checks._shared.patterns.reach import CHAIN, Reach, _undecided, rule
+from guardproxy.checks._shared.patterns.shape import UnreadableError, shape
 from guardproxy.errors import OptionError
 from guardproxy.findings import Scan, Traits, Window
 from tests.kit.checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole
@@ -145,7 +145,7 @@ def test_half_of_a_surrogate_pair_does_no_harm() -> None:
 
 
 def test_a_rule_too_large_for_its_beginnings_is_still_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    from guardproxy.checks._patterns import reach
+    from guardproxy.checks._shared.patterns import reach
 
     check = _check(patterns=["ab+c", "[bc]d"], cap=6)
     real = reach.compile_pattern
@@ -174,7 +174,7 @@ def test_a_rule_too_large_for_its_beginnings_is_still_exact(monkeypatch: pytest.
 
 
 def test_too_large_for_one_sieve(monkeypatch: pytest.MonkeyPatch) -> None:
-    from guardproxy.checks._patterns import reach
+    from guardproxy.checks._shared.patterns import reach
 
     real = reach.compile_pattern
     monkeypatch.setattr(reach, "compile_pattern", lambda p: (_ for _ in ()).throw(re2.error()) if "|" in p else real(p))

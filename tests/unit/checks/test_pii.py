@@ -11,9 +11,9 @@ from unittest.mock import patch
 import pytest
 
 from guardproxy.checks import pii
-from guardproxy.checks._declared.contract import Resources, build, with_partner
-from guardproxy.checks._pii.engine import BEHIND, Span
-from guardproxy.checks._pii.recognizers import DEFAULTS, recognizers
+from guardproxy.checks._shared.declared.contract import Resources, build, with_partner
+from guardproxy.checks._shared.pii.engine import BEHIND, Span
+from guardproxy.checks._shared.pii.recognizers import DEFAULTS, recognizers
 from guardproxy.checks.pii import MOST, resolve, united
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.exchange.gate.gate import Lane

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardproxy.checks._pii.engine import Span
+from guardproxy.checks._shared.pii.engine import Span
 from guardproxy.checks.pii import resolve
 from guardproxy.concurrency import stoppable
 

@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from guardproxy.checks._declared.contract import Resources, build
+from guardproxy.checks._shared.declared.contract import Resources, build
 from guardproxy.checks.secrets import _rows, entropy, rule_ids
 from guardproxy.errors import OptionError
 from guardproxy.findings import Window

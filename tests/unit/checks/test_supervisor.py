@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from guardproxy.checks import Check, Resources
-from guardproxy.checks._declared.contract import build as build_by_name
-from guardproxy.checks._declared.options import options_digest
+from guardproxy.checks._shared.declared.contract import build as build_by_name
+from guardproxy.checks._shared.declared.options import options_digest
 from guardproxy.checks.supervisor import OPTIONS, build
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Channel, Direction, Finding, Kind, Scan, Window

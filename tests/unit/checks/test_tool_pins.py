@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.checks.tool_pins import PinnedTools, build
 from guardproxy.errors import OptionError
 from guardproxy.findings import Channel, Facts, Finding, Window

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks._declared.contract import Resources, build
+from guardproxy.checks._shared.declared.contract import Resources, build
 from guardproxy.concurrency import ScanStopped, stop_point, stoppable
 from guardproxy.findings import Channel, Window
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks._declared.contract import Resources, build
+from guardproxy.checks._shared.declared.contract import Resources, build
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.inputs.transcript import DataReceived, Finish, SendData, SendHead
 from guardproxy.library import read_policies, shipped_names

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from guardproxy.checks._declared.contract import Query, Resources, ScoredPiece
+from guardproxy.checks._shared.declared.contract import Query, Resources, ScoredPiece
 from guardproxy.checks.supervisor import build
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Channel, Kind, Window

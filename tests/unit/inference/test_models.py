@@ -15,7 +15,7 @@ from subprocess import run
 
 import pytest
 
-from guardproxy.checks._declared.contract import Query
+from guardproxy.checks._shared.declared.contract import Query
 from guardproxy.errors import ConfigError
 from guardproxy.inference.folders.folder import GPU_FILE
 from guardproxy.inference.folders.model import FILES

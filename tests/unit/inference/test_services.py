@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from guardproxy.checks._declared.contract import Resources, build
+from guardproxy.checks._shared.declared.contract import Resources, build
 from guardproxy.errors import ConfigError, OptionError, RemoteCapacityError, RemoteError
 from guardproxy.findings import Channel, Window
 from guardproxy.inference.services import LIMIT_BYTES, Remotes, origin

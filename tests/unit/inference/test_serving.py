@@ -12,7 +12,7 @@ from threading import Event
 import pytest
 from prometheus_client import CollectorRegistry
 
-from guardproxy.checks._declared.contract import Query
+from guardproxy.checks._shared.declared.contract import Query
 from guardproxy.errors import ConfigError, Shortage
 from guardproxy.findings import Kind
 from guardproxy.inference.folders.model import Model

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks._declared.contract import Query, Resources
+from guardproxy.checks._shared.declared.contract import Query, Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.findings import KINDS, Channel, Window
 from guardproxy.inference.models import Settings, find, load

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.checks.supervisor import build
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Channel, Kind, Window

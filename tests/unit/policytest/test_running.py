@@ -13,7 +13,7 @@ import pytest
 from msgspec import structs
 
 from guardproxy.audit.record.canonical import canonical
-from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.findings import QUICK, Finding, Scan, Traits, Window
 from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.policy.file.load import build_checks, parse_all

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from guardproxy import library
-from guardproxy.checks._declared.contract import Resources, build
+from guardproxy.checks._shared.declared.contract import Resources, build
 from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.findings import QUICK, Channel, Direction, Finding
 from guardproxy.inference.models import Models

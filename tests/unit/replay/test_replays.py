@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from guardproxy.audit.record.document import RecordedSealing
 from guardproxy.audit.shipping.intents import closing
-from guardproxy.checks._declared.contract import Query, Resources, ScoredPiece
+from guardproxy.checks._shared.declared.contract import Query, Resources, ScoredPiece
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.inputs.transcript import (
     Aborted,

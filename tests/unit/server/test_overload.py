@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks._declared.contract import Query, Resources, ScoredPiece
+from guardproxy.checks._shared.declared.contract import Query, Resources, ScoredPiece
 from guardproxy.errors import Shortage
 from guardproxy.exchange.inputs.transcript import RequestReceived, Scanned, SendUpstream
 from guardproxy.findings import Scan

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange import Exchange, recollection
 from guardproxy.exchange.inputs.transcript import (

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardproxy.checks._declared.contract import Query, Resources
+from guardproxy.checks._shared.declared.contract import Query, Resources
 from guardproxy.checks.supervisor import Segments, Supervisor, build
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Kind

@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from guardproxy.checks._declared.contract import Query
+from guardproxy.checks._shared.declared.contract import Query
 from guardproxy.inference.folders import tokens
 from guardproxy.inference.models import find, load
 from guardproxy.inference.scoring.scorer import ModelScorer

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.checks._declared.contract import Tag
+from guardproxy.checks._shared.declared.contract import Tag
 from guardproxy.concurrency import stoppable
 from guardproxy.errors import ConfigError
 from guardproxy.inference.models import Models, find, load_tagger

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-from guardproxy.checks._declared.contract import Tag
+from guardproxy.checks._shared.declared.contract import Tag
 from guardproxy.concurrency import stoppable
 from guardproxy.errors import ConfigError
 from guardproxy.inference.models import find, load, load_tagger, read_tags

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from aiohttp import web
 
-from guardproxy.checks._declared.contract import Query, ScoredPiece
+from guardproxy.checks._shared.declared.contract import Query, ScoredPiece
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Kind
 from guardproxy.inference.folders.folder import GPU_FILE

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks._declared.contract import Resources, build
+from guardproxy.checks._shared.declared.contract import Resources, build
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Channel
 from guardproxy.inference.models import load_tagger

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from guardproxy.checks._declared.contract import Query
+from guardproxy.checks._shared.declared.contract import Query
 from guardproxy.errors import ConfigError
 from guardproxy.inference.folders.model import Calibration
 from guardproxy.inference.models import load, read

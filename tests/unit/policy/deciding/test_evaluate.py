@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.decisions import Edit, Stop
 from guardproxy.exchange.gate.gate import CHECK_ERROR
 from guardproxy.findings import Channel

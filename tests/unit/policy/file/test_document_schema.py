@@ -13,8 +13,8 @@ from jsonschema import Draft202012Validator
 
 from guardproxy import checks
 from guardproxy.checks import secrets
-from guardproxy.checks._declared.contract import Resources
-from guardproxy.checks._pii.setup import NAMED
+from guardproxy.checks._shared.declared.contract import Resources
+from guardproxy.checks._shared.pii.setup import NAMED
 from guardproxy.errors import PolicyError
 from guardproxy.policy.file import keys as tables
 from guardproxy.policy.file.document_schema import schema, with_variables

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from guardproxy import checks
-from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import QUICK, Channel, Scan, Traits, Window
 from guardproxy.library import load

@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.gateway import limits_of, read_limits
 from guardproxy.policy import BoundRules, PolicySet, limit_words, schema
 from guardproxy.policy.file.load import PolicyErrors, build_checks, parse, parse_all

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.policy.file.load import PolicyErrors, build_checks, parse_all
 from guardproxy.policy.tools.tenancy import refuse_strangers

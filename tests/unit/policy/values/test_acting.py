@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.checks._declared.contract import Resources
+from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.decisions import Confirm, DropChunk, Edit, Pass, Retry, Stop
 from guardproxy.errors import ConfigError, OptionError, PolicyError
 from guardproxy.findings import Direction, Kind

@@ -1,0 +1,1 @@
+"""What checks share: their declarations, and how they read texts."""
