@@ -1,7 +1,7 @@
 """The check `control_chars`: characters that act on a terminal, an editor or a parser and that a reader does not see.
 
 In: windows of text. Out: findings with a label for each class of characters. Kept: nothing between scans.
-`_patterns/reach.py` describes the search in growing text.
+`_shared/patterns/reach.py` describes the search in growing text.
 
 Classes:
 - `escape`: sequences that a terminal runs: CSI (colours, moves), OSC (links, clipboard, titles), DCS and other strings,

@@ -1,7 +1,7 @@
 """The check `links`: addresses that make the reader's client load or follow something.
 
 In: windows of text. Out: findings; each covers an address without the markup around it, so that an edit takes the address
-away and leaves the text. Kept: nothing between texts. `_links/search.py` describes the search in growing text.
+away and leaves the text. Kept: nothing between texts. `_shared/links/search.py` describes the search in growing text.
 
 The main danger is an image: a client loads it without a click, and its address can carry text away. Markdown images,
 links, definitions and autolinks, HTML attributes and styles, bare addresses, `javascript:` and `data:` are found, also in

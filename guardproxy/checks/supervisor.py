@@ -158,7 +158,7 @@ class LabelThresholds:
 class TextSegment:
     """Text to be scored together: `start` to `end` of its channel, and the query, which begins at `begin`.
 
-    `views`: other readings of the query's text (see `_evasions/readings.py`); each becomes a query.
+    `views`: other readings of the query's text (see `_shared/evasions/readings.py`); each becomes a query.
     """
 
     start: int

@@ -130,6 +130,7 @@ def test_a_process_that_is_frozen_is_killed_and_started_again(
     name: str, proxy_with: Callable[..., Proxy], openai_at: Callable[[str], openai.OpenAI]
 ) -> None:
     proxy = proxy_with(POLICY, "--workers", "2", "--livez-stall-s", "2")
+    wait_logged(proxy.process, proxy.log, "listening", 2)  # a process that does not serve yet may take its time
     os.kill(frozen := process_of(proxy, name), signal.SIGSTOP)
     assert proxy.wait_for("frozen")["child"] == name
     until(lambda: process_of(proxy, name) != frozen, "a new process")

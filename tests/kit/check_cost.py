@@ -2,7 +2,7 @@
 
 `steps` counts the steps of Python code: executed lines, and turns of loops, comprehensions and generators. It adds the
 characters that RE2 reads for a check, divided by `_CHARACTERS_A_STEP`. Work inside of one call of `re` or `regex` is not
-counted: `_pii/custom.py` tries the patterns of users, and our own patterns must fail soon at each start.
+counted: `_shared/pii/custom.py` tries the patterns of users, and our own patterns must fail soon at each start.
 """
 
 from __future__ import annotations

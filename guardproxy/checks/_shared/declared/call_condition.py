@@ -3,7 +3,7 @@
 In: the text of an expression; then calls. Out: whether it holds for a call. The arguments have no known type, so an expression
 cannot be evaluated for every call: a member is missing, or has another type. The caller decides what follows.
 
-`came_from(VALUE, KIND)` asks the origins of the call (`_taint/origins.py`), which the caller gives. They are in a
+`came_from(VALUE, KIND)` asks the origins of the call (`_shared/taint/origins.py`), which the caller gives. They are in a
 context variable while the expression is evaluated, since a function of the library gets nothing but its arguments.
 """
 

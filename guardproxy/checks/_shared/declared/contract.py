@@ -168,7 +168,7 @@ def check_names() -> list[str]:
 
 def own_names() -> set[str]:
     """Returns the names of this package's checks."""
-    return {module.name for module in iter_modules([str(Path(__file__).parents[1])]) if not module.name.startswith("_")}
+    return {module.name for module in iter_modules([str(Path(__file__).parents[2])]) if not module.name.startswith("_")}
 
 
 def options(use: str) -> Mapping[str, Option]:

@@ -14,7 +14,7 @@ from guardproxy.checks.pattern import SLOW
 from guardproxy.errors import OptionError
 from tests.kit.checks import PROSE, assert_every_split, held_words, scan_in_chunks, whole
 
-FILE = Path(__file__).parents[3] / "policy" / "overrides.txt"
+FILE = Path(__file__).parents[4] / "policy" / "overrides.txt"
 
 
 def _lines() -> dict[str, list[str]]:

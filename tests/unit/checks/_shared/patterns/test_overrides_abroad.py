@@ -9,7 +9,7 @@ import re2
 
 from guardproxy.checks._shared.patterns.overrides_abroad import ABROAD, PROHIBITION
 
-TEXT = (Path(__file__).parents[3] / "policy" / "overrides.txt").read_text("utf-8")
+TEXT = (Path(__file__).parents[4] / "policy" / "overrides.txt").read_text("utf-8")
 FOUND = TEXT.split("# found: other languages\n")[1].split("# fine")[0].splitlines()
 FINE = TEXT.split("# fine: other languages\n")[1].splitlines()
 
