@@ -1,7 +1,8 @@
 """The check `canary`: the secret word that a policy puts into the system prompt, in any text.
 
 In: windows of text, with the word in their facts. Out: findings with the label `CANARY`. Kept: the patterns of the last words.
-`patterns/reach.py` describes the search in growing text; `evasions/unfolding.py` the disguises that are undone first.
+`_shared/patterns/reach.py` describes the search in growing text; `_shared/evasions/unfolding.py` the disguises that are undone
+first.
 
 A word (`exchange/inputs/prompts.py`) has 24 letters that depend on the proxy's key and on the tenant. Each half of it is found:
 as it is, in any case, with up to three signs or spaces between letters, backwards, in Base64 at any offset, and in hexadecimal

@@ -5,8 +5,8 @@ In: windows of text. Out: findings with a single label. Kept: nothing between sc
 Options: `patterns` (RE2 syntax; `\\b`, `\\d`, `\\w` mean ASCII, `\\p{L}` any script), `words` (found in any case, if
 no letter, digit or underscore touches them), `sets` (names of `SETS`), `label`, `score`, and `cap`: the longest match, in
 characters, of a pattern that sets no bound itself. Such a match cannot see text beyond `cap` characters, so `a.*` finds at
-most `cap` characters at a time. Overlapping matches are one finding (see `patterns/reach.py`). `declared/allowing.py` has
-`allow` and `allow_patterns`.
+most `cap` characters at a time. Overlapping matches are one finding (see `_shared/patterns/reach.py`).
+`_shared/declared/allowing.py` has `allow` and `allow_patterns`.
 
 Decision: docs/decisions/0056-plain-overrides-are-found-by-a-pattern-too.md
 """

@@ -5,22 +5,23 @@ In: windows of text. Out: findings labelled with Presidio's entity names. Kept: 
 Options
 
 - `entities`: the entities to find, as Presidio's names of entities or of recognizer classes. Default: `defaults` in
-  `pii/recognizers.py` and `DEFAULTS` in `pii/extended/recognizers.py`, or only those of `recognizers` if it is given.
+  `_shared/pii/recognizers.py` and `DEFAULTS` in `_shared/pii/extended/recognizers.py`, or only those of `recognizers` if it is
+  given.
 - `recognizers`: the user's own recognizers, as one entry or a list: a file in Presidio's format (`titles.yaml`, in the
   policies' folder), or a class (`package.module:Class`). All of their entities are found, too.
 - `threshold`: the least score. Default: a recognizer's own (`score_thresholds` in its file), otherwise 0.4.
-- `language`: `en`, another language that spaCy has rules for, or a list; `auto` (see `pii/language.py`); or `header`:
+- `language`: `en`, another language that spaCy has rules for, or a list; `auto` (see `_shared/pii/language.py`); or `header`:
   the language in the request's `Content-Language` header; if it names none of the supported languages, all of them.
 - `model`: the finder of PERSON, LOCATION, ORGANIZATION and NRP, if one of them is among `entities`: `fast` (the default),
   `accurate`, a folder with a model, or `spacy:` and a pipeline. It also finds DATE_TIME if that is among `entities` beside
   them.
-- `parity`: `extended` (the default) adds the recognizers of `pii/extended/recognizers.py` to Presidio's, and those of
-  `pii/extended/places.py` to a model that finds LOCATION; `strict` does not.
-- `evasions`: see `evasions/unfolding.py`.
-- `allow`, `allow_patterns`: see `declared/allowing.py`. Phone numbers, and the entities whose recognizers leave separators out
-  of a value, are compared as numbers; names and addresses of e-mail in any case.
+- `parity`: `extended` (the default) adds the recognizers of `_shared/pii/extended/recognizers.py` to Presidio's, and those of
+  `_shared/pii/extended/places.py` to a model that finds LOCATION; `strict` does not.
+- `evasions`: see `_shared/evasions/unfolding.py`.
+- `allow`, `allow_patterns`: see `_shared/declared/allowing.py`. Phone numbers, and the entities whose recognizers leave
+  separators out of a value, are compared as numbers; names and addresses of e-mail in any case.
 
-With `parity: strict`, the findings are Presidio's findings (see `pii/engine.py`) without those under the threshold,
+With `parity: strict`, the findings are Presidio's findings (see `_shared/pii/engine.py`) without those under the threshold,
 after overlaps are resolved (`resolve`). A partner of the check finds names and reads the text at its own pace. If a
 name overlaps an identifier, the identifier stays, and the rest of the name. Both find parts of addresses: parts of LOCATION
 that touch become one finding (`join_touching` in `findings.py`). A match that may still grow when it has `MOST` characters

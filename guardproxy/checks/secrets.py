@@ -1,11 +1,11 @@
 """The check `secrets`: keys, tokens, private keys, passwords in URLs and in assignments.
 
 In: windows of text. Out: findings, with a label for each kind of secret. Kept: nothing between scans. The rules are
-data (`secrets_rules.yaml`). `patterns/reach.py` describes the search in growing text, and matches that overlap or
+data (`secrets_rules.yaml`). `_shared/patterns/reach.py` describes the search in growing text, and matches that overlap or
 have no end.
 
-Options: `rules` (only these ids), `skip` (all except these), and those of `declared/allowing.py`. `evasions/unfolding.py` has
-`evasions`.
+Options: `rules` (only these ids), `skip` (all except these), and those of `_shared/declared/allowing.py`.
+`_shared/evasions/unfolding.py` has `evasions`.
 """
 
 from __future__ import annotations

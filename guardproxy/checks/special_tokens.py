@@ -1,7 +1,8 @@
 """The check `special_tokens`: literals of chat templates, which forge a role if a server reads them as its own.
 
 In: windows of text. Out: findings with a label for each family of templates. Kept: nothing between scans.
-`patterns/reach.py` describes the search in growing text; `evasions/unfolding.py` the disguises that are undone first.
+`_shared/patterns/reach.py` describes the search in growing text; `_shared/evasions/unfolding.py` the disguises that are undone
+first.
 
 A server that builds a prompt from a template may take `<|im_start|>system` in a user's text, a document or the result of
 a tool for the beginning of a system message. A tokenizer reads the exact literal only. A model also understands one
