@@ -47,7 +47,7 @@ from guardproxy.server.intake.pressure import Pressure
 from guardproxy.server.observing.alerts import AlertObserver
 from guardproxy.server.observing.confirming import ConfirmObserver
 from guardproxy.server.observing.metrics import Metrics
-from guardproxy.server.observing.observers import FanOut, LogObserver, MetricsObserver, Observers
+from guardproxy.server.observing.observers import FanOut, LogObserver, MetricsObserver, Observer, Observers
 from guardproxy.server.observing.shippers import close_all, shippers_of
 from guardproxy.server.observing.status import LoopLag
 from guardproxy.server.observing.tracing import tracing_of
@@ -129,9 +129,10 @@ class Server:
         self._engine = engine()
         alerts = AlertObserver(config.observability, lambda: self.policies, self.metrics)
         self.reviews = CallReviews(self.memories, self.metrics)
-        self.confirming = ConfirmObserver(config.observability, self.reviews)
-        confirming = (self.confirming,) if config.observability.confirm_webhook else ()
-        self._observers = Observers((MetricsObserver(self.metrics), LogObserver(), alerts, *confirming), self.metrics)
+        observers: list[Observer] = [MetricsObserver(self.metrics), LogObserver(), alerts]
+        if config.observability.confirm_webhook:
+            observers.append(ConfirmObserver(config.observability, self.reviews, asyncio.get_running_loop()))
+        self._observers = Observers(observers, self.metrics)
         self._tracing = tracing_of(config, self._engine.partition(" ")[2], worker, self.metrics)
         self._fan_out = FanOut({name: open_sink(name, log_of(worker)) for name in config.audit.sink}, self.metrics)
         rotation = Rotation(config.audit.rotate_bytes, config.audit.rotate_s)

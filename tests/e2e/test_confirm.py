@@ -71,7 +71,6 @@ async def paying(folder: Path, **settings: Any) -> AsyncIterator[Rig]:
     await web.TCPSite(behind, "127.0.0.1", 0).start()
     given: dict[str, Any] = {"policies": folder / "policies", "audit": folder / "audit", "key": "k" * 32, **settings}
     server = Server(Config.of(upstream=(f"http://127.0.0.1:{behind.addresses[0][1]}",), **given))
-    server.confirming.begin(asyncio.get_running_loop())
     listener = Listener(server.handle, limit=99, timeout_head_s=5.0, auto_decompress=False, access_log=None)
     runner = web.ServerRunner(listener)
     await runner.setup()

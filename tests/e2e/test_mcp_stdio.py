@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -25,6 +27,12 @@ checks:
 rules:
   - {id: no-mail-out, on: request, when: mail, action: redact, restore: true}
   - {id: no-attacks, on: [tool_result, tool_arguments], when: attack, action: block}
+"""
+ASKING = """
+policy: asks
+match: {}
+checks: {echoes: {use: tool_call, tools: [echo]}}
+rules: [{id: ask, on: tool_arguments, when: echoes, action: confirm}]
 """
 # What a server does with a message, by its method or by the name of its tool. `say` sends a message, `os` and `sys` are there.
 SERVER = """\
@@ -119,6 +127,35 @@ def test_the_exit_code_is_that_of_the_server_and_its_requests_get_an_error(tmp_p
         assert all("server has ended" in error["message"] for error in errors.values())
         assert guard.process.wait(LIMIT_S) == 7
         assert "a word of the server" in guard.end()[2]
+
+
+def test_the_webhook_is_asked_about_a_call_that_waits(tmp_path: Path) -> None:
+    class Approving(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            call = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = json.dumps({"id": call["id"], "decision": "approve"}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Approving) as hook:
+        serving = Thread(target=hook.serve_forever)
+        serving.start()
+        url = f"http://127.0.0.1:{hook.server_port}/"
+        with Guarded(tmp_path, ECHO, ASKING, GUARDPROXY_CONFIRM_WEBHOOK=url) as guard:
+            is_refused, number = True, 0
+            while is_refused and number < 10_000:  # until the webhook has answered
+                number += 1
+                guard.call(number, "echo", text="hello")
+                is_refused = guard.hear()["result"].get("isError", False)
+            assert not is_refused
+            assert number > 1, "the first call waits"
+        hook.shutdown()
+        serving.join()
 
 
 def test_sigterm_ends_both(tmp_path: Path) -> None:

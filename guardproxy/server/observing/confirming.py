@@ -72,7 +72,7 @@ class Webhook:
 
 
 class ConfirmObserver:
-    """An observer that asks the webhook. `begin` names the loop on which `reviews` work."""
+    """An observer that asks the webhook. `loop`: the one on which `reviews` work."""
 
     name = "confirmations"
 
@@ -80,6 +80,7 @@ class ConfirmObserver:
         self,
         settings: ObservabilitySettings,
         reviews: Reviews,
+        loop: asyncio.AbstractEventLoop,
         ask: Ask | None = None,
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
@@ -88,10 +89,6 @@ class ConfirmObserver:
         self._reviews = reviews
         self._ask = ask or Webhook()
         self._pause = pause
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Takes the loop of the server."""
         self._loop = loop
 
     def wants(self, record: Record) -> bool:
@@ -134,5 +131,4 @@ class ConfirmObserver:
         return None
 
     def _on_loop(self, work: Coroutine[Any, Any, Any]) -> Any:
-        assert self._loop is not None  # noqa: S101 - requests come after `begin`
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(TIMEOUT_S)

@@ -140,7 +140,6 @@ async def serve(
         app = admin_app(
             server, server, on_loop(loop, server.reload), siblings, on_loop(loop, server.purge), hosts, reviews
         )
-        server.confirming.begin(loop)
         admin = AdminPort(app, admin_sockets, siblings.socket)
         watching = asyncio.create_task(server.reloading.run(config.policies.reload_s), name="reload")
         watching_clients = asyncio.create_task(server.clients.run(), name="clients")

@@ -52,9 +52,11 @@ class Hook:
         return answer, b"yes"
 
 
-def observer(reviews: Reviews, hook: Hook, pauses: list[float] | None = None) -> ConfirmObserver:
+def observer(
+    loop: asyncio.AbstractEventLoop, reviews: Reviews, hook: Hook, pauses: list[float] | None = None
+) -> ConfirmObserver:
     settings = Config.of(confirm_webhook=HOOK, confirm_key="secret").observability
-    return ConfirmObserver(settings, reviews, hook, (pauses if pauses is not None else []).append)
+    return ConfirmObserver(settings, reviews, loop, hook, (pauses if pauses is not None else []).append)
 
 
 @pytest.fixture
@@ -73,8 +75,8 @@ RECORD = run(begun(), Notebook(), BODY, answer(CHAT, [PAY], streamed=False)).rec
 ID = RECORD.decisions[0].confirmation
 
 
-def test_only_calls_that_wait_are_told() -> None:
-    told = observer(Reviews(), Hook())
+def test_only_calls_that_wait_are_told(loop: asyncio.AbstractEventLoop) -> None:
+    told = observer(loop, Reviews(), Hook())
     assert told.wants(RECORD)
     approved = replace(RECORD, decisions=(replace(RECORD.decisions[0], approved_by="ann"),))
     assert not told.wants(approved)
@@ -83,8 +85,7 @@ def test_only_calls_that_wait_are_told() -> None:
 
 def test_the_webhook_gets_the_call_and_its_answer_decides(loop: asyncio.AbstractEventLoop) -> None:
     reviews, hook, pauses = Reviews(), Hook(OSError(), 503, 200), list[float]()
-    told = observer(reviews, hook, pauses)
-    told.begin(loop)
+    told = observer(loop, reviews, hook, pauses)
     told.finished(RECORD)
     assert reviews.asked == [(ID, "secret")]
     assert hook.sent == [(HOOK, b"{}", "t=1,v1=x")] * 3
@@ -96,8 +97,7 @@ def test_a_webhook_that_does_not_answer_decides_nothing(
     loop: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
     reviews = Reviews()
-    told = observer(reviews, Hook(*[302] * LIMIT_TRIES))
-    told.begin(loop)
+    told = observer(loop, reviews, Hook(*[302] * LIMIT_TRIES))
     with caplog.at_level(logging.WARNING):
         told.finished(RECORD)
     assert reviews.answers == []
@@ -107,15 +107,13 @@ def test_a_webhook_that_does_not_answer_decides_nothing(
 
 def test_a_call_that_was_decided_meanwhile_is_not_told(loop: asyncio.AbstractEventLoop) -> None:
     reviews, hook = Reviews(None), Hook()
-    told = observer(reviews, hook)
-    told.begin(loop)
+    told = observer(loop, reviews, hook)
     told.finished(RECORD)
     assert (hook.sent, reviews.answers) == ([], [])
 
 
 def test_a_fault_leaves_the_call_waiting(loop: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture) -> None:
-    told = observer(Reviews(), Hook(RuntimeError("broken")))
-    told.begin(loop)
+    told = observer(loop, Reviews(), Hook(RuntimeError("broken")))
     told.finished(RECORD)
     assert "confirmation not asked for" in caplog.text
 
