@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -156,6 +157,40 @@ def test_the_webhook_is_asked_about_a_call_that_waits(tmp_path: Path) -> None:
             assert number > 1, "the first call waits"
         hook.shutdown()
         serving.join()
+
+
+def test_a_refusal_before_the_request_was_read_names_it(tmp_path: Path) -> None:
+    with Guarded(tmp_path, ECHO, GUARDPROXY_LIMIT_EXCHANGES="1") as guard:
+        guard.call(1, "waits")
+        guard.call("two", "echo", text="hello")
+        refused = guard.hear()
+        assert (refused["id"], refused["error"]["data"]["code"]) == ("two", "no_capacity")
+
+
+def test_a_refused_request_of_a_server_that_ends_is_no_fault(tmp_path: Path) -> None:
+    ask = {"messages": [{"role": "user", "content": {"type": "text", "text": ATTACK}}], "maxTokens": 5}
+    body = f"""\
+    if name == "leave":
+        say({{"jsonrpc": "2.0", "id": "s1", "method": "sampling/createMessage", "params": {ask!r}}})
+        say({{"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}})
+        os._exit(7)
+    """
+    with Guarded(tmp_path, body) as guard:
+        guard.say({"method": "leave"})
+        code, said, error = guard.end()
+        assert (code, [json.loads(line)["method"] for line in said]) == (7, ["notifications/tools/list_changed"])
+        assert "did not reach the client" in error
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the end of its input tells the server")
+def test_the_server_ends_with_a_guard_that_is_killed(tmp_path: Path) -> None:
+    with Guarded(tmp_path, "text(message, str(os.getpid()))\ntime.sleep(600)") as guard:
+        guard.call(1, "tell")
+        child = int(guard.hear()["result"]["content"][0]["text"])
+        watched = os.pidfd_open(child)
+        guard.process.kill()
+        assert select.select([watched], [], [], LIMIT_S)[0], "the server lives on"
+        os.close(watched)
 
 
 def test_sigterm_ends_both(tmp_path: Path) -> None:

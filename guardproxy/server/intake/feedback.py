@@ -66,10 +66,10 @@ class OwnAnswer:
 
 
 class OwnUpstream:
-    """Answers a request in the place of an upstream (`upstream.Upstream`)."""
+    """Gives an answer in the place of an upstream (`upstream.Upstream`): by default that to feedback."""
 
-    def __init__(self) -> None:
-        self._answer = OwnAnswer()
+    def __init__(self, answer: OwnAnswer | None = None) -> None:
+        self._answer = answer or OwnAnswer()
         self._left = b""
         self.sending: OwnAnswer | None = None
         self.response: OwnAnswer | None = None

@@ -27,15 +27,17 @@ from aiohttp import web
 from guardproxy import signals
 from guardproxy.audit import numbers, path_of
 from guardproxy.config import SETTINGS, Config, needs_no_port
-from guardproxy.errors import AuditError, ConfigError
+from guardproxy.errors import AuditError, ConfigError, UpstreamError
 from guardproxy.server.aiohttp_parts import HttpRequest, ShortResponse
 from guardproxy.server.app import Server
 from guardproxy.server.driving.recorder import log_of
+from guardproxy.server.intake.feedback import OwnAnswer, OwnUpstream
 from guardproxy.server.opening import check_folders, naming, starting
 from guardproxy.server.processes.stdio.message_request import MessageRequest
 from guardproxy.server.processes.stdio.pipes import LineCutter, PipeReader, PipeWriter
-from guardproxy.server.processes.stdio.server_process import FromServer, ServerProcess, ToServer, key_of
+from guardproxy.server.processes.stdio.server_process import ServerProcess, ToServer, key_of
 from guardproxy.server.upstream.mcp.door import PATH, SERVERS
+from guardproxy.server.upstream.upstream import Answering
 
 _log = logging.getLogger(__name__)
 CANCELLED_S = 30.0  # after which nobody waits for the answer to a request that the client has cancelled
@@ -131,12 +133,13 @@ class StdioGuard:
         try:
             status, body = await self._handle("POST", line, carrier)
             if body and (key is not None or not message):
+                if status >= _REFUSED and key is not None:
+                    body = _addressed(body, message["id"])
                 await self._client_out.write(_line(body))
             elif status >= _REFUSED:
                 _log.warning("a message did not reach the server", extra={"status": status})
-                if "method" not in message and message.get("id") is not None:  # the server waits for it
-                    with suppress(Exception):
-                        self._child.send(_error(message["id"], "the answer was refused"))
+                if "method" not in message:
+                    self._tell_server(message, "the answer was refused")
         finally:
             if key is not None and (given := self._given.pop(key, None)):
                 given.set()
@@ -168,15 +171,21 @@ class StdioGuard:
             _log.warning("the server answered a request that nobody waits for")
 
     async def _exchange_of_server(self, line: bytes, message: Mapping[str, Any]) -> None:
-        status, body = await self._handle("GET", b"", FromServer(line))
+        status, body = await self._handle("GET", b"", OwnUpstream(OwnAnswer(line)))
         if status < _REFUSED and body:
             await self._client_out.write(_line(body))
             return
         _log.warning("a message did not reach the client", extra={"status": status})
-        if message.get("id") is not None:
-            self._child.send(_error(message["id"], "the request was refused"))
+        self._tell_server(message, "the request was refused")
 
-    async def _handle(self, method: str, body: bytes, carrier: ToServer | FromServer) -> tuple[int, bytes]:
+    def _tell_server(self, message: Mapping[str, Any], why: str) -> None:
+        """Tells the server that an answer for which it waits does not come. Does nothing if none has the id of this message, or
+        if the server has ended."""
+        if message.get("id") is not None:
+            with suppress(UpstreamError):
+                self._child.send(_error(message["id"], why))
+
+    async def _handle(self, method: str, body: bytes, carrier: Answering) -> tuple[int, bytes]:
         """Lets a message be an exchange. Returns the status and the body of its answer."""
         request = MessageRequest(method, self._path, body, carrier, self._conversation)
         response = await self._server.handle(cast(HttpRequest, request))
@@ -194,6 +203,13 @@ def _read(line: bytes) -> dict[str, Any]:
 
 def _line(body: bytes) -> bytes:
     return body.strip().replace(b"\n", b" ").replace(b"\r", b" ") + b"\n"  # line ends in JSON are spaces
+
+
+def _addressed(body: bytes, identifier: Any) -> bytes:
+    """Returns a refusal with the id of its request. One that came before the request was read has none, and over streams nothing
+    else tells the client which request it is for."""
+    refusal = _read(body)
+    return msgspec.json.encode({**refusal, "id": identifier}) if refusal.get("id", 0) is None else body
 
 
 def _error(identifier: Any, text: str) -> bytes:

@@ -10,8 +10,9 @@ import asyncio
 import os
 import signal
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from multidict import CIMultiDict
 
 from guardproxy.errors import ErrorCode, UpstreamError
 from guardproxy.server.intake.feedback import OwnAnswer
+from guardproxy.server.processes.children import die_with_parent
 
 OWN_VARIABLES = "GUARDPROXY_"
 END_S = 2.0  # in which a server must end when its input ends, and again after SIGTERM
@@ -36,8 +38,8 @@ class ServerProcess:
 
     @classmethod
     async def start(cls, command: Sequence[str]) -> ServerProcess:
-        """Starts a server. Its errors go where ours go. It gets our environment without our settings, which hold secrets.
-        Raises `OSError`."""
+        """Starts a server. Its errors go where ours go. It gets our environment without our settings, which hold secrets. It
+        ends with this process, however this process ends. Raises `OSError`."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(OWN_VARIABLES)}
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -45,6 +47,7 @@ class ServerProcess:
             stdout=asyncio.subprocess.PIPE,
             env=environment,
             start_new_session=True,  # a Ctrl-C of the terminal comes to us, and we end it in order
+            preexec_fn=partial(die_with_parent, signal.SIGTERM),
         )
         return cls(process)
 
@@ -197,38 +200,3 @@ class ToServer:
             self._child.forget(self._key, future)
             future.cancel()
         self.begun.set()
-
-
-class FromServer:
-    """Gives a message of the server, in the place of an upstream."""
-
-    def __init__(self, line: bytes) -> None:
-        self._line = self._left = line
-        self.sending: FromServer | None = None
-        self.response: OwnAnswer | None = None
-
-    def begin(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, *, at_once: bool = False
-    ) -> None:
-        """Takes the request for the message."""
-        self.sending, self._left = self, self._line
-
-    async def head(self) -> OwnAnswer:
-        """Returns the head of the message."""
-        self.sending, self.response = None, OwnAnswer(self._line)
-        return self.response
-
-    async def read(self) -> bytes:
-        """Returns the message, then nothing."""
-        return self.arrived()
-
-    def arrived(self) -> bytes:
-        """Returns the message, then nothing."""
-        data, self._left = self._left, b""
-        return data
-
-    def release(self) -> None:
-        """Does nothing: there is no connection."""
-
-    def close(self) -> None:
-        """Does nothing: there is no connection."""
