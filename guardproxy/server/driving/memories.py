@@ -154,31 +154,36 @@ class Memories:
         long: it is written later then."""
         if not changes:
             return
+        once: list[map_calls.ChangeMap] = []
+        own: list[map_calls.ChangeMap] = []
         for change in changes:
-            call = self._change(self._place(change.key, holder), change)
-            if change.is_once:
-                await self._write_once(call)
-            else:
-                self._unwritten.append(call)
+            (once if change.is_once else own).append(self._change(self._place(change.key, holder), change))
+        self._unwritten += own  # before the first wait, so that an exchange that is cancelled there loses none of them
         while len(self._unwritten) > MOST_UNWRITTEN:
             self._lose(1)
+        for call in once:
+            await self._write_once(call)
         waited_s = 0.0
         while not await self._is_written():
             if waited_s >= WAIT_S:
                 _log.error("what exchanges leave is not written yet", extra={"count": len(self._unwritten)})
                 if self._down == "local":
-                    await self._local.perform(tuple(self._unwritten))
+                    await self._local.perform(own)
                 return
             await self._sleep(PAUSE_S)
             waited_s += PAUSE_S
 
     async def _write_once(self, call: map_calls.ChangeMap) -> None:
-        """Sends a change to the store, and loses it if the store does not answer: it may have taken the change."""
+        """Sends a change to the store, and loses it if the store does not answer, or nobody waits for that any more: the store
+        may have taken the change."""
+        is_answered = False
         try:
             await self._store.perform((call,))
+            is_answered = True
         except StoreError as error:
-            self._metrics.memory_lost.inc()
             _log.warning("what an exchange gives back is lost", extra={"error": str(error)})
+        finally:
+            self._metrics.memory_lost.inc(0 if is_answered else 1)
 
     # For reviewers: entries that all share.
 

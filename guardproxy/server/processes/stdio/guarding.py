@@ -206,8 +206,8 @@ def _line(body: bytes) -> bytes:
 
 
 def _addressed(body: bytes, identifier: Any) -> bytes:
-    """Returns a refusal with the id of its request. One that came before the request was read has none, and over streams nothing
-    else tells the client which request it is for."""
+    """Returns a refusal with the id of its request. One that came before the request was read has none, and over streams
+    nothing else tells the client which request it is for."""
     refusal = _read(body)
     return msgspec.json.encode({**refusal, "id": identifier}) if refusal.get("id", 0) is None else body
 

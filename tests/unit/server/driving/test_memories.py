@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 
@@ -58,6 +59,20 @@ class Deaf(Store):
         if self.loses_answers:
             raise StoreError("no answer")
         return answers
+
+
+class Silent(Store):
+    """A store whose first call gets no answer. `asked`: whether it was called."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.asked = asyncio.Event()
+
+    async def perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
+        if not self.asked.is_set():
+            self.asked.set()
+            await asyncio.Event().wait()
+        return await super().perform(calls)
 
 
 class Keys:
@@ -247,6 +262,34 @@ async def test_what_is_sent_once_is_there_if_the_store_answers() -> None:
     kept = memories(Clock())
     await kept.keep(of("ann"), [structs.replace(put("a"), is_once=True), put("b")])
     assert await read(kept, of("ann")) == {"a": "1", "b": "1"}
+
+
+async def test_an_exchange_that_is_cancelled_loses_only_what_is_sent_once() -> None:
+    clock, metrics = Clock(), Metrics()
+    store = Silent(clock)
+    kept = memories(clock, store, metrics=metrics)
+    keeping = asyncio.create_task(kept.keep(of("ann"), [structs.replace(put("a"), is_once=True), put("b")]))
+    await store.asked.wait()
+    keeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await keeping
+    assert (await read(kept, of("ann")), count(metrics, "memory_lost_total")) == ({"b": "1"}, 1.0)
+
+
+async def test_each_change_goes_once_to_the_memory_that_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, performed = Clock(), list[Call]()
+    perform = MemoryStore.perform
+
+    async def counting(store: MemoryStore, calls: Sequence[Call]) -> tuple[Answer, ...]:
+        performed.extend(calls)
+        return await perform(store, calls)
+
+    monkeypatch.setattr(MemoryStore, "perform", counting)
+    kept = memories(clock, Store(clock, back_s=1e9), "local")
+    for number in range(40):
+        await kept.keep(of("ann"), [put(f"{number}", ttl_s=1e9)])
+    assert len(performed) == 40
+    assert len(await read(kept, of("ann"))) == 40
 
 
 async def test_what_is_given_up_is_told(caplog: pytest.LogCaptureFixture) -> None:
