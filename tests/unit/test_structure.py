@@ -286,7 +286,7 @@ def test_each_package_with_a_floor_is_held_to_be_pure() -> None:
 def test_no_check_knows_another() -> None:
     modules = contract("Plug-ins do not know each other")["modules"]
     listed = [module.removeprefix("guardproxy.checks.") for module in modules if ".checks." in module]
-    assert listed == sorted(path.stem for path in (PACKAGE / "checks").glob("[!_]*.py"))
+    assert listed == sorted(door for door in doors(PACKAGE / "checks") if not door.startswith("_"))
 
 
 def test_the_top_of_the_package_is_short() -> None:
