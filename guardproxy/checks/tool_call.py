@@ -10,8 +10,8 @@ condition that cannot be evaluated: a member is missing or has another type. JSO
 as readers differ in which of them counts.
 
 Options: `tools` and `servers`: globs of names. `when`: a condition on the call, in CEL. `schema`: a JSON Schema for the
-arguments, narrower than that of the tool; its keywords imply types, as servers convert values (`with_types`). A call of these
-tools is a finding if the condition holds or if the arguments do not fit the schema; without both, each call is.
+arguments, narrower than that of the tool; its keywords also imply types, as servers convert values (`with_types`). A call of
+these tools is a finding if the condition holds or if the arguments do not fit the schema; without both, each call is.
 
 Decision: docs/decisions/0069-a-call-is-judged-as-a-whole.md
 """
@@ -19,8 +19,9 @@ Decision: docs/decisions/0069-a-call-is-judged-as-a-whole.md
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guardproxy.checks._shared.declared.call_condition import CallCondition, compile_condition
@@ -29,7 +30,7 @@ from guardproxy.checks._shared.declared.options import TEXTS, Option, Options, o
 from guardproxy.checks._shared.declared.own_schema import OWN_SCHEMA, own_schema
 from guardproxy.conditions import is_named
 from guardproxy.errors import OptionError
-from guardproxy.findings import DIRECTIONS, Detail, Finding, Scan, Sources, ToolCall, Traits, ValueOrigin, Window
+from guardproxy.findings import DIRECTIONS, Detail, Finding, Scan, Sources, Spot, ToolCall, Traits, ValueOrigin, Window
 from guardproxy.schemas import LATEST, Compiled, CostError, details
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ CALL, CONDITION, SCHEMA, UNCLEAR, UNREADABLE = "CALL", "CONDITION", "SCHEMA", "U
 TAINTED = "TAINTED"
 _ANY = ["*"]
 _TEXT: Mapping[str, Any] = {"type": "string", "minLength": 1}
-_MOST_FAULTS = 3
+_MOST_DETAILS = 64  # of a finding
 OPTIONS: Options = {
     "tools": Option("Globs of names of tools.", TEXTS, default=_ANY, tighter="longer"),
     "servers": Option("Globs of names of the tools' servers.", TEXTS, default=_ANY, tighter="longer"),
@@ -80,14 +81,15 @@ _TRAITS = Traits(
 
 @dataclass(frozen=True, slots=True)
 class ToolCalls:
-    """The check `tool_call`."""
+    """The check `tool_call`. `schemas`: that of the policy, and the same with the types that it implies; arguments must fit
+    both."""
 
     name: str
     digest: str
     tools: tuple[str, ...]
     servers: tuple[str, ...]
     condition: CallCondition | None
-    schema: Compiled | None
+    schemas: tuple[Compiled, ...] = ()
     traits: Traits = _TRAITS
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
@@ -98,26 +100,32 @@ class ToolCalls:
         end, call = window.start + len(window.text), window.facts.call
         if call is None or not call.is_made or call.arguments is None or not self._names(call):
             return Scan((), end, end)
-        found: dict[tuple[int, int, str], tuple[Detail, ...]] = {}
+        found: dict[tuple[int, int, str], list[Detail]] = {}
+        spots = {spot.path: spot for spot in call.spots}
         for fault in self._faults(call, window.facts.sources):
-            if (span := _span(call, fault, len(window.text))) is not None:
-                key = (*span, fault.label)
-                found[key] = (*found.get(key, ()), fault.detail)
-        findings = [Finding(low, high, self.name, label, 1.0, told) for (low, high, label), told in found.items()]
+            if (span := _span(call, fault, spots, len(window.text))) is not None:
+                found.setdefault((*span, fault.label), []).append(fault.detail)
+        findings = [
+            Finding(low, high, self.name, label, 1.0, tuple(told[:_MOST_DETAILS]))
+            for (low, high, label), told in found.items()
+        ]
         return Scan(tuple(sorted(findings)), end, end)
 
     def _names(self, call: ToolCall) -> bool:
         """Whether the policy names a call. A name that cannot be read may be any name."""
         return (not call.is_clear or is_named(call.name, self.tools)) and is_named(call.server, self.servers)
 
-    def _faults(self, call: ToolCall, sources: Sources | None) -> Sequence[CallFault]:
-        """Returns why a call is a finding. It is judged once, whatever the number of its texts."""
+    def _faults(self, call: ToolCall, sources: Sources | None) -> Iterable[CallFault]:
+        """Returns why a text of a call is a finding. The call is judged once, whatever the number of its texts."""
         if call.role in ("server", "piece", "other"):
             return ()
         if self.digest not in call.made:
-            call.made[self.digest] = tuple(self._judged(call, sources))
-        faults: Sequence[CallFault] = call.made[self.digest]
-        return faults
+            found: dict[tuple[str | int, ...] | None, list[CallFault]] = {}
+            for fault in self._judged(call, sources):
+                found.setdefault(fault.place, []).append(fault)
+            call.made[self.digest] = found
+        faults: Mapping[tuple[str | int, ...] | None, Sequence[CallFault]] = call.made[self.digest]
+        return faults.get(call.place, ()) if call.role == "member" else chain.from_iterable(faults.values())
 
     def _judged(self, call: ToolCall, sources: Sources | None) -> Iterator[CallFault]:
         if not call.is_clear:
@@ -128,12 +136,11 @@ class ToolCalls:
         except _ReadError as error:
             yield CallFault(UNREADABLE, Detail("", "", "arguments in JSON", str(error)))
             return
-        if self.condition is None and self.schema is None:
+        if self.condition is None and not self.schemas:
             yield CallFault(CALL, Detail("", "", "no call of this tool", "a call"))
         if self.condition is not None:
             yield from self._condition_faults(self.condition, call, arguments, sources)
-        if self.schema is not None:
-            yield from self._schema_faults(self.schema, call, arguments)
+        yield from self._schema_faults(call, arguments)
 
     def _condition_faults(
         self, condition: CallCondition, call: ToolCall, arguments: Any, sources: Sources | None
@@ -151,18 +158,22 @@ class ToolCalls:
             told = Detail(shown, shown, "a call that the policy lets pass", "a call that its condition names")
             yield CallFault(CONDITION, told, condition.place)
 
-    def _schema_faults(self, schema: Compiled, call: ToolCall, arguments: Any) -> Iterator[CallFault]:
-        try:
-            errors = schema.judge(arguments, len(call.arguments or ""))
-        except (CostError, RecursionError):
-            yield CallFault(
-                UNREADABLE, Detail("", "", "arguments that can be compared with the schema", "other arguments")
-            )
-            return
-        for error in errors[:_MOST_FAULTS]:
-            place = tuple(error.absolute_path)
-            for told in details([error], ("", ""), schema.names):
-                yield CallFault(SCHEMA, told, place)
+    def _schema_faults(self, call: ToolCall, arguments: Any) -> Iterator[CallFault]:
+        """Yields the faults of the first schema, and those of the second at other places. A redaction must reach all."""
+        known = set[tuple[str | int, ...]]()
+        for schema in self.schemas:
+            try:
+                errors = schema.judge(arguments, len(call.arguments or ""))
+            except (CostError, RecursionError):
+                told = Detail("", "", "arguments that can be compared with the schema", "other arguments")
+                yield CallFault(UNREADABLE, told)
+                return
+            faults = [(tuple(error.absolute_path), error) for error in errors]
+            for place, error in faults:
+                if place not in known:
+                    for told in details([error], ("", ""), schema.names):
+                        yield CallFault(SCHEMA, told, place)
+            known |= {place for place, _ in faults}
 
 
 def _origins(sources: Sources, arguments: Any) -> CallOrigins:
@@ -213,13 +224,14 @@ def _constant(word: str) -> Any:
     raise _ReadError(f"the word {word}, which is not JSON")
 
 
-def _span(call: ToolCall, fault: CallFault, chars: int) -> tuple[int, int] | None:
+def _span(
+    call: ToolCall, fault: CallFault, spots: Mapping[tuple[str | int, ...], Spot], chars: int
+) -> tuple[int, int] | None:
     """Returns where a fault lies in the text of a window; `None` if it lies in another text of the call. In JSON, it lies in a
-    string or a long number, or at the beginning: then nothing can take its place."""
+    string or a long number, or at the beginning: then nothing can take its place. `spots`: of the call, by their paths."""
     if call.role == "member":
-        return (fault.span or (0, chars)) if fault.place == call.place else None
-    spot = next((spot for spot in call.spots if spot.path == fault.place), None)
-    if spot is not None:
+        return fault.span or (0, chars)
+    if fault.place is not None and (spot := spots.get(fault.place)) is not None:
         low, high = fault.span or (0, spot.end - spot.start)
         return spot.start + low, min(spot.start + high, spot.end)
     if fault.place in call.apart:
@@ -233,9 +245,10 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> ToolCa
     """Builds the check `name`. Raises `OptionError` for an invalid option."""
     values = with_defaults(options, OPTIONS)
     documents: dict[str, Any] = {}
-    schema: Compiled | None = None
+    schemas: tuple[Compiled, ...] = ()
     if values["schema"] is not None:
-        _, documents, schema = own_schema("schema", values["schema"], LATEST, resources, typed=True)
+        _, documents, plain_schema = own_schema("schema", values["schema"], LATEST, resources)
+        schemas = plain_schema, own_schema("schema", values["schema"], LATEST, resources, typed=True)[2]
     when = values["when"]
     if when is not None and not isinstance(when, str):
         raise OptionError("when", "`when` must be a condition, written as text")
@@ -247,7 +260,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> ToolCa
 
         prepare()
     traits = replace(_TRAITS, needs_sources=condition is not None and condition.asks_origins)
-    return ToolCalls(name, options_digest("tool_call", VERSION, plain), tools, servers, condition, schema, traits)
+    return ToolCalls(name, options_digest("tool_call", VERSION, plain), tools, servers, condition, schemas, traits)
 
 
 def _globs(values: Mapping[str, Any], option: str) -> tuple[str, ...]:

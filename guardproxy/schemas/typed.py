@@ -2,8 +2,10 @@
 
 In: a schema. Out: the same, in which a part that limits numbers holds for numbers alone, one that limits texts for texts alone,
 and so on. JSON Schema lets every other value pass: `maximum` says nothing of the text `"5000"`, which many readers take for a
-number. A part that states a type, values or another schema stays as it is, and so does what is under `not` and `if`, where a
-narrower schema would let more pass.
+number. A part that states a type or values stays as it is, and so does what is under `not` and `if`.
+
+It does not let less pass everywhere: `contains` with `maxContains`, `oneOf`, and a reference from `not` to a part. So who wants
+no more than a schema lets pass judges by both.
 """
 
 from __future__ import annotations
@@ -15,18 +17,29 @@ _DEEPEST = 200  # a schema that is nested deeper is refused when it is compiled
 _IMPLIED: Mapping[str, frozenset[str]] = {
     "number": frozenset(("maximum", "minimum", "exclusiveMaximum", "exclusiveMinimum", "multipleOf")),
     "string": frozenset(("pattern", "maxLength", "minLength")),
-    "array": frozenset(("items", "prefixItems", "additionalItems", "contains", "maxItems", "minItems", "uniqueItems")),
+    "array": frozenset(
+        (
+            *("items", "prefixItems", "additionalItems", "unevaluatedItems", "contains"),
+            *("maxItems", "minItems", "uniqueItems"),
+        )
+    ),
     "object": frozenset(
         (
             *("properties", "patternProperties", "additionalProperties", "propertyNames", "required"),
-            *("maxProperties", "minProperties", "dependentRequired", "dependentSchemas"),
+            *("unevaluatedProperties", "maxProperties", "minProperties"),
+            *("dependentRequired", "dependentSchemas", "dependencies"),
         )
     ),
 }
-_STATED = frozenset(("type", "enum", "const", "$ref", "$dynamicRef", "$recursiveRef"))
-_ONE = frozenset(("additionalProperties", "items", "additionalItems", "contains", "then", "else"))
+_STATED = frozenset(("type", "enum", "const"))
+_ONE = frozenset(
+    (
+        *("additionalProperties", "unevaluatedProperties", "items", "additionalItems", "unevaluatedItems"),
+        *("contains", "then", "else"),
+    )
+)
 _MANY = frozenset(("allOf", "anyOf", "oneOf", "prefixItems", "items"))
-_NAMED = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas"))
+_NAMED = frozenset(("properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"))
 
 
 def with_types(schema: Any, depth: int = 0) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -126,6 +127,46 @@ def test_a_schema_narrower_than_that_of_the_tool() -> None:
     whole, note = scan(its, call, "amount\nlong")
     assert (whole.start, whole.end, [detail.place for detail in whole.details]) == (0, 0, ["amount"])
     assert (note.start, note.end, [detail.place for detail in note.details]) == (7, 11, ["note"])
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"a": {"contains": {"minimum": 100}, "minContains": 0, "maxContains": 0}}},
+        {"properties": {"a": {"items": {"oneOf": [{"minimum": 100}, {"$ref": "#/$defs/any"}]}}}},
+        {"not": {"properties": {"a": {"items": {"$ref": "#/$defs/big"}}}}},
+        {"if": {"properties": {"a": {"items": {"$ref": "#/$defs/big"}}}}, "then": {"required": ["why"]}},
+    ],
+)
+def test_implied_types_let_no_more_pass_than_the_schema(schema: dict[str, Any]) -> None:
+    its = check(schema={"inline": {**schema, "$defs": {"big": {"minimum": 100}, "any": {"title": "any"}}}})
+    assert labels(its, {"a": ["5000"]}) == ["SCHEMA"], "text, which the schema itself does not let pass"
+
+
+def test_each_fault_has_a_finding_so_that_a_rule_can_redact_all() -> None:
+    names = "abcdefgh"
+    its = check(schema={"inline": {"additionalProperties": {"maxLength": 3, "maximum": 5}}})
+    arguments = {**dict.fromkeys(names, "long"), "n": 9, "m": 9}
+    spots = tuple(Spot(at * 5, at * 5 + 4, (name,)) for at, name in enumerate(names))
+    found = scan(its, ToolCall("send", arguments=json.dumps(arguments), spots=spots), "long " * len(names))
+    assert [(each.start, each.end) for each in found] == [(0, 0), *((at * 5, at * 5 + 4) for at in range(len(names)))]
+    assert sorted(detail.place for detail in found[0].details) == ["m", "n"]
+    many = labels(check(schema={"inline": {"items": {"maximum": 1}}}), [5] * 500)
+    assert many == ["SCHEMA"], "in one finding"
+
+
+def test_the_places_of_a_call_are_read_once_for_all_its_faults() -> None:
+    class Read(tuple[Spot, ...]):
+        times = 0
+
+        def __iter__(self) -> Iterator[Spot]:
+            Read.times += 1
+            return super().__iter__()
+
+    its = check(schema={"inline": {"items": {"maxLength": 1}}})
+    spots = Read(Spot(at * 5, at * 5 + 4, (at,)) for at in range(50))
+    assert len(scan(its, ToolCall("send", arguments=json.dumps(["long"] * 50), spots=spots), "long " * 50)) == 50
+    assert Read.times == 1
 
 
 def test_a_schema_that_takes_too_many_steps_fails_closed() -> None:
