@@ -27,7 +27,8 @@ LABELS: tuple[PinLabel, ...] = ("CHANGED", "SHADOWED", "NEAR_COPY", "NEW")
 LIMIT_PINS = 20_000
 _SCHEMAS = ("inputSchema", "input_schema", "parameters", "parametersJsonSchema", "parameters_json_schema")
 _INSIDE = ("function", "custom")
-_IGNORED = frozenset(("cache_control", "_meta", "icons", "defer_loading", "type", "strict"))
+_IGNORED = frozenset(("cache_control", "_meta", "icons", "defer_loading", "strict"))
+_CARRIERS = _INSIDE  # types that say only how an API writes the definition; any other says which tool it is
 _WORDS = 2000  # words of a definition that count for its sketch
 _ROWS = 3  # hashes of a band: two sketches with an equal band are compared
 _ALIKE = 0.6  # the share of equal hashes from which two definitions are copies
@@ -74,12 +75,19 @@ def _parts(definition: ToolDefinition) -> dict[str, Any]:
     inside = next((key for key in _INSIDE if isinstance(tree.get(key), Mapping) and "name" not in tree), "")
     inner = tree[inside] if inside else tree
     schema = next((key for key in _SCHEMAS if key in inner), "")
-    known = {*_IGNORED, schema, "name", "description"}
-    more = {key: value for key, value in inner.items() if key not in known}
-    beside = {key: value for key, value in tree.items() if inside and key not in _IGNORED and key != inside}
+    known = {schema, "name", "description"}
+    more = {key: value for key, value in _telling(inner) if key not in known}
+    beside = {key: value for key, value in _telling(tree) if inside and key != inside}
     if beside:
         more["beside"] = [beside, more.get("beside")]
     return {"name": definition.name, "description": inner.get("description"), "schema": inner.get(schema), "more": more}
+
+
+def _telling(tree: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yields the members that say what a tool is."""
+    for key, value in tree.items():
+        if key not in _IGNORED and not (key == "type" and value in _CARRIERS):
+            yield key, value
 
 
 def _canonical(value: Any) -> bytes:
