@@ -18,7 +18,7 @@ from guardproxy.checks._shared.declared.contract import (
 )
 from guardproxy.checks._shared.declared.foreign import foreign, hint
 from guardproxy.checks._shared.declared.options import Option, Options, options_digest, with_defaults
-from guardproxy.checks._shared.taint.fingerprint import Fingerprint, fingerprint_of
+from guardproxy.checks._shared.taint.fingerprint import Fingerprint, fingerprint_of, is_name
 from guardproxy.checks.http import VERSION
 from guardproxy.checks.supervisor import Supervisor
 from guardproxy.checks.supervisor import build as build_supervisor
@@ -49,6 +49,7 @@ __all__ = [
     "fingerprint_of",
     "foreign",
     "hint",
+    "is_name",
     "options",
     "options_digest",
     "own_names",

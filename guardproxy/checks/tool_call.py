@@ -146,7 +146,7 @@ class ToolCalls:
         self, condition: CallCondition, call: ToolCall, arguments: Any, sources: Sources | None
     ) -> Iterator[CallFault]:
         asks = condition.asks_origins and sources is not None
-        origins = _origins(sources, arguments) if asks and sources is not None else None
+        origins = _origins(sources, call, arguments) if asks and sources is not None else None
         holds = condition.holds(call, arguments, origins)
         if holds and origins is not None and origins.found:
             yield from map(_tainted, origins.found.values())
@@ -176,7 +176,7 @@ class ToolCalls:
             known |= {place for place, _ in faults}
 
 
-def _origins(sources: Sources, arguments: Any) -> CallOrigins:
+def _origins(sources: Sources, call: ToolCall, arguments: Any) -> CallOrigins:
     """Returns where the arguments of a call came from. All calls of an exchange share what was made of its texts."""
     from guardproxy.checks._shared.taint.conversation import Conversation  # noqa: PLC0415 - loaded only where a policy asks
     from guardproxy.checks._shared.taint.origins import CallOrigins  # noqa: PLC0415
@@ -184,7 +184,7 @@ def _origins(sources: Sources, arguments: Any) -> CallOrigins:
     conversation = sources.made.get(_CONVERSATION)
     if conversation is None:
         conversation = sources.made.setdefault(_CONVERSATION, Conversation(sources.passages, sources.earlier))
-    return CallOrigins(conversation, arguments)
+    return CallOrigins(conversation, arguments, call.name)
 
 
 def _tainted(member: TaintedMember) -> CallFault:

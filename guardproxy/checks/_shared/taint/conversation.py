@@ -11,8 +11,9 @@ A part of a target came from a passage of a kind if
 - it is a value of fewer characters and equals a word of the passage as a whole (`short_values.py`).
 
 It did not come from there if it also stands in a text of the user or of a system message (`TRUSTED`), if the model wrote it
-before (`OWN`), if it is a plain word of an `enum` or `const` of the tool definitions, or if it says too little: a date, or only
-common words (`small_talk.py`). A definition is a stranger's text too: it excuses no address, URL, path or long number.
+before (`OWN`), if it is a plain word of an `enum` or `const` in the definition of the called tool (`tool_choices.py`), or if it
+says too little: a date, or only common words (`small_talk.py`). A definition is a stranger's text too: it excuses no address,
+URL, path or long number.
 
 Decision: docs/decisions/0068-a-copy-is-found-by-its-characters.md
 """
@@ -31,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guardproxy.checks._shared.evasions.views import TextView
-from guardproxy.checks._shared.taint.fingerprint import Fingerprint
+from guardproxy.checks._shared.taint.fingerprint import Fingerprint, is_name
 from guardproxy.checks._shared.taint.fingerprints import GRAM, STRIDE, Fingerprints
 from guardproxy.checks._shared.taint.grams import (
     MOST_CHARS,
@@ -48,6 +49,8 @@ from guardproxy.checks._shared.taint.grams import (
 from guardproxy.checks._shared.taint.packing import STEP_CHARS, offsets, packed, packed_steps, pieces, readings
 from guardproxy.checks._shared.taint.short_values import short_values
 from guardproxy.checks._shared.taint.small_talk import saying
+from guardproxy.checks._shared.taint.tool_choices import MOST_CHARS as CHOICE_CHARS
+from guardproxy.checks._shared.taint.tool_choices import tool_choices
 from guardproxy.findings import Kind, Passage
 from guardproxy.redaction import PLACEHOLDER
 
@@ -93,10 +96,12 @@ class Taint(NamedTuple):
 
 
 class TaintTarget(NamedTuple):
-    """A text to look at. `values`: the spans of it that are values, in order; what is between them says nothing."""
+    """A text to look at. `values`: the spans of it that are values, in order; what is between them says nothing. `tool`: the
+    name of the tool that gets it."""
 
     text: str
     values: Sequence[tuple[int, int]]
+    tool: str = ""
 
 
 class _Segment(NamedTuple):
@@ -236,7 +241,7 @@ class Conversation:
         self._passages = list(enumerate(passages, len(earlier)))
         self._groups: dict[tuple[Kind, ...], _PackedPassages] = {}
         self._fingerprints: dict[tuple[Kind, ...], Fingerprints] = {}
-        self._words: frozenset[str] | None = None
+        self._choices: Mapping[str, frozenset[str]] | None = None
         self._known_words: frozenset[str] | None = None
 
     def taints(self, target: TaintTarget, kinds: Sequence[Kind]) -> list[Taint]:
@@ -244,7 +249,7 @@ class Conversation:
         group, earlier = self._group(tuple(kinds)), self._prints(tuple(kinds))
         spans: dict[tuple[int, int], _Origin] = {}
         older: dict[tuple[int, int], _Origin] = {}
-        free = [span for span in target.values if not self._is_free(target.text[slice(*span)])]
+        free = [span for span in target.values if not self._is_free(target.text[slice(*span)], target.tool)]
         for reading in _readings(target.text, free):
             for first, after, low, high in self._matches(reading, group):
                 spans.setdefault(reading.span(first, after), partial(group.origin, low, high))
@@ -346,29 +351,19 @@ class Conversation:
             self._known_words = frozenset(words).union(self._group(TRUSTED).short)
         return self._known_words
 
-    def _is_free(self, value: str) -> bool:
-        """Whether a value is a plain word of an `enum` of the tool definitions, or a short one of the user's words."""
-        return self._is_declared(value) or (
-            len(value) <= _WORD_CHARS
-            and len(packed(value)) < WIDTH
-            and all(packed(word) in self._trusted_words() for word in _WORD.findall(value))
+    def _is_free(self, value: str, tool: str) -> bool:
+        """Whether a value is a plain word that the tool declares, or a short one of the user's words."""
+        if len(value) > CHOICE_CHARS:
+            return False
+        return self._is_declared(value, tool) or (
+            len(packed(value)) < WIDTH and all(packed(word) in self._trusted_words() for word in _WORD.findall(value))
         )
 
-    def _is_declared(self, value: str) -> bool:
-        """Whether a value is a plain word of an `enum` or `const` of the tool definitions, in all its readings."""
-        if len(value) > _WORD_CHARS:
-            return False
-        if self._words is None:
-            self._words = frozenset(
-                packed(passage.text)
-                for _, passage in self._passages
-                if passage.kind == "tool_definition"
-                and len(passage.text) <= _WORD_CHARS
-                and _CHOICE.search(passage.path) is not None
-            )
-        if packed(value) not in self._words:
-            return False
-        return all(
+    def _is_declared(self, value: str, tool: str) -> bool:
+        """Whether a value is a plain word of an `enum` or `const` of the tool, in all its readings."""
+        if self._choices is None:
+            self._choices = tool_choices(passage for _, passage in self._passages)
+        return packed(value) in self._choices.get(tool, ()) and all(
             _PLAIN.fullmatch(view.text) and sum(map(str.isnumeric, packed(view.text))) < LEAST_DIGITS
             for view in readings(value)
         )
@@ -382,17 +377,9 @@ class Conversation:
         return self._groups[kinds]
 
 
-_WORD_CHARS = 200
-_CHOICE = re.compile(r"(?:^|\.)(?:enum\[\d+\]|const)$")
-"""The end of the path of a value that a schema allows."""
 _PLAIN = re.compile(r"[\w -]+")  # no address, URL or path
 _SPACE = re.compile(r"\s")
 _WORD = re.compile(r"[^\W_]{1,40}")
-
-
-def is_name(key: str) -> bool:
-    """Whether a key of an object is the name of a field, which says nothing of its value."""
-    return len(key) <= 64 and key.isascii() and key.replace("_", "").replace("-", "").replace(".", "").isalpha()
 
 
 def _readings(text: str, values: Sequence[tuple[int, int]]) -> Iterator[_PackedReading]:

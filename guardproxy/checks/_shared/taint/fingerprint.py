@@ -48,6 +48,11 @@ def written(hashes: Iterable[int]) -> str:
     return base64.b64encode(b"".join(each.to_bytes(HASH_BYTES, "big") for each in hashes)).decode()
 
 
+def is_name(key: str) -> bool:
+    """Whether a key of an object is the name of a field, which says nothing of its value."""
+    return len(key) <= 64 and key.isascii() and key.replace("_", "").replace("-", "").replace(".", "").isalpha()
+
+
 def fingerprint_of(passage: Passage, salt: int) -> Fingerprint:
     """Returns the fingerprint of a passage. `salt`: a secret number below 2 ** 63."""
     from guardproxy.checks._shared.taint.fingerprints import hashes_in  # noqa: PLC0415 - loaded only where a policy asks

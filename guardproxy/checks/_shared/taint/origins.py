@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from guardproxy.checks._shared.taint.conversation import Conversation, Taint, TaintTarget, is_name
+from guardproxy.checks._shared.taint.conversation import Conversation, Taint, TaintTarget
+from guardproxy.checks._shared.taint.fingerprint import is_name
 from guardproxy.findings import Kind
 
 Place = tuple[str | int, ...]
@@ -39,10 +40,11 @@ class TaintedMember(NamedTuple):
 
 
 class CallOrigins:
-    """The origins of the arguments of a call. `found`: what came from somewhere, each only once."""
+    """The origins of the arguments of a call of `tool`. `found`: what came from somewhere, each only once."""
 
-    def __init__(self, conversation: Conversation, arguments: Any) -> None:
+    def __init__(self, conversation: Conversation, arguments: Any, tool: str = "") -> None:
         self._conversation = conversation
+        self._tool = tool
         self._members = tuple(members_of(arguments))
         self._known: dict[tuple[Kind, tuple[Place, ...]], bool] = {}
         self.found: dict[tuple[Place, int, int | None], TaintedMember] = {}
@@ -54,7 +56,7 @@ class CallOrigins:
         key = kind, tuple(member.place for member in its)
         if key not in self._known:
             spans, text = _joined(its)
-            taints = self._conversation.taints(TaintTarget(text, spans), (kind,))
+            taints = self._conversation.taints(TaintTarget(text, spans, self._tool), (kind,))
             for taint in taints:
                 self._note(taint, its, spans)
             self._known[key] = bool(taints)

@@ -4,8 +4,8 @@ In: a text. Out: its readings, each packed, with a way back to the offsets in th
 
 The packed form has no case, accents, separators or invisible characters. Characters of all scripts that look alike are one
 character in it. So `ν` and `n` are one character, as both are a capital `N`; two digits never are. The readings of a text are
-the text itself, the text with its escapes and encoded runs decoded (`_evasions`), and the text with words of digits as digits.
-A packed form is for comparing only: it says nothing about the value.
+the text itself, the text with its escapes and encoded runs decoded (`_shared/evasions`), and the text with words of digits as
+digits. A packed form is for comparing only: it says nothing about the value.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from guardproxy.checks._shared.taint.conversation import (
     Conversation,
     TaintTarget,
     TooMuchText,
-    is_name,
     prepare,
 )
+from guardproxy.checks._shared.taint.fingerprint import is_name
 from guardproxy.checks._shared.taint.packing import OVERLAP_CHARS, PIECE_CHARS
 from guardproxy.findings import Kind, Passage
 from guardproxy.redaction import mint
@@ -34,12 +34,17 @@ ASKED = Passage("user", "messages[1].content", "Please answer the last mail, and
 
 
 def tainted(
-    text: str, *passages: Passage, values: list[tuple[int, int]] | None = None, kind: Kind = "tool_result"
+    text: str,
+    *passages: Passage,
+    values: list[tuple[int, int]] | None = None,
+    kind: Kind = "tool_result",
+    tool: str = "",
 ) -> list[str]:
     """Returns the tainted spans of a text. Checks that each names a place of a passage."""
     its = passages or (ASKED, NEW)
     by_path = {passage.path: passage for passage in its}
-    found = Conversation(its).taints(TaintTarget(text, [(0, len(text))] if values is None else values), [kind])
+    target = TaintTarget(text, [(0, len(text))] if values is None else values, tool)
+    found = Conversation(its).taints(target, [kind])
     assert all(before.start < after.start and before.end < after.end for before, after in pairwise(found))
     for taint in found:
         assert by_path[taint.path].kind == taint.kind == kind
@@ -186,19 +191,24 @@ def test_what_the_model_wrote_before_the_passage_had_it_is_its_own(kind: Kind) -
         assert tainted(value, echo, own) == [value]
 
 
-@pytest.mark.parametrize("path", ["tools[0].enum[1]", "tools[0].function.parameters.properties.way.const"])
-def test_a_word_of_an_enum_of_the_tool_definitions_is_declared(path: str) -> None:
-    enum = Passage("tool_definition", path, "international_express_delivery")
-    page = Passage("tool_result", "x", "shipped by international_express_delivery")
-    assert tainted("international_express_delivery", page) == ["international_express_delivery"]
-    assert tainted("international_express_delivery", enum, page) == []
+@pytest.mark.parametrize("path", ["tools[0].enum[1]", "tools[0].parameters.properties.way.const"])
+def test_a_word_of_an_enum_of_the_tool_is_declared_for_this_tool(path: str) -> None:
+    word = "international_express_delivery"
+    definition = (Passage("tool_definition", "tools[0].name", "send"), Passage("tool_definition", path, word))
+    page = Passage("tool_result", "x", f"shipped by {word}")
+    assert tainted(word, page, tool="send") == [word]
+    assert tainted(word, *definition, page, tool="send") == []
+    assert tainted(word, *definition, page, tool="pay") == [word]
 
 
-@pytest.mark.parametrize("path", ["tools[0].description", "tools[0].name", "tools[0].enum.title", "enum[0].x"])
+@pytest.mark.parametrize("path", ["tools[0].description", "tools[0].title", "tools[0].enum.title", "enum[0].x"])
 def test_other_texts_of_the_tool_definitions_declare_nothing(path: str) -> None:
     page = Passage("tool_result", "x", "shipped by international_express_delivery")
     word = Passage("tool_definition", path, "international_express_delivery")
-    assert tainted("international_express_delivery", word, page) == ["international_express_delivery"]
+    name = Passage("tool_definition", "tools[0].name", "send")
+    assert tainted("international_express_delivery", name, word, page, tool="send") == [
+        "international_express_delivery"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -219,7 +229,8 @@ def test_other_texts_of_the_tool_definitions_declare_nothing(path: str) -> None:
 def test_no_definition_declares_an_address_or_a_number(value: str) -> None:
     page = Passage("tool_result", "x", f"Use {value} now")
     enum = Passage("tool_definition", "tools[0].parameters.properties.to.enum[0]", value)
-    assert tainted(value, enum, page) == tainted(value, page) != []
+    name = Passage("tool_definition", "tools[0].name", "send")
+    assert tainted(value, name, enum, page, tool="send") == tainted(value, page) != []
 
 
 @pytest.mark.parametrize(
