@@ -3,9 +3,10 @@
 In: the texts of an exchange at its end. Out: their fingerprints under the names of the conversation; in a later exchange of it,
 what is known of texts that its request does not hold. A session of MCP and a stored turn hold none of the earlier texts.
 
-Texts of the user and of the model are kept too: what they have did not come from a result. An answer holds no text of the user,
-whatever it says: a server of tools could make its own text a user's. A system message comes with each request, so it is not
-kept. The record has only those hashes that an argument had.
+Texts of the user and of the model are kept too: what they have did not come from a result. That holds for requests to models.
+An answer holds no text of the user, and a message to a server of tools neither: such a server could make its own text a user's.
+A system message comes with each request, so it is not kept. The record has only those hashes that an argument had, and the path
+of their text without keys that may be texts.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from guardproxy.checks import Fingerprint, fingerprint_of
+from guardproxy.checks import Fingerprint, fingerprint_of, is_name
 from guardproxy.exchange.gate.notes import Side
 from guardproxy.exchange.inputs.setting import Setting
 from guardproxy.exchange.memory.conversations import left_names, recalled_names
 from guardproxy.exchange.memory.use import ExchangeMemory, MemoryEnding, MemoryUse
+from guardproxy.exchange.record.recording import plain_path
 from guardproxy.findings import Facts, Kind, Passage, Sources
 
 RESULTS: tuple[Kind, ...] = ("tool_result", "document")
@@ -40,7 +42,7 @@ def _left(ending: MemoryEnding) -> None:
     salt = _salt(ending.asking.setting)
     for passage in _passages(ending):
         member = hashlib.sha256(f"{passage.kind} {passage.text}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
-        fingerprint = fingerprint_of(passage, salt)
+        fingerprint = fingerprint_of(passage._replace(path=plain_path(passage.path)), salt)
         for name in names:
             ending.memory.put(TAINT, name, member, fingerprint, "absent")
 
@@ -52,13 +54,17 @@ def _passages(ending: MemoryEnding) -> Iterator[Passage]:
     got = list(_answered(ending.answers[-1])) if ending.answers else []
     in_requests, in_answers = ("user", *OF_MODELS, *RESULTS), (*OF_MODELS, *RESULTS)
     if calls.made == "request":
-        # A server of tools answers, and all that it says is a result: an error, too. What a model said to it may be what it
-        # asked the model to repeat, before the call that asks is over: so it does not become the model's own.
-        in_requests, in_answers = ("user", "tool_arguments", *RESULTS), RESULTS
+        # A server of tools answers, and all that it says is a result: an error, too. What a model or a user said to it may be
+        # what it asked them to repeat or filled in for them, before the call that asks is over: so it does not become theirs.
+        in_requests, in_answers = ("tool_arguments", *RESULTS), RESULTS
         got = [passage._replace(kind=RESULTS[0]) if passage.kind in _SAID else passage for passage in got]
     for passages, kinds in ((sent, in_requests), (got, in_answers)):
         for passage in passages:
-            if passage.kind in kinds and len(passage.text) >= LEAST_CHARS and not passage.is_key:
+            if (
+                passage.kind in kinds
+                and len(passage.text) >= LEAST_CHARS
+                and not (passage.is_key and is_name(passage.text))
+            ):
                 yield passage
 
 

@@ -286,6 +286,11 @@ def _saving(attempts: Sequence[Attempt]) -> RecordedSaving:
     )
 
 
+def plain_path(path: str) -> str:
+    """Returns a path with `*` instead of its steps that may be texts."""
+    return _plain_words(_STEP, path)
+
+
 def _plain_words(words: re.Pattern[str], text: str) -> str:
     """Returns a text with `*` instead of its `words` that have not the shape of a field name, and of its numbers, if they have
     the digits of a number that a check would read."""
@@ -466,7 +471,7 @@ class Writer(msgspec.Struct, frozen=True):
             if (origin := detail.origin) is None:
                 continue
             lane = side.gate.lanes.at(origin.path)
-            path, span = _plain_words(_STEP, origin.path), (origin.start, origin.end)
+            path, span = plain_path(origin.path), (origin.start, origin.end)
             if lane is not None and not origin.is_earlier:
                 span = self.masks.masked(lane).span(*unedited(lane.rewrite.edits, *span))
                 path = self.masks.path(origin.path)
@@ -486,7 +491,7 @@ class Writer(msgspec.Struct, frozen=True):
         for detail in attempt.details:
             place, expected = self.masks.scrub(detail.shown), self.masks.scrub(detail.expected)
             if not is_read:
-                place, expected = _plain_words(_STEP, place), _plain_words(_QUOTED, expected)
+                place, expected = plain_path(place), _plain_words(_QUOTED, expected)
             yield RecordedFault(place=place, expected=expected, found=detail.found)
 
     def _runs(self, side: Side) -> Iterator[tuple[int, int]]:

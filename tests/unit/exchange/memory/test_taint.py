@@ -156,6 +156,38 @@ def test_what_a_server_lets_the_model_repeat_is_not_the_models_own(more: dict[st
     assert store.run(SEND, result("sent"), MCP, session="s1").outcome == "blocked_request"
 
 
+def test_what_a_server_lets_the_user_accept_is_not_the_users_own() -> None:
+    store = Store()
+    accepted = {"action": "accept", "content": {"to": MAIL}}  # the server may have filled in the form
+    store.run({"jsonrpc": "2.0", "id": 9, "result": accepted}, None, MCP, session="s1")  # while the call below runs
+    store.run(LOOK, result(PAGE), MCP, session="s1")
+    assert store.run(SEND, result("sent"), MCP, session="s1").outcome == "blocked_request"
+
+
+def test_a_key_of_a_result_that_names_no_field_is_a_source() -> None:
+    store = Store()
+    answer = result("two senders")
+    answer["result"]["structuredContent"] = {MAIL: {"number_of_mails": 3}}
+    store.run(LOOK, answer, MCP, session="s1")
+    finish = store.run(SEND, result("sent"), MCP, session="s1")
+    assert finish.outcome == "blocked_request"
+    assert replay(finish.record, RULES).verdict == "identical"
+    field = call("send_mail", {"to": "number_of_mails"})
+    assert store.run(field, result("sent"), MCP, session="s1").outcome == "answered"
+
+
+def test_neither_the_store_nor_a_record_has_the_words_of_a_key() -> None:
+    store = Store()
+    answer = result("two senders")
+    answer["result"]["structuredContent"] = {"jane.roe@example.com": {"last": MAIL}}
+    store.run(LOOK, answer, MCP, session="s1")
+    finish = store.run(SEND, result("sent"), MCP, session="s1")
+    assert finish.outcome == "blocked_request"
+    for kept in (finish.record.recalled, store.entries):
+        assert "example" not in str(kept), "in the path of the value"
+    assert replay(finish.record, RULES).verdict == "identical"
+
+
 def test_a_blocked_call_leaves_nothing() -> None:
     store = Store()
     store.run(LOOK, result(PAGE), MCP, session="s1")
