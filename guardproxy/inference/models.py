@@ -1,7 +1,7 @@
-"""Loads models: a model folder becomes a `Scorer` for the check `supervisor`, or a `Tagger` for names.
+"""Loads models: a model folder becomes a `Scorer` for the check `supervisor`, a `Tagger` for names, or a `PairJudge`.
 
-In: model folders and settings. Out: scores for texts, or names in them. Kept: one network for each model, which any
-thread may use. The heavy libraries are imported only when a model is loaded.
+In: model folders and settings. Out: scores for texts and for pairs of texts, or names in texts. Kept: one network for each
+model, which any thread may use. The heavy libraries are imported only when a model is loaded.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ from guardproxy.inference.folders.model import Model, ModelDescription, read
 from guardproxy.inference.names.tags import FILES as TAG_FILES
 from guardproxy.inference.names.tags import TagModel
 from guardproxy.inference.names.tags import read as read_tags
+from guardproxy.inference.pairs.model import FILES as PAIR_FILES
+from guardproxy.inference.pairs.model import read as read_pairs
 
 if TYPE_CHECKING:
-    from guardproxy.checks import Scorer, Tagger
+    from guardproxy.checks import PairJudge, Scorer, Tagger
+    from guardproxy.inference.pairs.judge import ModelPairJudge
     from guardproxy.inference.running.meters import Registry
     from guardproxy.inference.scoring.scorer import ModelScorer
     from guardproxy.inference.serving import SharedScorer
@@ -36,8 +39,10 @@ __all__ = [
     "cores",
     "find",
     "load",
+    "load_pairs",
     "load_tagger",
     "read",
+    "read_pairs",
     "read_tags",
 ]
 
@@ -100,6 +105,24 @@ def _loaded(model: Model, settings: Settings, registry: Registry | None, digits:
     return ModelScorer(model, own, meters_of_model, settings.queue, settings.remembered, digits, settings.wait_s)
 
 
+def load_pairs(folder: Path, settings: Settings | None = None, registry: Registry | None = None) -> ModelPairJudge:
+    """Loads and warms up the judge of pairs in `folder`, on the CPU of this process, whatever `settings` say about other
+    machines. Raises `ConfigError`."""
+    from guardproxy.inference.pairs.judge import ModelPairJudge, PairRows  # noqa: PLC0415 - imports heavy libraries, only now
+    from guardproxy.inference.running import meters, session  # noqa: PLC0415 - as above
+
+    settings = settings or Settings(threads=1, workers=1)
+    model = read_pairs(folder)
+    own = session.Session(model.folder / "model.onnx", settings.threads or 1)
+    connect = lambda last: PairRows(own, settings.workers or cores(), last)  # noqa: E731
+    meters_of_model = (registry or meters.Registry()).meters(folder.name)
+    return ModelPairJudge(model, connect, meters_of_model, settings.queue, settings.remembered, settings.wait_s)
+
+
+PAIRS = "pairs"
+"""The judge of pairs that ships."""
+
+
 class Models:
     """The models of a process. A model is loaded once, however often policies are read, as long as its folder does not
     change. It is freed with the last check that uses it. `folders`: searched for models first."""
@@ -112,6 +135,7 @@ class Models:
         self._registry = registry
         self._scorers: WeakValueDictionary[str, ModelScorer | SharedScorer] = WeakValueDictionary()
         self._taggers: WeakValueDictionary[str, Tagger] = WeakValueDictionary()
+        self._judges: WeakValueDictionary[str, PairJudge] = WeakValueDictionary()
         self._checked: dict[Path, tuple[object, Model]] = {}
         self._loading = Lock()
 
@@ -152,6 +176,15 @@ class Models:
             if (tagger := self._taggers.get(key)) is None:
                 tagger = self._taggers[key] = load_tagger(name, self._folders)
             return tagger
+
+    def pairs(self, name: str = PAIRS) -> PairJudge:
+        """Returns the judge of pairs `name`, which runs in this process. Raises `ConfigError`."""
+        folder = find(name, self._folders)
+        key = f"{folder} {verify(folder, PAIR_FILES)[0]}"
+        with self._loading:
+            if (judge := self._judges.get(key)) is None:
+                judge = self._judges[key] = load_pairs(folder, self._settings, self._registry)
+            return judge
 
 
 class DescribedModels(Models):

@@ -107,20 +107,22 @@ def batch(rows: list[list[int]], pad: int) -> tuple[NDArray[np.int64], NDArray[n
 
 
 def parity(network: Any, path: Path, batches: Batches, activation: str = "sigmoid", per_token: bool = False) -> Parity:
-    """Measures how far the graph at `path` is from the network on the batches. `activation`: `sigmoid` or `softmax`."""
+    """Measures how far the graph at `path` is from the network on the batches, which hold the graph's two inputs. `activation`:
+    `sigmoid` or `softmax`."""
     import onnxruntime  # noqa: PLC0415
     import torch  # noqa: PLC0415
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = [given.name for given in session.get_inputs()]
     network.eval()
     logits: list[float] = []
     means: list[float] = []
     scores: list[float] = []
     flips: list[bool] = []
     for ids, mask in batches:
-        got = session.run(["logits"], {"input_ids": ids, "attention_mask": mask})[0]
+        got = session.run(["logits"], dict(zip(names, (ids, mask), strict=True)))[0]
         with torch.inference_mode():
             wanted = network(torch.from_numpy(ids), torch.from_numpy(mask)).numpy()
         real = mask.astype(bool) if per_token else slice(None)  # a tag where there is no token says nothing

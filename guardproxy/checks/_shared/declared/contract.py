@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Any, Protocol, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 from guardproxy import plugins
 from guardproxy.checks._shared.declared.foreign import hint
@@ -137,13 +137,69 @@ class Tagger(Protocol):
         ...
 
 
+class TextPair(NamedTuple):
+    """Two texts, of which the second is judged against the first: a sentence of an answer against a passage of a document, or a
+    question against an earlier question."""
+
+    first: str
+    second: str
+
+
+class PairScores(NamedTuple):
+    """The probabilities that the second text follows from the first, that it contradicts it, and that it does neither. Their
+    sum is 1."""
+
+    entails: float
+    contradicts: float
+    neutral: float
+
+
+class PairJudge(Protocol):
+    """A model that judges pairs of texts. It may run in this process or elsewhere. It takes milliseconds for a pair, and never
+    runs on the event loop.
+
+    `points`: the lowest probability at each of its operating points, by name: `same` is reached by `entails` both ways for two
+    texts that say or ask the same, `supported` by `entails`, and `contradicted` by `contradicts`.
+    """
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def points(self) -> Mapping[str, float]: ...
+
+    def judge(self, pairs: Sequence[TextPair]) -> list[PairScores]:
+        """Returns the scores of each pair, in order. They depend on the two texts alone. A second text that is too long for the
+        model never follows. Raises `NoCapacityError`."""
+        ...
+
+
+class Embedder(Protocol):
+    """A model that turns a text into a vector. It may run in this process or elsewhere.
+
+    `dimensions`: the length of a vector.
+    """
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def dimensions(self) -> int: ...
+
+    def embed(self, texts: Sequence[str]) -> list[bytes]:
+        """Returns a vector for each text, in order: an int8 number (two's complement) for each dimension, of unit length scaled
+        to 127. Texts of similar meaning have a high dot product. A vector depends on its text alone."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Resources:
     """The resources that a check may use, so that the package itself stays pure.
 
     `scorer(name)` and `tagger(name)` load or find a model. `read(path)` returns a file, by its path below the
     policies' folder, or raises `OSError`. `remote(url, timeout_s)` returns a client of a service, or raises
-    `OptionError`. `code`: whether an option may name a class to import.
+    `OptionError`. `code`: whether an option may name a class to import. `pairs(name)` and `embedder(name)` load or find a
+    model, as `scorer` does.
     """
 
     scorer: Callable[[str], Scorer] | None = None
@@ -151,6 +207,8 @@ class Resources:
     read: Callable[[str], bytes] | None = None
     remote: Callable[[str, float], Any] | None = None
     code: bool = False
+    pairs: Callable[[str], PairJudge] | None = None
+    embedder: Callable[[str], Embedder] | None = None
 
 
 def with_partner(check: Check) -> tuple[Check, ...]:
