@@ -129,29 +129,41 @@ local function put_members(key, members)
 end
 local function take_member(members, name)
   for at, member in ipairs(members) do
-    if member[1] == name then
-      table.remove(members, at)
-      return member, at
-    end
+    if member[1] == name then return table.remove(members, at) end
   end
 end
 local function change(key, text, most, most_bytes)
-  local members, asked, size = members_of(key), cjson.decode(text), 0
-  for _, name in ipairs(asked[2]) do take_member(members, name) end
+  local asked, rows, place_of = cjson.decode(text), {}, {}
+  local function add(member)
+    rows[#rows + 1] = member
+    place_of[member[1]] = #rows
+  end
+  local function drop(name)
+    if place_of[name] then rows[place_of[name]] = false end
+    place_of[name] = nil
+  end
+  for _, member in ipairs(members_of(key)) do add(member) end
+  for _, name in ipairs(asked[2]) do drop(name) end
   for _, put in ipairs(asked[1]) do
-    local known, at = take_member(members, put[1])
+    local known = rows[place_of[put[1]]]
     local expires = now_ms + tonumber(put[3])
     if known and put[4] == 'absent' then
-      table.insert(members, at, {known[1], known[2], whole(math.max(tonumber(known[3]), expires))})
+      known[3] = whole(math.max(tonumber(known[3]), expires))
     elseif known or put[4] ~= 'present' then
-      members[#members + 1] = {put[1], put[2], whole(expires)}
+      drop(put[1])
+      add({put[1], put[2], whole(expires)})
     end
   end
-  for _, member in ipairs(members) do size = size + #member[1] + #member[2] end
-  while #members > 0 and (#members > most or size > most_bytes) do
-    local oldest = table.remove(members, 1)
-    size = size - #oldest[1] - #oldest[2]
+  local kept, members, size = {}, {}, 0
+  for at = #rows, 1, -1 do
+    local member = rows[at]
+    if member then
+      size = size + #member[1] + #member[2]
+      if #kept >= most or size > most_bytes then break end
+      kept[#kept + 1] = member
+    end
   end
+  for at = #kept, 1, -1 do members[#members + 1] = kept[at] end
   put_members(key, members)
   return 'i' .. #members
 end
