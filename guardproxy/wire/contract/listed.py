@@ -1,13 +1,13 @@
 """Lists in answers whose entries stand for themselves, such as the tools of a server: an entry can be left out.
 
-In: the path of a text, or the tree of a frame. Out: the place of the entry that holds the text, and the names of the entries. A
+In: the path of a text, or the tree of a frame. Out: the place of the entry that holds the text, and a tree without entries. A
 rule that blocks a text of an entry leaves out the entry, and not the whole answer.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,19 +19,14 @@ _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 @dataclass(frozen=True, slots=True)
 class ListedEntries:
     """The lists of a format. `place`: matches the beginning of the path of each text of an entry, which is the place of the
-    entry. `tools`: yields the place and the name of each tool that a tree lists."""
+    entry."""
 
     place: re.Pattern[str]
-    tools: Callable[[Any], Iterator[tuple[str, str]]]
 
     def entry_of(self, path: str) -> str:
         """Returns the place of the entry that a text belongs to; empty if it belongs to none."""
         match = self.place.match(path)
         return match[0] if match else ""
-
-    def without_tools(self, tree: Any, names: Collection[str]) -> Any:
-        """Returns a tree without the tools of these names."""
-        return without_entries(tree, [place for place, name in self.tools(tree) if name in names])
 
 
 def without_entries(tree: Any, places: Collection[str]) -> Any:

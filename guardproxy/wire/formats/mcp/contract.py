@@ -28,7 +28,7 @@ from guardproxy.wire.formats.mcp.repeated import REPEATED
 from guardproxy.wire.formats.mcp.words import CALL, WORDS
 from guardproxy.wire.formats.mcp.words import LISTS as LISTS_OF
 from guardproxy.wire.framing.sse import frame
-from guardproxy.wire.json import OTHERS, listed, members, text
+from guardproxy.wire.json import OTHERS, members, text
 from guardproxy.wire.json.opaque import MEDIA
 
 POST, GET, DELETE = "POST /mcp/{server}", "GET /mcp/{server}", "DELETE /mcp/{server}"
@@ -108,15 +108,7 @@ _CALLS = CallMap(
     beside=_beside,
 )
 _LISTED = "|".join(LISTS_OF.values())
-
-
-def _tools(tree: Any) -> Iterator[tuple[str, str]]:
-    for number, tool in enumerate(listed(members(members(tree).get("result")), "tools")):
-        if isinstance(name := members(tool).get("name"), str):
-            yield f"result.tools[{number}]", name
-
-
-LISTS = ListedEntries(re.compile(rf"result\.(?:{_LISTED})\[\d+\]", re.ASCII), _tools)
+LISTS = ListedEntries(re.compile(rf"result\.(?:{_LISTED})\[\d+\]", re.ASCII))
 _DATE = r"20\d\d-[01]\d-[0-3]\d"
 _HEADERS = FormatHeaders(
     credentials=("authorization",),

@@ -392,15 +392,6 @@ def test_a_blocked_entry_is_left_out_of_its_list(method: str, key: str, is_strea
     )
 
 
-def test_tools_are_left_out_by_name() -> None:
-    lists = CODEC.contract.lists
-    assert lists is not None
-    tree = result(tools=[tool("a"), tool("b"), {}, tool("c")])
-    assert lists.without_tools(tree, ("a", "c", "d")) == result(tools=[tool("b"), {}])
-    assert lists.without_tools(result(content=[]), ("a",)) == result(content=[])
-    assert len(tree["result"]["tools"]) == 4
-
-
 def test_the_value_of_a_result_has_the_edits_of_its_text() -> None:
     value = {"note": "a quokka b"}
     text = '{"note": "a \\u0071uokka b"}'
