@@ -16,7 +16,7 @@ Decision: docs/decisions/0069-a-call-is-judged-as-a-whole.md
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -71,13 +71,19 @@ class _Value(msgspec.Struct, eq=False):
     made: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
+def _no_names() -> Iterable[str]:
+    return ()
+
+
 class Calls(msgspec.Struct):
-    """The calls of one direction of an exchange."""
+    """The calls of one direction of an exchange. `offered`: returns the names of the tools that the request offers."""
 
     calls: CallMap
     direction: Direction
+    offered: Callable[[], Iterable[str]] = _no_names
     _noted: dict[str, NotedCall] = msgspec.field(default_factory=dict)  # by the paths of the calls
     _waiting: dict[Channel, CallText] = msgspec.field(default_factory=dict)  # names whose end waits
+    _offered: frozenset[str] | None = None
     _runs: set[str] = msgspec.field(default_factory=set)  # calls whose tools the provider runs, names that are missing
 
     def read(self, events: Iterable[Event], *, is_over: bool = False) -> list[Event]:
@@ -180,12 +186,20 @@ class Calls(msgspec.Struct):
         # A stream whose upstream counts its calls wrongly has two at one path: some clients see two calls, others see one.
         if call.is_named or (text and its_id and call.id not in ("", its_id)):
             call.is_clear = False
-        # A stream that says a whole name again: some clients append it, others keep the first.
-        if call.name and (text == call.first or text.startswith(call.name)):
+        # A stream that says a whole name again, or a name in pieces that are tools too: some clients append the pieces,
+        # others keep the first or the last.
+        is_again = text == call.first or text.startswith(call.name)
+        if call.name and text and (is_again or self._is_offered(call.first, text)):
             call.is_clear = False
         call.first = call.first or text
         call.name += text
         call.id = call.id or its_id
+
+    def _is_offered(self, *names: str) -> bool:
+        """Whether one of these names is that of a tool which the client may run."""
+        if self._offered is None:
+            self._offered = frozenset(self.offered())
+        return not self._offered.isdisjoint(names)
 
     def _take_value(self, values: dict[str, _Value], frame: Frame, key: str, path: Path) -> None:
         holder = reach(frame.tree, path) if frame.tree is not None else None

@@ -6,7 +6,7 @@ check. The arguments of a call must fit the schema of the called tool, so their 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -53,6 +53,7 @@ class Forms(msgspec.Struct):
     sources: Sources | None = None  # the retrieved texts of the request, if a check needs them
     refused: str = ""  # the schema that cannot be used, and the reason
     server: str = ""  # the name of the server, if the route has it
+    tree: Any = None  # of the request, as the client sent it
     calls: Calls = msgspec.field(default_factory=lambda: Calls(NO_CALLS, "response"))  # of the answer
     _jobs: list[tuple[str, Job]] = msgspec.field(default_factory=list)
 
@@ -149,7 +150,11 @@ class Forms(msgspec.Struct):
 
     def begin_answer(self) -> None:
         """Forgets the calls of the answer before."""
-        self.calls = Calls(self.contract.calls, "response")
+        self.calls = Calls(self.contract.calls, "response", self._offered)
+
+    def _offered(self) -> Iterator[str]:
+        """Yields the names of the tools that the request offers."""
+        return (name for tool in self.contract.offered(self.tree).every for name in tool.names)
 
     def missing(self, lanes: Sequence[Lane], events: Sequence[Event], frame: Frame) -> list[Event]:
         """The events of a blank answer, if the answer is over without a text, a call or a refusal; otherwise empty."""

@@ -94,6 +94,7 @@ class RequestPhase:
                 tree, headers = request.frame.tree, event.headers
                 ledger.owner = owner_of(subjects, contract.user_fields, tree, headers, tenant, conversation)
             acts = bound.has_parallel and contract.acts(request.frame.tree)
+            self.guard.forms.tree = request.frame.tree
             self.guard.bind(bound, with_own(request.shapes, bound.judging if answered else ()), acts=acts)
             side, stages = ledger.request, stages_of(bound)
             side.read = bound.reads("request")

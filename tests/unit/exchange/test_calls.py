@@ -537,6 +537,29 @@ def test_a_name_in_pieces_is_on_the_list_as_a_whole(names: list[str], outcome: s
     assert play.finish.outcome == outcome
 
 
+@pytest.mark.parametrize(
+    ("names", "offered", "outcome"),
+    [
+        (["pay", "ment"], ["payment", "pay"], "blocked_response"),
+        (["pay", "ment"], ["payment", "ment"], "blocked_response"),
+        (["pa", "y", "ment"], ["payment", "pay"], "answered"),
+        (["pay", "ment"], ["payment"], "answered"),
+        (["payment"], ["payment", "pay"], "answered"),
+    ],
+    ids=["first", "last", "middle", "not-offered", "whole"],
+)
+@pytest.mark.parametrize("lists", ["allow: [payment]", "deny: [pay, ment]"])
+def test_a_piece_of_a_name_is_no_tool_that_the_client_may_run(
+    names: list[str], offered: list[str], outcome: str, lists: str
+) -> None:
+    policies = policy_set(f"policy: test\ntools: {{{lists}}}\n")
+    tools = [{"type": "function", "function": {"name": name, "parameters": {}}} for name in offered]
+    body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}], "tools": tools}
+    play = Play(policies).ask(body).stream(chat_call(["{", "}"], names))
+    assert play.finish.outcome == outcome
+    assert replay(play.record, policies).verdict == "identical"
+
+
 def test_a_name_that_goes_on_after_its_arguments_is_not_allowed() -> None:
     policies = policy_set("policy: test\ntools: {allow: [search]}\n")
     body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
