@@ -12,6 +12,7 @@ of their text without keys that may be texts.
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -40,7 +41,8 @@ def _left(ending: MemoryEnding) -> None:
     if not names or ending.tree is None:  # the request was not sent, so nobody got its texts
         return
     salt = _salt(ending.asking.setting)
-    for passage in _passages(ending):
+    # More than an entry holds would be computed and sent, only to be dropped there.
+    for passage in deque(_passages(ending), TAINT.most):
         member = hashlib.sha256(f"{passage.kind} {passage.text}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
         fingerprint = fingerprint_of(passage._replace(path=plain_path(passage.path)), salt)
         for name in names:
@@ -48,7 +50,8 @@ def _left(ending: MemoryEnding) -> None:
 
 
 def _passages(ending: MemoryEnding) -> Iterator[Passage]:
-    """Yields the texts to keep, in the order of the conversation."""
+    """Yields the texts to keep, each once, in the order of the conversation."""
+    seen: set[tuple[Kind, str]] = set()
     calls = ending.asking.setting.codec.contract.calls
     sent = ending.sources.passages if ending.sources is not None else ()
     got = list(_answered(ending.answers[-1])) if ending.answers else []
@@ -60,11 +63,10 @@ def _passages(ending: MemoryEnding) -> Iterator[Passage]:
         got = [passage._replace(kind=RESULTS[0]) if passage.kind in _SAID else passage for passage in got]
     for passages, kinds in ((sent, in_requests), (got, in_answers)):
         for passage in passages:
-            if (
-                passage.kind in kinds
-                and len(passage.text) >= LEAST_CHARS
-                and not (passage.is_key and is_name(passage.text))
-            ):
+            text = passage.kind, passage.text
+            is_field = passage.is_key and is_name(passage.text)
+            if passage.kind in kinds and len(passage.text) >= LEAST_CHARS and not is_field and text not in seen:
+                seen.add(text)
                 yield passage
 
 

@@ -82,8 +82,8 @@ def call(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
 
 
-def result(text: str) -> dict[str, Any]:
-    return {"jsonrpc": "2.0", "id": 1, "result": {"content": [{"type": "text", "text": text}]}}
+def result(*texts: str) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "id": 1, "result": {"content": [{"type": "text", "text": text} for text in texts]}}
 
 
 LOOK = call("look", {"folder": "inbox"})
@@ -259,3 +259,13 @@ def test_texts_are_kept_once_and_for_a_time() -> None:
     assert len(entry) == 5  # the user's text, the result, two names of tools, the arguments
     assert TAINT.ttl_s == 24 * 3600
     assert all(MAIL not in text for text in entry.values())
+
+
+def test_no_more_is_left_than_an_entry_holds() -> None:
+    store, said = Store(), [f"the row {number} of a table" for number in range(2 * TAINT.most)]
+    store.run(call("read", {}), result("same text", *said, *said), MCP, session="s1")
+    (entry,) = store.entries.values()
+    assert len(entry) == TAINT.most
+    assert {msgspec.json.decode(text)["path"] for text in entry.values()} == {
+        f"result.content[{number}].text" for number in range(1 + TAINT.most, 1 + 2 * TAINT.most)
+    }
