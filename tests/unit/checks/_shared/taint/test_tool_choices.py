@@ -39,7 +39,9 @@ def test_each_tool_has_the_words_of_its_own_definition(scene: TaintScene) -> Non
     path = scene.route.partition(" ")[2].replace("{version}", "v1").replace("{model}", "m")
     tools = definitions(scene.name, {"send": schema("By-Mail", "by_hand"), "pay": schema("later")})
     body = json.dumps({**scene.request("hi", "page"), "tools": tools}).encode()
-    request = _NONE.formats.codec_for(scene.route).for_request(path, "").read_request(path, "", body)
+    codec = _NONE.formats.codec_for(scene.route)
+    assert codec is not None
+    request = codec.for_request(path, "").read_request(path, "", body)
     texts = [event for event in request.events() if isinstance(event, Text)]
     passages = [Passage(text.channel.kind, text.channel.path, text.text, text.key) for text in texts]
     found = tool_choices(passages)
