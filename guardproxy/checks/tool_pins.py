@@ -2,7 +2,8 @@
 
 In: definitions of tools, each as one text with `Facts.definition`: those that a request offers to a model, and those that a
 server lists. Out: a finding over the definition: it has changed (CHANGED), its name is that of a tool of another server
-(SHADOWED), it is a near copy of a tool under another name (NEAR_COPY), or nobody approved a tool like it (NEW).
+(SHADOWED), it is a near copy of another tool, pinned or earlier in the list (NEAR_COPY), or nobody approved a tool like it
+(NEW).
 
 Options: `pins`: the file of pins, below the policies' folder; `guardproxy tools pin` writes it. `first_seen`: what earlier
 exchanges of the tenant saw first of each tool. `find`: the labels to report.
@@ -39,7 +40,7 @@ OPTIONS: Options = {
 _WORDS = {
     "CHANGED": "another definition than the one that was approved",
     "SHADOWED": "the name of a tool of another server",
-    "NEAR_COPY": "a near copy of a tool under another name",
+    "NEAR_COPY": "a near copy of another tool",
     "NEW": "a tool that nobody approved",
 }
 _TRAITS = Traits(

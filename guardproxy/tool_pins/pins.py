@@ -41,11 +41,12 @@ _LOOKS = str.maketrans("01345l", "oieasi")
 @dataclass(frozen=True, slots=True)
 class ToolDefinition:
     """A definition of a tool as a request or a server offers it. `tree`: the entry. `server`: that offers it, empty if it is a
-    client."""
+    client. `twin`: the pin of another one before it in the same list, whose name reads the same."""
 
     name: str
     server: str
     tree: Any
+    twin: ToolPin | None = None
 
     @property
     def digest(self) -> str:
@@ -178,6 +179,8 @@ class ToolPins:
         if alike:
             same = next((pin for pin in alike if pin.server == definition.server), None)
             return ("NEAR_COPY", same) if same is not None else ("SHADOWED", alike[0])
+        if definition.twin is not None:  # some clients call the one, others the other
+            return "NEAR_COPY", definition.twin
         sketch = definition.sketch
         for band in _bands(sketch):
             pin = self._by_band.get(band)

@@ -7,10 +7,11 @@ definition out of the frame."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.findings import Channel, Direction
-from guardproxy.tool_pins import ToolDefinition
+from guardproxy.tool_pins import ToolDefinition, ToolPin, name_key
 from guardproxy.wire import Contract
 from guardproxy.wire.json import dotted, reach, write
 
@@ -31,10 +32,18 @@ def _definitions(frame: Frame | None, contract: Contract, direction: Direction, 
     if frame is None or not isinstance(frame.tree, dict):
         return
     found = contract.offered(frame.tree).every if direction == "request" else contract.listed(frame.tree)
+    first: dict[tuple[str, str], ToolDefinition | ToolPin] = {}  # as a pin, if another one reads the same
     for tool in found:
         entry = reach(frame.tree, tool.path)
         channel = Channel(direction, "tool_definition", f"{dotted(tool.path)}#definition")
         definition = ToolDefinition(tool.names[0], tool.server or server, entry)
+        if key := name_key(definition.name):
+            place = definition.server, key
+            twin = first.setdefault(place, definition)
+            if isinstance(twin, ToolDefinition) and twin is not definition:
+                twin = first[place] = ToolPin(twin.server, twin.name, twin.digest)
+            if isinstance(twin, ToolPin) and twin.digest != definition.digest:
+                definition = replace(definition, twin=twin)
         text = write(entry).decode()
         yield Text(channel, text, frame, tool.path, judged=True, call=definition)
         yield End(channel)

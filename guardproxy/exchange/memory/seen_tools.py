@@ -7,6 +7,7 @@ a change, a copy or a shadow leaves no pin."""
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -46,7 +47,7 @@ def _recalled(memory: ExchangeMemory, facts: Facts) -> Facts:
 
 
 def _left(ending: MemoryEnding) -> None:
-    for definition in _new(ending):
+    for definition in deque(_new(ending), MOST):
         pin = pin_of(definition)
         member = hashlib.sha256(f"{pin.server}\0{pin.name}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
         seen = SeenTool(pin.server, pin.name, pin.digest, pin.sketch)

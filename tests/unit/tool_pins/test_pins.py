@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -67,6 +68,8 @@ PINS = ToolPins(
         (mail("send.mail", "x", "shop"), "SHADOWED"),
         (mail("weather", "Returns the weather of a town.", schema={}), "NEW"),
         (mail("w", "x", schema={}), "NEW"),
+        (replace(mail("w", "x", schema={}), twin=ToolPin("mail", "W", "sha256:0")), "NEAR_COPY"),
+        (replace(mail(), twin=ToolPin("mail", "sendMail", "sha256:0")), None),
         (ToolDefinition("", "mail", 5), "NEW"),
     ],
 )

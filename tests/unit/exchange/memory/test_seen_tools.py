@@ -50,11 +50,18 @@ def test_a_change_after_the_first_sight_is_found() -> None:
     assert len(store.entries[key]) == 2
 
 
-def test_of_two_tools_of_a_name_the_first_is_seen() -> None:
+@pytest.mark.parametrize("name", ["send_mail", "sendMail", "SEND_MA1L"])
+def test_of_two_tools_whose_names_read_the_same_the_first_is_seen(name: str) -> None:
     store = Store()
-    other = tool(said="Sends everything.")
-    assert listed(store, tool(), other) == [tool(), other]
-    assert listed(store, tool(), other) == [tool()]
+    other = tool(name, "Sends everything.")
+    for _ in range(2):
+        assert listed(store, tool(), other) == [tool()]
+    assert [len(entry) for entry in store.entries.values()] == [1]
+
+
+def test_a_tool_that_is_listed_twice_and_tools_without_names_are_no_copies() -> None:
+    twice, nameless = [tool(), tool()], [{"description": "a"}, {"description": "b"}]
+    assert listed(Store(), *twice, *nameless) == [*twice, *nameless]
 
 
 @pytest.mark.parametrize("said", [SAID, "Sends everything."])
@@ -73,5 +80,8 @@ def test_the_tools_of_requests_are_seen_too(said: str) -> None:
 
 
 def test_the_pins_are_bounded() -> None:
+    store = Store()
+    listed(store, *(tool(f"tool_{number}", f"Does the work {number}.") for number in range(MOST + 9)))
+    assert [len(entry) for entry in store.entries.values()] == [MOST]
     assert (SEEN_TOOLS.most, SEEN_TOOLS.scope) == (MOST, "tenant")
     assert SEEN_TOOLS.ttl_s > 0
