@@ -140,7 +140,16 @@ def loader(
     def load_set(name_or_path: Path | None) -> PolicySet:
         _refuse_clashes()
         policies, digest, files = read_policies(name_or_path)
-        resources = Resources(runtime.scorer, runtime.tagger, files.read, remote, code, runtime.pairs)
+        resources = Resources(
+            runtime.scorer,
+            runtime.tagger,
+            files.read,
+            remote,
+            code,
+            runtime.pairs,
+            runtime.embedder,
+            runtime.background,
+        )
         checks = dict(build_checks(tuple(map(selection, policies)), resources))
         for policy in policies:
             for name in policy.checks:

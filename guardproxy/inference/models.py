@@ -1,12 +1,14 @@
-"""Loads models: a model folder becomes a `Scorer` for the check `supervisor`, a `Tagger` for names, or a `PairJudge`.
+"""Loads models: a model folder becomes a `Scorer` for the check `supervisor`, a `Tagger` for names, a `PairJudge` or an
+`Embedder`.
 
-In: model folders and settings. Out: scores for texts and for pairs of texts, or names in texts. Kept: one network for each
-model, which any thread may use. The heavy libraries are imported only when a model is loaded.
+In: model folders and settings. Out: scores for texts and for pairs of texts, names in texts, or vectors of texts. Kept: one
+model for each folder, which any thread may use. The heavy libraries are imported only when a model is loaded.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, cast
 from weakref import WeakValueDictionary
 
 from guardproxy.errors import ConfigError
-from guardproxy.inference.folders.folder import FAST_FILES, find, kind_of, verify
+from guardproxy.inference.folders.folder import FAST_FILES, VECTOR_FILES, find, kind_of, verify
 from guardproxy.inference.folders.model import Model, ModelDescription, read
 from guardproxy.inference.names.tags import FILES as TAG_FILES
 from guardproxy.inference.names.tags import TagModel
@@ -24,7 +26,8 @@ from guardproxy.inference.pairs.model import FILES as PAIR_FILES
 from guardproxy.inference.pairs.model import read as read_pairs
 
 if TYPE_CHECKING:
-    from guardproxy.checks import PairJudge, Scorer, Tagger
+    from guardproxy.checks import Embedder, PairJudge, Scorer, Tagger
+    from guardproxy.inference.embedding import TableEmbedder
     from guardproxy.inference.pairs.judge import ModelPairJudge
     from guardproxy.inference.running.meters import Registry
     from guardproxy.inference.scoring.scorer import ModelScorer
@@ -121,6 +124,8 @@ def load_pairs(folder: Path, settings: Settings | None = None, registry: Registr
 
 PAIRS = "pairs"
 """The judge of pairs that ships."""
+EMBEDDING = "embedding"
+"""The model that ships and turns texts into vectors."""
 
 
 class Models:
@@ -136,6 +141,7 @@ class Models:
         self._scorers: WeakValueDictionary[str, ModelScorer | SharedScorer] = WeakValueDictionary()
         self._taggers: WeakValueDictionary[str, Tagger] = WeakValueDictionary()
         self._judges: WeakValueDictionary[str, PairJudge] = WeakValueDictionary()
+        self._embedders: WeakValueDictionary[str, TableEmbedder] = WeakValueDictionary()
         self._checked: dict[Path, tuple[object, Model]] = {}
         self._loading = Lock()
 
@@ -185,6 +191,24 @@ class Models:
             if (judge := self._judges.get(key)) is None:
                 judge = self._judges[key] = load_pairs(folder, self._settings, self._registry)
             return judge
+
+    def embedder(self, name: str = EMBEDDING) -> Embedder:
+        """Returns the model `name` that turns texts into vectors. Raises `ConfigError`."""
+        return self._embedder(name)
+
+    def background(self, name: str = EMBEDDING) -> Sequence[bytes]:
+        """Returns the vectors of the ordinary texts that the model `name` has. Raises `ConfigError`."""
+        return self._embedder(name).background
+
+    def _embedder(self, name: str) -> TableEmbedder:
+        from guardproxy.inference.embedding import TableEmbedder  # noqa: PLC0415 - imports heavy libraries, only now
+
+        folder = find(name, self._folders)
+        key = verify(folder, VECTOR_FILES)[0]
+        with self._loading:
+            if (embedder := self._embedders.get(key)) is None:
+                embedder = self._embedders[key] = TableEmbedder(folder)
+            return embedder
 
 
 class DescribedModels(Models):

@@ -16,7 +16,8 @@ from guardproxy.inference.models import find  # noqa: E402
 from guardproxy.inference.names import fast as runtime  # noqa: E402
 from guardproxy.inference.names import forms  # noqa: E402
 from guardproxy.inference.names.weights import SHIFT, UNIT, read  # noqa: E402
-from models.names.recipe.export_fast import arrays_of, write_config, write_weights  # noqa: E402
+from models.encoder import write_arrays  # noqa: E402
+from models.names.recipe.export_fast import arrays_of, write_config  # noqa: E402
 from models.names.recipe.fast import IGNORED, LABELS, TAGS, Fast, Vocabulary, batch, encode, loss_of  # noqa: E402
 
 TEXTS = ["Mara Lindqvist met Kwame\nin Gothenburg, on May 4th.", "x", "Dear all, 12 eggs (and Ada's O'Brien)!"]
@@ -35,9 +36,7 @@ def test_whole_numbers_tag_as_the_network_does(tmp_path: Path) -> None:
     vocabulary = Vocabulary(known, LISTS)
     with torch.no_grad():
         wanted = network(batch(rows(), vocabulary, None)).numpy()
-    write_weights(
-        tmp_path / "weights.npz", arrays_of({"weights": network.state_dict(), "known": known, "lists": LISTS})
-    )
+    write_arrays(tmp_path / "weights.npz", arrays_of({"weights": network.state_dict(), "known": known, "lists": LISTS}))
     shutil.copy(find("fast") / "words.json", tmp_path / "words.json")
     write_config(tmp_path, dict.fromkeys(LABELS, 0.0), 0.0, 0.0, 1.0)
     tagger = runtime.FastTagger(read(tmp_path))
@@ -51,8 +50,8 @@ def test_whole_numbers_tag_as_the_network_does(tmp_path: Path) -> None:
 
 def test_the_same_arrays_are_the_same_bytes(tmp_path: Path) -> None:
     arrays = {"b": np.arange(4), "a": np.zeros((2, 2), np.int8)}
-    write_weights(tmp_path / "one", arrays)
-    write_weights(tmp_path / "two", dict(reversed(arrays.items())))
+    write_arrays(tmp_path / "one", arrays)
+    write_arrays(tmp_path / "two", dict(reversed(arrays.items())))
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 

@@ -27,6 +27,8 @@ MODELS, GPU_MODELS = "guardproxy-models", "guardproxy-models-gpu"
 GPU_FILE = "model.fp16.onnx"
 FAST_FILES = ("weights.npz", "words.json", "config.json")
 """The files of a tagger that gives `forms`; see weights.py."""
+VECTOR_FILES = ("weights.npz", "tokenizer.json", "background.json", "config.json")
+"""The files of a model that gives `vectors`; see embedding.py."""
 _PACKAGE = "guardproxy_models"
 _INSTALL = (
     "; the models that ship are a package, run: pip install 'guardproxy[models]' (in a checkout: pip install ./models)"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import zipfile
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ import numpy as np
 import torch
 
 from guardproxy.inference.names.weights import SHIFT, TABLE_UNIT, UNIT
-from models.encoder import write_sums
+from models.encoder import write_arrays, write_sums
 from models.names.recipe.fast import LABELS, REACH
 
 FOLDER = Path(__file__).parents[2] / "fast"
@@ -50,15 +48,6 @@ def arrays_of(saved: dict[str, Any]) -> dict[str, Any]:
     return arrays
 
 
-def write_weights(path: Path, arrays: dict[str, Any]) -> None:
-    """Writes arrays so that the same arrays give the same bytes."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for name, array in sorted(arrays.items()):
-            content = BytesIO()
-            np.lib.format.write_array(content, array, allow_pickle=False)
-            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), content.getvalue())
-
-
 def write_config(
     folder: Path, thresholds: dict[str, float], bias: float, program_bias: float, temperature: float
 ) -> None:
@@ -77,7 +66,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=FOLDER)
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
-    write_weights(args.out / "weights.npz", arrays_of(torch.load(args.checkpoint, weights_only=True)))
+    write_arrays(args.out / "weights.npz", arrays_of(torch.load(args.checkpoint, weights_only=True)))
     if not (args.out / "words.json").exists():
         (args.out / "words.json").write_bytes((FOLDER.parent / "names" / "words.json").read_bytes())
     write_config(args.out, dict.fromkeys(LABELS, 0.0), 0.0, 0.0, 1.0)

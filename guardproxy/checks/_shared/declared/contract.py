@@ -199,7 +199,7 @@ class Resources:
     `scorer(name)` and `tagger(name)` load or find a model. `read(path)` returns a file, by its path below the
     policies' folder, or raises `OSError`. `remote(url, timeout_s)` returns a client of a service, or raises
     `OptionError`. `code`: whether an option may name a class to import. `pairs(name)` and `embedder(name)` load or find a
-    model, as `scorer` does.
+    model, as `scorer` does. `background(name)` returns the vectors of the ordinary texts that an embedding model has.
     """
 
     scorer: Callable[[str], Scorer] | None = None
@@ -209,6 +209,7 @@ class Resources:
     code: bool = False
     pairs: Callable[[str], PairJudge] | None = None
     embedder: Callable[[str], Embedder] | None = None
+    background: Callable[[str], Sequence[bytes]] | None = None
 
 
 def with_partner(check: Check) -> tuple[Check, ...]:
