@@ -20,8 +20,8 @@ _TEXT = {"type": "string", "minLength": 1}
 # Each key with its description and its form as JSON Schema.
 TABLE: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     "attempts": (
-        "The number of further answers that the model may give.",
-        {"type": "integer", "minimum": 1, "maximum": LIMIT_ATTEMPTS},
+        "The number of further answers that the model may give; 0 asks the fallback at once.",
+        {"type": "integer", "minimum": 0, "maximum": LIMIT_ATTEMPTS},
     ),
     "then": ("What happens when no attempt is left.", {"enum": list(THEN)}),
     "fallback": (
@@ -59,7 +59,7 @@ _PLAIN = Retry("")
 
 def read_retry(reading: FileReading, keys: Mapping[str, YamlNode], rule: str, message: str) -> Retry:
     """Returns the retry that the keys of a rule describe."""
-    attempts = reading.number(keys.get("attempts"), 1, LIMIT_ATTEMPTS, whole=True)
+    attempts = reading.number(keys.get("attempts"), 0, LIMIT_ATTEMPTS, whole=True)
     total_s = reading.number(keys.get("total_s"), *LIMIT_S)
     tokens = reading.number(keys.get("total_tokens"), 1, LIMIT_TOKENS, whole=True)
     price = reading.number(keys.get("price"), 0, LIMIT_PRICE)
@@ -71,6 +71,8 @@ def read_retry(reading: FileReading, keys: Mapping[str, YamlNode], rule: str, me
         )
     elif then != "fallback" and "fallback" in keys:
         reading.fail(keys["fallback"].key, "`fallback` is used when no attempt is left: it needs `then: fallback`")
+    if attempts == 0 and then != "fallback":
+        reading.fail(keys["attempts"].place, "`attempts: 0` asks the model no more: it needs `then: fallback`")
     template = reading.word(keys.get("template"), "a text, written as words") or ""
     if len(template) > LIMIT_TEMPLATE_CHARS:
         reading.fail(keys["template"].place, f"a template has at most {LIMIT_TEMPLATE_CHARS} characters")

@@ -36,7 +36,9 @@ def test_every_option() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (", attempts: 0", "expected a number from 1 to 10"),
+        (", attempts: -1", "expected a number from 0 to 10"),
+        (", attempts: 0", "`attempts: 0` asks the model no more: it needs `then: fallback`"),
+        (", attempts: 0, then: pass_flagged", "`attempts: 0` asks the model no more"),
         (", attempts: 1.5", "expected a whole number, found a number"),
         (", attempts: true", "expected a whole number, found `true`"),
         (", total_s: soon", "expected a number, found a word"),
