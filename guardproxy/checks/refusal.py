@@ -24,12 +24,12 @@ from msgspec import structs
 from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.checks._shared.declared.options import SCORE, Option, Options, chosen, options_digest, with_defaults
 from guardproxy.checks._shared.patterns.reach import Reach, rule
-from guardproxy.findings import Check, Finding, Scan, Traits, Window
+from guardproxy.findings import Check, Direction, Finding, Kind, Scan, Traits, Window
 
 VERSION = 1
 LABELS: Mapping[str, str] = {"declined": "DECLINED", "unable": "UNABLE"}
 CHARS = 300
-PLACES = frozenset((("response", "assistant"), ("response", "refusal")))
+PLACES: frozenset[tuple[Direction, Kind]] = frozenset((("response", "assistant"), ("response", "refusal")))
 CLEAR, PLAIN, VAGUE = 0.95, 0.85, 0.6
 OPTIONS: Options = {
     "find": Option(

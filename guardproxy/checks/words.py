@@ -105,7 +105,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
         raise OptionError("words", "`words` must be a list of at least one name")
     if not isinstance(label := values["label"], str) or not label:
         raise OptionError("label", "`label` must be a non-empty string")
-    tree = _Tree(is_inflected=values["inflected"], is_same=values["case"] == "same")
+    tree = _WordTree(is_inflected=values["inflected"], is_same=values["case"] == "same")
     for key, entries in (("words", words), ("unless", unless)):
         for at, entry in enumerate(entries):
             tree.add(entry, key, at)
@@ -176,7 +176,7 @@ def _keys(entry: str) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Name:
+class _ListedName:
     """A name that ends at a node of the tree. `spelled`: its words, for the comparison of capital letters. `is_hidden`: whether
     it is a phrase of `unless`."""
 
@@ -185,31 +185,31 @@ class _Name:
     is_hidden: bool
 
 
-class _Node:
+class _WordNode:
     """A place in the tree of words. `following`: the nodes after it; `names`: the names that end here. A list of names can be
     long, so nodes without followers share a mapping."""
 
     __slots__ = ("following", "names")
 
     def __init__(self) -> None:
-        self.following: dict[str, _Node] = _NO_NODES
-        self.names: tuple[_Name, ...] = ()
+        self.following: dict[str, _WordNode] = _NO_NODES
+        self.names: tuple[_ListedName, ...] = ()
 
-    def after(self, word: str) -> _Node:
+    def after(self, word: str) -> _WordNode:
         """Returns the node after this one; a new one if there is none."""
         if self.following is _NO_NODES:
             self.following = {}
-        return self.following.setdefault(word, _Node())
+        return self.following.setdefault(word, _WordNode())
 
 
-_NO_NODES: dict[str, _Node] = {}
+_NO_NODES: dict[str, _WordNode] = {}
 
 
-class _Tree:
+class _WordTree:
     """The names as a tree of words. `is_inflected`, `is_same`: see the options `inflected` and `case`."""
 
     def __init__(self, *, is_inflected: bool, is_same: bool) -> None:
-        self.root = _Node()
+        self.root = _WordNode()
         self._is_inflected = is_inflected
         self._is_same = is_same
 
@@ -230,10 +230,10 @@ class _Tree:
         for word in first:
             node = node.after(word)
         for number, form in enumerate(_forms(last) if self._is_inflected else (last,)):
-            name = _Name(spelled, min(score, INFLECTED) if number else score, is_hidden)
+            name = _ListedName(spelled, min(score, INFLECTED) if number else score, is_hidden)
             node.after(form).names += (name,)
 
-    def name_at(self, node: _Node, words: Sequence[str]) -> _Name | None:
+    def name_at(self, node: _WordNode, words: Sequence[str]) -> _ListedName | None:
         """Returns the best name that ends at a node and has the words of the text; a hidden name comes first."""
         fitting = [name for name in node.names if not self._is_same or _has_capitals(name.spelled, words)]
         return max(fitting, key=lambda name: (name.is_hidden, name.score), default=None)
@@ -248,8 +248,6 @@ def _forms(word: str) -> tuple[str, ...]:
 
 
 def _has_capitals(spelled: Sequence[str], words: Sequence[str]) -> bool:
-    if len(spelled) != len(words):
-        return False
     return all(
         not letter.isupper() or read.isupper()
         for name, word in zip(spelled, words, strict=True)
@@ -263,7 +261,7 @@ class _WordsCheck:
     digest: str
     traits: Traits
     label: str
-    tree: _Tree
+    tree: _WordTree
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
@@ -274,13 +272,13 @@ class _WordsCheck:
         if _LETTER_BEHIND.search(text, max(0, at - 1), at):  # inside of a word that was too long
             at = _REST.match(text, at).end()
         findings: list[Finding] = []
-        reading = _Reading(text, at, window.last)
+        reading = _WordReading(text, at, window.last)
         if reading.may_hold(self.tree.root.following):
             findings = list(self._find(window, reading))
         settled = window.start + reading.settled
         return Scan(tuple(findings), settled, max(window.start, settled - 1))
 
-    def _find(self, window: Window, reading: _Reading) -> Iterator[Finding]:
+    def _find(self, window: Window, reading: _WordReading) -> Iterator[Finding]:
         first, number = self.tree.root.following, 0
         while number < len(reading.words):
             if number % 1024 == 0:
@@ -305,9 +303,9 @@ class _WordsCheck:
                 yield Finding(window.start + start, window.start + end, self.name, self.label, score)
             number = last + 1
 
-    def _match(self, reading: _Reading, number: int) -> tuple[tuple[_Name, int] | None, bool]:
+    def _match(self, reading: _WordReading, number: int) -> tuple[tuple[_ListedName, int] | None, bool]:
         """Returns the longest name that begins at a word, with its last word; and whether more text may change that."""
-        found: tuple[_Name, int] | None = None
+        found: tuple[_ListedName, int] | None = None
         node, last, words = self.tree.root, number, list[str]()
         while True:
             word = reading.key(last)
@@ -338,7 +336,7 @@ def _spelling(word: str) -> str:
     return "and" if word == "&" else _folded(word)
 
 
-def _possessive(word: str, name: _Name) -> int:
+def _possessive(word: str, name: _ListedName) -> int:
     """Returns the number of characters of the possessive at the end of a word: `'s`. A name that has it as a part keeps it."""
     tail = word[-2:]
     if tail[0] in _APOSTROPHES and tail[1] in "sS" and len(_folded(word)) > len(name.spelled[-1]):
@@ -353,7 +351,7 @@ def _is_gap(text: str, low: int, high: int) -> bool:
     return _GAP.fullmatch(text, low, high) is not None and _BREAK.search(text, low, high) is None
 
 
-class _Reading:
+class _WordReading:
     """The words of a text from an offset on. `settled`: the offset up to which they are final; the word at the end is not,
     unless the text is complete."""
 
@@ -364,7 +362,7 @@ class _Reading:
         self._at = at
         self.words: list[Any] = []
 
-    def may_hold(self, first: Mapping[str, _Node]) -> bool:
+    def may_hold(self, first: Mapping[str, _WordNode]) -> bool:
         """Whether a word of the text begins a name. Reads no further if none does."""
         self._settle()
         if self.text.isascii():
