@@ -161,14 +161,20 @@ class Memories:
         self._unwritten += own  # before the first wait, so that an exchange that is cancelled there loses none of them
         while len(self._unwritten) > MOST_UNWRITTEN:
             self._lose(1)
-        for call in once:
-            await self._write_once(call)
+        try:
+            for call in once:
+                await self._write_once(call)
+            await self._wait()
+        finally:
+            if self._unwritten and self._down == "local":
+                await self._local.perform(own)
+
+    async def _wait(self) -> None:
+        """Returns when the store has taken all changes, or is away for too long."""
         waited_s = 0.0
         while not await self._is_written():
             if waited_s >= WAIT_S:
                 _log.error("what exchanges leave is not written yet", extra={"count": len(self._unwritten)})
-                if self._down == "local":
-                    await self._local.perform(own)
                 return
             await self._sleep(PAUSE_S)
             waited_s += PAUSE_S

@@ -276,6 +276,22 @@ async def test_an_exchange_that_is_cancelled_loses_only_what_is_sent_once() -> N
     assert (await read(kept, of("ann")), count(metrics, "memory_lost_total")) == ({"b": "1"}, 1.0)
 
 
+async def test_what_a_cancelled_exchange_leaves_is_in_the_memory_that_stands_in() -> None:
+    clock, is_waiting = Clock(), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        is_waiting.set()
+        await asyncio.Event().wait()
+
+    kept = Memories(KEY, Store(clock, back_s=1e9), "local", Metrics(), sleep)
+    keeping = asyncio.create_task(kept.keep(of("ann"), [put("a", ttl_s=1e9)]))
+    await is_waiting.wait()
+    keeping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await keeping
+    assert await read(kept, of("ann")) == {"a": "1"}
+
+
 async def test_each_change_goes_once_to_the_memory_that_stands_in(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, performed = Clock(), list[Call]()
     perform = MemoryStore.perform
