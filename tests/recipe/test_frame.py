@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from collections import Counter
+from pathlib import Path
 from random import Random
 
 import pytest
 
-from benchmarks.models.frame import questions, statements
+from benchmarks.models.frame import difficulty, questions, statements, topics
 from benchmarks.models.frame.filling import Case, FrameError, blocks, pool
 
 SCENES = statements.scenes()
@@ -121,3 +124,46 @@ def test_a_line_with_an_unknown_sign_is_an_error(monkeypatch: pytest.MonkeyPatch
         statements._scene("travel", ["= no letter"])
     with pytest.raises(FrameError):
         questions._group("travel", ["- no question"])
+
+
+def test_a_topic_has_ten_examples_and_sixty_other_texts() -> None:
+    found = topics.own()
+    assert len(found) == 10
+    for topic in found:
+        assert (len(topic.examples), len(topic.texts), len(topic.near)) == (topics.EXAMPLES, 60, 12)
+        assert topic.about.endswith(".")
+    texts = [text for topic in found for text in (*topic.examples, *topic.texts, *topic.near)]
+    assert len(texts) == len(set(texts))
+
+
+def test_topics_by_others_are_read_from_the_data_folder(tmp_path: Path) -> None:
+    for heading in topics.HEADINGS:
+        path = tmp_path / heading.path
+        path.parent.mkdir(exist_ok=True)
+        rows = [
+            {"text": f"{heading.name} {number}", heading.field or "source": heading.value, "kind": heading.kind}
+            for number in range(15)
+        ]
+        rows += [rows[0], {**rows[0], "text": "x" * 601}, {"text": "of another kind", "kind": "other", "source": ""}]
+        with gzip.open(path, "at") as file:
+            file.writelines(json.dumps(row) + "\n" for row in rows)
+    for path in (tmp_path / name for name in topics.TRAFFIC):
+        path.write_bytes(gzip.compress(b'{"text": "a question"}\n{"text": "another"}\n'))
+    found = topics.by_others(tmp_path, seed=1, most=4)
+    assert found == topics.by_others(tmp_path, seed=1, most=4)
+    assert len(found) >= 10
+    for topic in found:
+        assert (len(topic.examples), len(topic.texts)) == (topics.EXAMPLES, 4)
+        assert all(text.startswith(topic.name) for text in (*topic.examples, *topic.texts))
+    assert len(topics.traffic(tmp_path, seed=1, each=1)) == len(topics.TRAFFIC)
+
+
+def test_the_length_of_a_question_says_nothing_of_its_difficulty() -> None:
+    found = difficulty.questions()
+    counts = Counter((question.is_hard, question.is_long) for question in found)
+    assert counts == {(True, False): 120, (False, True): 120, (True, True): 60, (False, False): 60}
+    words = {row: [len(each.text.split()) for each in found if (each.is_hard, each.is_long) == row] for row in counts}
+    assert max(words[True, False]) < 20
+    assert min(words[False, True]) > 60
+    assert len({question.text for question in found}) == len(found)
+    assert all(question.kind for question in found)
