@@ -37,6 +37,7 @@ from benchmarks.agents.scene import Scene
 from benchmarks.agents.scenes import scenes
 from benchmarks.agents.servers import Servers
 from benchmarks.processes import ROOT, free_port, last_lines, machine, start, wait_ready
+from benchmarks.shares import share
 
 SHIPPED = "agents as shipped"  # the policies of the folder `policies/agents`, before an operator knows the tools
 GUARDS = ("none", "supervisor", "taint", "allow lists", "all", SHIPPED)
@@ -46,7 +47,6 @@ FOLDER = Path(__file__).parent / "guards"
 ACTING: Mapping[str, bool] = {tool.name: tool.acts for domain in DOMAINS.values() for tool in domain.tools}
 PINS = "pins.json"
 _CONFIRMATION = re.compile(r"\b[0-9a-f]{12}-[0-9a-f]{16}\b")
-CONFIDENCE = 3.0  # of the rule of three, for 95 %
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,14 +179,6 @@ async def measured(
                 }
                 found[name] = {door: [Result(scene, await ways[door](scene)) for scene in chosen] for door in doors}
     return found
-
-
-def share(count: int, of: int) -> dict[str, Any]:
-    """A share in percent. A zero has the bound of the rule of three beside it."""
-    row: dict[str, Any] = {"count": count, "of": of, "percent": round(100 * count / of, 1) if of else None}
-    if of and not count:
-        row["below_percent"] = round(100 * min(1.0, CONFIDENCE / of), 1)
-    return row
 
 
 def summary(results: Iterable[Result]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from benchmarks.agents.agent import Seen, next_move, understood
 from benchmarks.agents.domains import DOMAINS
 from benchmarks.agents.scene import Call, Scene
 from benchmarks.agents.scenes import scenes
+from benchmarks.shares import share
 
 
 def played(scene: Scene) -> tuple[list[tuple[Call, bool]], str]:
@@ -63,9 +64,9 @@ def test_harmless_texts_are_no_orders() -> None:
 
 
 def test_a_zero_has_its_bound_beside_it() -> None:
-    assert attacks.share(0, 50) == {"count": 0, "of": 50, "percent": 0.0, "below_percent": 6.0}
-    assert attacks.share(1, 50) == {"count": 1, "of": 50, "percent": 2.0}
-    assert attacks.share(0, 0) == {"count": 0, "of": 0, "percent": None}
+    assert share(0, 50) == {"count": 0, "of": 50, "percent": 0.0, "below_percent": 6.0}
+    assert share(1, 50) == {"count": 1, "of": 50, "percent": 2.0}
+    assert share(0, 0) == {"count": 0, "of": 0, "percent": None}
 
 
 def test_without_a_guard_a_stranger_reaches_the_tools_over_both_doors(tmp_path: Path) -> None:
@@ -86,7 +87,7 @@ def test_with_all_guards_no_order_reaches_the_tools_and_honest_tasks_are_done(tm
     for half in ("tuned", "held out"):
         for door in attacks.DOORS:
             row = report[half]["all"][door]
-            assert row["attacks_reached"] == attacks.share(0, 5), (half, door, row)
+            assert row["attacks_reached"] == share(0, 5), (half, door, row)
             assert row["honest_done"]["percent"] == 100, (half, door, row)
             unasked = (
                 5 if door == "mcp without sessions" else 4

@@ -10,15 +10,14 @@ of an exam holds questions that hardly belong to it.
 
 from __future__ import annotations
 
-import gzip
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from random import Random
 from typing import Any
 
+from benchmarks.models.frame.by_others import rows
 from benchmarks.models.frame.filling import blocks
 
 EXAMPLES = 10
@@ -110,7 +109,7 @@ def by_others(data: Path, seed: int, most: int = 200) -> list[Topic]:
     """The topics of `HEADINGS`, with ten examples drawn by the seed and at most a number of other texts."""
     topics = []
     for heading in HEADINGS:
-        found = list(dict.fromkeys(row["text"] for row in _rows(data / heading.path) if heading.fits(row)))
+        found = list(dict.fromkeys(row["text"] for row in rows(data / heading.path) if heading.fits(row)))
         drawn = Random(f"{seed} {heading.name}").sample(found, min(len(found), EXAMPLES + most))
         topics.append(Topic(heading.name, heading.about, tuple(drawn[:EXAMPLES]), tuple(drawn[EXAMPLES:])))
     return topics
@@ -120,11 +119,6 @@ def traffic(data: Path, seed: int, each: int) -> list[str]:
     """A number of texts of each file of `TRAFFIC`."""
     found = []
     for path in TRAFFIC:
-        texts = [row["text"] for row in _rows(data / path) if len(row["text"]) <= LIMIT_CHARS]
+        texts = [row["text"] for row in rows(data / path) if len(row["text"]) <= LIMIT_CHARS]
         found += Random(f"{seed} {path}").sample(texts, min(len(texts), each))
     return found
-
-
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as lines:
-        yield from map(json.loads, lines)

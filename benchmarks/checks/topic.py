@@ -1,0 +1,172 @@
+"""How well `topic` tells texts on a topic from others, with ten examples, beside words and the cosine of an encoder.
+
+Run `python -m benchmarks.checks.topic --out DIR [--peers DIR]` with GUARDPROXY_DATA for topics by other hands: prints tables
+and writes `topic.json`. All candidates see the same ten examples and the same sentence for each topic, and judge the same
+texts: those of the topic that nothing was fitted on, and those of all other topics of the set. In our own ten topics the other
+texts hold some that share words with the topic. `benchmarks/models/frame/topics.py` says where the topics come from.
+
+For each candidate: the area under the curve, and the share found where 2 % of the other texts are found as well, a threshold
+that is chosen on these very texts; for the check, also what it finds at its own threshold, which it fits from the examples.
+llm-guard's BanTopics takes its weights from a hub, so it is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from benchmarks.models.frame import topics
+from benchmarks.models.frame.topics import Topic
+from benchmarks.peers import meaning_peers
+from benchmarks.processes import machine
+from benchmarks.shares import share
+from guardproxy.lab.shares import auc, cutoff
+
+SEED = 31
+OTHER_FOUND = 0.02
+LISTED = 40
+TRAFFIC_EACH = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """What a candidate made of a topic. `score`: how surely a text is on it; `threshold`: from which score on it is, if the
+    candidate has fitted one."""
+
+    score: Callable[[str], float]
+    threshold: float | None = None
+
+
+Fit = Callable[[Topic], Fitted]
+
+
+def by_words(topic: Topic) -> Fitted:
+    """BM25 of the text for the best of the examples and the sentence."""
+    from rank_bm25 import BM25Plus
+
+    index = BM25Plus([text.lower().split() for text in (topic.about, *topic.examples)])
+    return Fitted(lambda text: float(max(index.get_scores(text.lower().split()))))
+
+
+def by_centroid(encoder: meaning_peers.MiniLm) -> Fit:
+    def fit(topic: Topic) -> Fitted:
+        centre = encoder.embed((topic.about, *topic.examples)).mean(axis=0)
+        return Fitted(lambda text: float(encoder.embed([text])[0] @ centre))
+
+    return fit
+
+
+def by_nearest(encoder: meaning_peers.MiniLm) -> Fit:
+    def fit(topic: Topic) -> Fitted:
+        known = encoder.embed((topic.about, *topic.examples))
+        return Fitted(lambda text: float((known @ encoder.embed([text])[0]).max()))
+
+    return fit
+
+
+def figures(found: Sequence[Topic], fit: Fit, traffic: Sequence[str]) -> dict[str, Any]:
+    """The figures of each topic, and the sums of all."""
+    report: dict[str, Any] = {"topics": {}}
+    sums: dict[str, list[int]] = {}
+    misses, wrong = [], []
+
+    def count(name: str, flags: Sequence[bool]) -> dict[str, Any]:
+        both = sums.setdefault(name, [0, 0])
+        both[0] += sum(flags)
+        both[1] += len(flags)
+        return share(sum(flags), len(flags))
+
+    for topic in found:
+        fitted = fit(topic)
+        other = [text for each in found if each is not topic for text in each.texts]
+        sets = {"on the topic": topic.texts, "other topics": other, "near": topic.near, "traffic": traffic}
+        scores = {name: [fitted.score(text) for text in texts] for name, texts in sets.items()}
+        negative = scores["other topics"] + scores["near"]
+        above = cutoff(negative, OTHER_FOUND)
+        row: dict[str, Any] = {"auc": round(auc(scores["on the topic"], negative), 4)}
+        row["found at 2 %"] = count(
+            "found at 2 %", [above is not None and score > above for score in scores["on the topic"]]
+        )
+        if (threshold := fitted.threshold) is not None:
+            for name, its in scores.items():
+                if its:
+                    row[name] = count(name, [score >= threshold for score in its])
+            judged = list(zip(topic.texts, scores["on the topic"], strict=True))
+            misses += [[topic.name, text] for text, score in judged if score < threshold]
+            judged = list(zip((*other, *topic.near), negative, strict=True))
+            wrong += [[topic.name, text] for text, score in judged if score >= threshold]
+        report["topics"][topic.name] = row
+    report["mean auc"] = round(statistics.mean(row["auc"] for row in report["topics"].values()), 4)
+    report["all"] = {name: share(*both) for name, both in sums.items()}
+    report["lists"] = {name: drawn(rows) for name, rows in (("misses", misses), ("wrongly found", wrong)) if rows}
+    return report
+
+
+def drawn(rows: Sequence[list[str]]) -> list[list[str]]:
+    return Random(SEED).sample(rows, min(LISTED, len(rows)))
+
+
+def cost_ms(fitted: Fitted, texts: Sequence[str]) -> float:
+    """The median time of a text."""
+    times = []
+    for text in texts:
+        began = time.perf_counter()
+        fitted.score(text)
+        times.append((time.perf_counter() - began) * 1000)
+    return round(statistics.median(times), 4)
+
+
+def show(report: Mapping[str, Any]) -> None:
+    for candidate, found in report.items():
+        cells = [f"{name} {row['percent']} %" for name, row in found["all"].items()]
+        print(f"  {candidate:32} AUC {found['mean auc']:.3f} | {' | '.join(cells)}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--peers", type=Path, default=meaning_peers.FOLDER)
+    parser.add_argument("--most", type=int, default=200, help="texts of a topic by others")
+    options = parser.parse_args(arguments)
+    sets: dict[str, tuple[Sequence[Topic], Sequence[str]]] = {"own topics": (topics.own(), ())}
+    if (data := os.environ.get("GUARDPROXY_DATA")) is not None:
+        sets["topics by others"] = (
+            topics.by_others(Path(data), SEED, options.most),
+            topics.traffic(Path(data), SEED, TRAFFIC_EACH),
+        )
+    candidates: dict[str, Fit] = {}
+    left_out = dict(meaning_peers.LEFT_OUT)
+    if meaning_peers.installed(options.peers):
+        encoder = meaning_peers.MiniLm()
+        candidates["BM25, best example"] = by_words
+        candidates["MiniLM cosine, best example"] = by_nearest(encoder)
+        candidates["MiniLM cosine, mean of examples"] = by_centroid(encoder)
+    else:
+        left_out["BM25, MiniLM cosine"] = "not installed"
+    report: dict[str, Any] = {"machine": machine(), "left_out": left_out, "sets": {}, "ms": {}}
+    for candidate, fit in candidates.items():
+        new = [text for topic in topics.own() for text in topic.near]  # judged for the first time
+        report["ms"][candidate] = cost_ms(fit(topics.own()[0]), new)
+    for name, (found, traffic) in sets.items():
+        print(f"\n{name}: at the threshold of each, and at 2 % of the other topics")
+        report["sets"][name] = {}
+        for candidate, fit in candidates.items():
+            print(f"{name}: {candidate}", file=sys.stderr, flush=True)
+            report["sets"][name][candidate] = figures(found, fit, traffic)
+        show(report["sets"][name])
+    options.out.mkdir(parents=True, exist_ok=True)
+    (options.out / "topic.json").write_text(json.dumps(report, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
