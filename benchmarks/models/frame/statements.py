@@ -146,7 +146,8 @@ def _of_document(scene: Scene, size: int, each: int, random: Random) -> Iterator
     rows = [(number, *KINDS[sign], text) for number, fact in enumerate(facts) for sign, text in fact.sentences]
     rows += [(WHOLE, *KINDS[sign], text) for sign, text in whole]
     rows += [(WHOLE, truth, kind, text) for truth, kind, text in _joined(rows, random)]
-    rows += [(WHOLE, "supported", VERBATIM, sentence) for text in told for sentence in _SENTENCE.split(text)]
+    verbatim = [sentence for text in told for sentence in _SENTENCE.split(text) if "?" not in sentence]
+    rows += [(WHOLE, "supported", VERBATIM, sentence) for sentence in verbatim]
     for truth, kind, text in _chosen([row[1:] for row in rows], each, random):
         yield Statement(scene.domain, passages, case.fill(text), truth, kind)
 
