@@ -149,6 +149,7 @@ def loader(
             runtime.pairs,
             runtime.embedder,
             runtime.background,
+            runtime.tokenizer,
         )
         checks = dict(build_checks(tuple(map(selection, policies)), resources))
         for policy in policies:

@@ -3,10 +3,10 @@
 In: windows of text. Out: a finding for each such passage, with the label `TOO_HARD` or `TOO_SIMPLE`; its details say how hard it
 is. Kept: nothing between scans. `_shared/passages/cutting.py` says where passages end.
 
-The measures are those of Flesch and Kincaid, of the mean lengths of sentences and of words in syllables:
-`grade` is the school year in which a text is understood, `ease` a number from 0 (hard) to 100 (simple). Syllables are counted by
-the groups of vowels in a word. A passage with fewer than `words` words gets no verdict, and neither does one that is not English,
-as fewer than `ENGLISH_SHARE` of its words are the commonest English ones.
+The measures are those of Flesch and Kincaid, of the mean lengths of sentences and of words in syllables: `grade` is the school
+year in which a text is understood, `ease` a number from 0 (hard) to 100 (simple). Syllables are counted by the groups of vowels
+in a word. A passage with fewer than `words` words gets no verdict, and neither does one that is not English, as fewer than
+`ENGLISH_SHARE` of its words are the commonest English ones.
 
 The score says how far a passage is out of the range: 0 at its end, 0.5 at two grades or ten points of ease beyond it.
 """
@@ -44,8 +44,9 @@ _WORD = re.compile(r"[A-Za-z]+(?:['\u2019][A-Za-z]+)*")
 _END = re.compile(r"[.!?]+[\"'\u201d\u2019)\]]*(?=\s|\Z)|\n")
 _VOWELS = re.compile("[aeiouy]+")
 _COMMON_WORDS = """
-the of and to a in is it you that he was for on are with as his they be at one have this from or had by not but what all were we
-when your can said there an which she do how their if will so about out many then them these some her would make like him into has
+the of and to a in is it you that he was for on are with as his they be at one have this from or had by not but what
+all were we when your can said there an which she do how their if will so about out many then them these some her
+would make like him into has
 """
 _COMMON = frozenset(_COMMON_WORDS.split())
 

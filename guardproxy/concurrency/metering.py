@@ -64,7 +64,10 @@ LIBRARIES: Mapping[str, LibraryCall] = {
     "msgspec": LibraryCall("linear", "readers and writers in C; bodies have a limit in bytes"),
     "orjson": LibraryCall("linear", "a reader and writer in C; bodies have a limit in bytes"),
     "spacy": LibraryCall("short", "the chunks in `checks._shared.pii.words.LOOK` characters around a match"),
-    "py3langid": LibraryCall("short", "the `checks._shared.pii.words.LOOK` characters before a match"),
+    "py3langid": LibraryCall(
+        "short", "the `checks._shared.pii.words.LOOK` characters before a match; a passage of `checks.language`"
+    ),
+    "tokenizers": LibraryCall("short", "a piece of `checks.tokens.PIECE` characters"),
     "tldextract": LibraryCall("short", "the host of one address"),
     "presidio_analyzer": LibraryCall(
         "operator", "recognizers that the operator chose, or wrote with an `analyze` of its own"

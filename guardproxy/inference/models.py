@@ -124,6 +124,7 @@ def load_pairs(folder: Path, settings: Settings | None = None, registry: Registr
 
 PAIRS = "pairs"
 """The judge of pairs that ships."""
+TOKENIZER = "tokenizer.json"
 EMBEDDING = "embedding"
 """The model that ships and turns texts into vectors."""
 
@@ -199,6 +200,12 @@ class Models:
     def background(self, name: str = EMBEDDING) -> Sequence[bytes]:
         """Returns the vectors of the ordinary texts that the model `name` has. Raises `ConfigError`."""
         return self._embedder(name).background
+
+    def tokenizer(self, name: str) -> bytes:
+        """Returns the file `tokenizer.json` of the model `name`. Raises `ConfigError`."""
+        folder = find(name, self._folders)
+        verify(folder, (TOKENIZER,))
+        return (folder / TOKENIZER).read_bytes()
 
     def _embedder(self, name: str) -> TableEmbedder:
         from guardproxy.inference.embedding import TableEmbedder  # noqa: PLC0415 - imports heavy libraries, only now

@@ -200,6 +200,7 @@ class Resources:
     policies' folder, or raises `OSError`. `remote(url, timeout_s)` returns a client of a service, or raises
     `OptionError`. `code`: whether an option may name a class to import. `pairs(name)` and `embedder(name)` load or find a
     model, as `scorer` does. `background(name)` returns the vectors of the ordinary texts that an embedding model has.
+    `tokenizer(name)` returns the file `tokenizer.json` of a model.
     """
 
     scorer: Callable[[str], Scorer] | None = None
@@ -210,6 +211,7 @@ class Resources:
     pairs: Callable[[str], PairJudge] | None = None
     embedder: Callable[[str], Embedder] | None = None
     background: Callable[[str], Sequence[bytes]] | None = None
+    tokenizer: Callable[[str], bytes] | None = None
 
 
 def with_partner(check: Check) -> tuple[Check, ...]:
