@@ -1,13 +1,13 @@
 """The check `code`: program code in a text, by language.
 
-In: windows of text. Out: a finding for each block of code, with a label for its language. Kept: the fence in which a text is, in
-the state of a scan.
+In: windows of text. Out: a finding for each block of code, with a label for its language. Kept: the fence in which a text is,
+in the state of a scan.
 
 A text is read in segments. Inside of a fence of Markdown a segment is what stands between the fences; the word behind the
-opening fence names the language. Elsewhere a segment ends at an empty line or at a fence. A segment longer than `MOST` characters
-is cut at a line end. The language of a segment without a name is that whose signs (`_SIGNS`) weigh most. The score grows with
-their weight, and outside of fences with the share of lines that have a sign. A stream is held to the end of the segment that
-arrives.
+opening fence names the language. Elsewhere a segment ends at an empty line or at a fence. A segment longer than `MOST`
+characters is cut at a line end. The language of a segment without a name is that whose signs (`_SIGNS`) weigh most. The score
+grows with their weight, and outside of fences with the share of lines that have a sign. A stream is held to the end of the
+segment that arrives.
 """
 
 from __future__ import annotations
@@ -201,11 +201,14 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
 
 
 class CodeFence(NamedTuple):
-    """A fence that is open. `sign`: its characters; `language`: the one that it names, empty for a fence without a name, `None`
-    for a name that is no code (`json`, `text`)."""
+    """A fence that is open. `sign`: its characters, empty outside of fences; `language`: the one that it names, empty for a
+    fence without a name, `None` for a name that is no code (`json`, `text`)."""
 
     sign: str
     language: str | None
+
+
+NO_FENCE = CodeFence("", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,19 +224,21 @@ class _CodeCheck:
         return [self._scan(window) for window in windows]
 
     def _scan(self, window: Window) -> Scan:
-        text, at, fence = window.text, window.settled - window.start, window.state
+        if window.start and window.state is None:
+            raise ValueError("the state of the previous window is missing")
+        text, at, fence = window.text, window.settled - window.start, window.state or NO_FENCE
         findings: list[Finding] = []
         begin = at  # of the segment
         for start, end in _lines(text, at, is_last=window.last):
             stop_point()
             line = text[start:end]
-            if fence is not None and _closes(line, fence):
+            if fence.sign and _closes(line, fence):
                 findings += self._judge(window, begin, start, fence)
-                begin, fence = end, None
-            elif fence is None and (opening := _OPENING.match(line.rstrip("\n"))):
-                findings += self._judge(window, begin, start, None)
+                begin, fence = end, NO_FENCE
+            elif not fence.sign and (opening := _OPENING.match(line.rstrip("\n"))):
+                findings += self._judge(window, begin, start, fence)
                 begin, fence = end, _fence(opening)
-            elif end - begin >= MOST or (fence is None and not line.strip()) or self._is_passed(fence):
+            elif end - begin >= MOST or (not fence.sign and not line.strip()) or self._is_passed(fence):
                 findings += self._judge(window, begin, end, fence)
                 begin = end
         if window.last:
@@ -242,18 +247,18 @@ class _CodeCheck:
         settled = window.start + begin
         return Scan(tuple(findings), settled, settled, state=fence)
 
-    def _is_passed(self, fence: CodeFence | None) -> bool:
+    def _is_passed(self, fence: CodeFence) -> bool:
         """Whether nothing in a fence can be a finding."""
-        return fence is not None and fence.language != "" and fence.language not in self.languages
+        return fence.language != "" and fence.language not in self.languages
 
-    def _judge(self, window: Window, start: int, end: int, fence: CodeFence | None) -> Iterator[Finding]:
+    def _judge(self, window: Window, start: int, end: int, fence: CodeFence) -> Iterator[Finding]:
         segment = window.text[start:end]
         if not segment.strip() or self._is_passed(fence):
             return
-        if fence is not None and fence.language:
+        if fence.language:
             language, score = fence.language, 1.0
         else:
-            language, score = language_of(segment, is_fenced=fence is not None)
+            language, score = language_of(segment, is_fenced=bool(fence.sign))
         if language in self.languages and score >= self.threshold:
             low = window.start + start + len(segment) - len(segment.lstrip())
             high = window.start + start + len(segment.rstrip())
@@ -287,7 +292,7 @@ def _closes(line: str, fence: CodeFence) -> bool:
 
 
 def language_of(segment: str, *, is_fenced: bool = False) -> tuple[str, float]:
-    """Returns the language whose signs weigh most in a segment, and the score from 0 to 1; no language without a strong sign."""
+    """Returns the language whose signs weigh most in a segment, and the score from 0 to 1; none without a strong sign."""
     if not segment.isascii():
         segment = _SURROGATE.sub("\ufffd", segment)
     lines = [line[:LINE] for line in segment.splitlines() if line.strip()]

@@ -25,6 +25,8 @@ from guardproxy.findings import Advice, Check, Traits
 
 VERSION = 1
 LABEL = "LANGUAGE"
+THRESHOLDS = {"allow": 0.99, "deny": 0.5}
+"""A text in an allowed language has relatives beside it (Danish, Norwegian), so that what is not allowed must be sure."""
 LETTER_SHARE = 0.7
 DENSE = 3
 _FIRST_DENSE = 0x2E80  # from here on: Chinese, Japanese, Korean
@@ -40,7 +42,9 @@ OPTIONS: Options = {
         "Codes of the only languages that a text may be in (`en`).", _CODES, default_words="all", tighter="shorter"
     ),
     "deny": Option("Codes of languages that no text may be in.", _CODES, default_words="none", tighter="longer"),
-    "threshold": Option("The lowest score that counts.", SCORE, default=0.99, tighter="lower"),
+    "threshold": Option(
+        "The lowest score that counts.", SCORE, default_words="0.99 with `allow`, 0.5 with `deny`", tighter="lower"
+    ),
     "letters": Option(
         "A passage with fewer letters gets no verdict.",
         {"type": "integer", "minimum": 10, "maximum": 400},
@@ -70,7 +74,8 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
         if code not in known:
             raise OptionError(key, f"unknown language `{code}`; known: {', '.join(sorted(known))}", at)
     named = frozenset(languages)
-    threshold, letters, most = float(values["threshold"]), int(values["letters"]), int(values["window_chars"])
+    threshold = THRESHOLDS[key] if values["threshold"] is None else float(values["threshold"])
+    letters, most = int(values["letters"]), int(values["window_chars"])
     judge = LanguageJudge(named, threshold, letters, is_allowed=key == "allow")
     advice = (
         (Advice("letters", "shorter texts are often taken for a related language; 40 was measured"),)

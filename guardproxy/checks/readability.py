@@ -1,7 +1,7 @@
 """The check `readability`: English passages that are harder or simpler to read than a policy wants.
 
-In: windows of text. Out: a finding for each such passage, with the label `TOO_HARD` or `TOO_SIMPLE`; its details say how hard it
-is. Kept: nothing between scans. `_shared/passages/cutting.py` says where passages end.
+In: windows of text. Out: a finding for each such passage, with the label `TOO_HARD` or `TOO_SIMPLE`; its details say how hard
+it is. Kept: nothing between scans. `_shared/passages/cutting.py` says where passages end.
 
 The measures are those of Flesch and Kincaid, of the mean lengths of sentences and of words in syllables: `grade` is the school
 year in which a text is understood, `ease` a number from 0 (hard) to 100 (simple). Syllables are counted by the groups of vowels
@@ -43,6 +43,12 @@ OPTIONS: Options = {
 _WORD = re.compile(r"[A-Za-z]+(?:['\u2019][A-Za-z]+)*")
 _END = re.compile(r"[.!?]+[\"'\u201d\u2019)\]]*(?=\s|\Z)|\n")
 _VOWELS = re.compile("[aeiouy]+")
+# Ends of words whose vowel is silent, and the longer ends in which it is not.
+_SILENT = {
+    "e": ("le", "ee", "ie", "ye", "oe", "ue"),
+    "es": ("ses", "zes", "ces", "ges", "xes", "ches", "shes", "ies", "les"),
+    "ed": ("ted", "ded", "ied", "eed"),
+}
 _COMMON_WORDS = """
 the of and to a in is it you that he was for on are with as his they be at one have this from or had by not but what
 all were we when your can said there an which she do how their if will so about out many then them these some her
@@ -120,10 +126,6 @@ def syllables_of(word: str) -> int:
     """Returns about how many syllables an English word in small letters has."""
     word = re.sub("['\u2019].*", "", word)
     groups = len(_VOWELS.findall(word))
-    if word.endswith("e") and not word.endswith(("le", "ee", "ie", "ye", "oe", "ue")) and groups > 1:
+    if groups > 1 and any(word.endswith(end) and not word.endswith(heard) for end, heard in _SILENT.items()):
         groups -= 1
-    elif word.endswith("es") and not word.endswith(("ses", "zes", "ces", "ges", "xes", "ches", "shes", "ies", "les")):
-        groups -= groups > 1
-    elif word.endswith("ed") and not word.endswith(("ted", "ded", "ied", "eed")):
-        groups -= groups > 1
     return max(groups, 1)

@@ -1,7 +1,7 @@
 """The check `tokens`: texts that have more tokens than a policy allows.
 
-In: windows of text. Out: findings with the label `TOO_LONG` from the first token too many on, one for each piece of the text, so
-that `redact` cuts the text there. Kept: the number of tokens so far, in the state of a scan.
+In: windows of text. Out: findings with the label `TOO_LONG` from the first token too many on, one for each piece of the text,
+so that `redact` cuts the text there. Kept: the number of tokens so far, in the state of a scan.
 
 A text is counted in pieces of at most `PIECE` characters, cut before a space, as tokenizers read words one by one: the sum is
 the number of tokens of the whole text, but for a piece without a space. Special tokens that a server adds do not count. The
