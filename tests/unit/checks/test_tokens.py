@@ -107,7 +107,7 @@ def test_nothing_is_held_far_from_the_limit() -> None:
 
 
 def test_the_shipped_tokenizer_counts_if_no_other_is_named() -> None:
-    shipped = build("tokens", "tokens", {"most": 3}, Resources(tokenizer=Models().tokenizer))
+    shipped = build("tokens", "tokens", {"most": 4}, Resources(tokenizer=Models().tokenizer))
     text = "[CLS] is a text"
     (finding,) = whole(shipped, text)
     assert text[finding.start :] == "is a text"
