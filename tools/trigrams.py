@@ -2,7 +2,7 @@
 
 `python -m tools.trigrams` reads the texts of the folder that `GUARDPROXY_DATA` names: English prompts and answers, and texts in
 seven further languages. A group is common if it stands in at least `LEAST` different words of one language, an English word of
-which occurs twice. Other texts of the folder are for measuring: `benchmarks/checks/small.py`.
+which occurs twice. Other texts of the folder are for measuring.
 """
 
 from __future__ import annotations

@@ -3,10 +3,10 @@
 In: windows of text. Out: a finding for each such passage, with the label `GIBBERISH`. Kept: nothing between scans.
 `_shared/passages/cutting.py` says where passages end.
 
-Counted are words of 4 to 24 letters that stand alone: no part of a path, an address, an identifier or a number, and neither in
-capitals nor in mixed case. A word is odd if at least `ODD` of its groups of three letters (its beginning and its end count as
-letters) occur in hardly any word: `common_trigrams.py` lists those that do. The score of a passage is the share of letters that
-stand in odd words. A passage with fewer than `letters` counted letters gets no verdict.
+Counted are words of 4 to 24 letters that stand alone: no part of a path, an address, an identifier or a number, and neither
+in capitals nor in mixed case. A word is odd if at least `ODD` of its groups of three letters (its beginning and its end count
+as letters) occur in hardly any word: `_shared/passages/common_trigrams.py` lists those that do. The score of a passage is the
+share of letters that stand in odd words. A passage with fewer than `letters` counted letters gets no verdict.
 """
 
 from __future__ import annotations
