@@ -1,7 +1,7 @@
 """Runs models: ONNX sessions, batching, the verdict cache, taggers, and clients of remote scoring services.
 
-`ModelScorer` and `Serving` need numpy and tokenizers. They are loaded at their first use, so that commands without a
-model start fast.
+`ModelScorer`, `ModelPairJudge` and `Serving` need numpy and tokenizers. They are loaded at their first use, so that commands
+without a model start fast.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from guardproxy.inference.running.throughput import Ratio, work_ahead
 from guardproxy.inference.services import Remotes, origin, origin_of
 
 if TYPE_CHECKING:
+    from guardproxy.inference.pairs.judge import ModelPairJudge
     from guardproxy.inference.scoring.scorer import ModelScorer
     from guardproxy.inference.serving import Serving
 
 __all__ = [
     "DescribedModels",
+    "ModelPairJudge",
     "ModelScorer",
     "Models",
     "Ratio",
@@ -34,7 +36,11 @@ __all__ = [
     "origin_of",
     "work_ahead",
 ]
-_HEAVY = {"ModelScorer": "guardproxy.inference.scoring.scorer", "Serving": "guardproxy.inference.serving"}
+_HEAVY = {
+    "ModelPairJudge": "guardproxy.inference.pairs.judge",
+    "ModelScorer": "guardproxy.inference.scoring.scorer",
+    "Serving": "guardproxy.inference.serving",
+}
 
 
 def __getattr__(name: str) -> Any:

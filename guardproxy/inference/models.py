@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from guardproxy.inference.pairs.judge import ModelPairJudge
     from guardproxy.inference.running.meters import Registry
     from guardproxy.inference.scoring.scorer import ModelScorer
-    from guardproxy.inference.serving import SharedScorer
+    from guardproxy.inference.serving import SharedPairs, SharedScorer
 
 __all__ = [
     "DescribedModels",
@@ -141,7 +141,7 @@ class Models:
         self._registry = registry
         self._scorers: WeakValueDictionary[str, ModelScorer | SharedScorer] = WeakValueDictionary()
         self._taggers: WeakValueDictionary[str, Tagger] = WeakValueDictionary()
-        self._judges: WeakValueDictionary[str, PairJudge] = WeakValueDictionary()
+        self._judges: WeakValueDictionary[str, ModelPairJudge | SharedPairs] = WeakValueDictionary()
         self._embedders: WeakValueDictionary[str, TableEmbedder] = WeakValueDictionary()
         self._checked: dict[Path, tuple[object, Model]] = {}
         self._loading = Lock()
@@ -157,7 +157,8 @@ class Models:
 
     def providers(self) -> dict[str, str]:
         """Returns for each loaded model that gives scores where it runs, such as an execution provider."""
-        return {scorer.model.folder.name: scorer.provider for scorer in list(self._scorers.values())}
+        loaded = (*self._scorers.values(), *self._judges.values())
+        return {model.model.folder.name: model.provider for model in loaded}
 
     def _read(self, folder: Path) -> Model:
         """Returns the model of a folder. Its files are hashed again only after one of them has changed: each check of each
@@ -185,13 +186,22 @@ class Models:
             return tagger
 
     def pairs(self, name: str = PAIRS) -> PairJudge:
-        """Returns the judge of pairs `name`, which runs in this process. Raises `ConfigError`."""
+        """Returns the judge of pairs `name`, which runs in this process or in the one behind a socket. A server over KServe v2
+        does not run it. Raises `ConfigError`."""
         folder = find(name, self._folders)
         key = f"{folder} {verify(folder, PAIR_FILES)[0]}"
         with self._loading:
             if (judge := self._judges.get(key)) is None:
-                judge = self._judges[key] = load_pairs(folder, self._settings, self._registry)
+                judge = self._judges[key] = self._load_pairs(folder)
             return judge
+
+    def _load_pairs(self, folder: Path) -> ModelPairJudge | SharedPairs:
+        """As `_load_scorer`."""
+        if self._settings.socket:
+            from guardproxy.inference.serving import SharedPairs  # noqa: PLC0415 - imports heavy libraries, only now
+
+            return SharedPairs(read_pairs(folder), self._settings.socket)
+        return load_pairs(folder, self._settings, self._registry)
 
     def embedder(self, name: str = EMBEDDING) -> Embedder:
         """Returns the model `name` that turns texts into vectors. Raises `ConfigError`."""

@@ -1,12 +1,12 @@
 """Runs the models for several workers in one process, over a unix socket.
 
-In: the path of a socket. Out: `Serving`, the server, and `SharedScorer`, the client, which is a scorer like any other.
-Kept: the server keeps each model that an open connection named, with its cached verdicts, so that the workers share
-them; the client keeps one connection.
+In: the path of a socket. Out: `Serving`, the server, and two clients: `SharedScorer`, a scorer like any other, and
+`SharedPairs`, a judge of pairs like any other. Kept: the server keeps each model that an open connection named, with its
+cached verdicts, so that the workers share them; a client keeps one connection.
 
-A message is JSON after four bytes with its length. The client first sends the model's name and digest, and the server
-confirms them. Queries carry numbers and are answered in any order, with pieces or with the name of an error. When a
-client hangs up or cancels a number, the server drops its work.
+A message is JSON after four bytes with its length. The client first sends what the model gives, its name and its digest, and
+the server confirms them. Queries carry numbers and are answered in any order, with pieces or scores, or with the name of an
+error. When a client hangs up or cancels a number, the server drops its work.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import itertools
 import logging
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -24,14 +24,19 @@ from typing import Any
 
 import orjson
 
-from guardproxy.checks import Query, ScoredPiece
+from guardproxy.checks import PairScores, Query, ScoredPiece, TextPair
 from guardproxy.errors import ConfigError, GuardproxyError, NoCapacityError, Shortage
 from guardproxy.inference.folders.model import Model, ModelDescription
+from guardproxy.inference.pairs.judge import ModelPairJudge, PairAnswer, PairDescription
+from guardproxy.inference.pairs.model import KIND as PAIRS
+from guardproxy.inference.pairs.model import PairModel
 from guardproxy.inference.scoring.scorer import Answer, ModelScorer
 
 _log = logging.getLogger(__name__)
 
 LIMIT_BYTES = 256 * 1024 * 1024
+SCORES = "scores"
+"""What a model gives that is no judge of pairs, as its configuration says it."""
 PACE_CHARS = 1_000_000
 """Each answer says how long the model takes for a text of so many characters."""
 CONNECT_S = 60.0  # the first client of a model waits until the model is loaded
@@ -58,11 +63,17 @@ def _encode(value: Any) -> bytes:
     return len(content).to_bytes(4) + content
 
 
-class Serving:
-    """Answers queries on a socket. `scorer(name)` loads or finds a model; it may block and may raise `ConfigError`."""
+def _sendable(text: str) -> str:
+    """Returns a text that JSON can carry: without lone surrogates. The tokenizer would get the same replacement."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
-    def __init__(self, scorer: Callable[[str], ModelScorer]) -> None:
-        self._scorer = scorer
+
+class Serving:
+    """Answers queries on a socket. `scorer(name)` and `pairs(name)` load or find a model; they may block and may raise
+    `ConfigError`."""
+
+    def __init__(self, scorer: Callable[[str], ModelScorer], pairs: Callable[[str], ModelPairJudge]) -> None:
+        self._models: Mapping[str, Callable[[str], ModelScorer | ModelPairJudge]] = {SCORES: scorer, PAIRS: pairs}
 
     async def start(self, path: Path) -> asyncio.AbstractServer:
         """Starts to listen. The permissions of the socket's folder decide who can reach it."""
@@ -71,15 +82,15 @@ class Serving:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         tasks: dict[int, asyncio.Task[None]] = {}
         try:
-            scorer = await self._greet(await _read(reader), writer)
-            while scorer:
+            model = await self._greet(await _read(reader), writer)
+            while model:
                 message = await _read(reader)
                 if (number := message.get("cancel")) is not None:
                     if task := tasks.get(number):
                         task.cancel()
                     continue
                 number = message["id"]
-                tasks[number] = asyncio.create_task(_judge(scorer, number, message["queries"], writer))
+                tasks[number] = asyncio.create_task(_judge(model, number, message["queries"], writer))
                 tasks[number].add_done_callback(partial(_forget, tasks, number))
         except (EOFError, ConnectionError):
             pass  # the other side hung up
@@ -88,48 +99,57 @@ class Serving:
                 task.cancel()
             writer.close()
 
-    async def _greet(self, hello: Any, writer: asyncio.StreamWriter) -> ModelScorer | None:
+    async def _greet(self, hello: Any, writer: asyncio.StreamWriter) -> ModelScorer | ModelPairJudge | None:
         provider = ""
         try:
-            scorer = await asyncio.to_thread(self._scorer, hello["model"])
-            error, provider = "", scorer.provider
-            if scorer.digest != hello["digest"]:
+            model = await asyncio.to_thread(self._models[hello["gives"]], hello["model"])
+            error, provider = "", model.provider
+            if model.digest != hello["digest"]:
                 error = f"the model `{hello['model']}` changed while it was loaded"
         except ConfigError as refused:
             error = str(refused)
         writer.write(_encode({"error": error, "provider": provider}))
-        return None if error else scorer
+        return None if error else model
 
 
 def _forget(tasks: dict[int, asyncio.Task[None]], number: int, _: object) -> None:
     tasks.pop(number, None)
 
 
-async def _judge(scorer: ModelScorer, number: int, query_rows: Any, writer: asyncio.StreamWriter) -> None:
+async def _judge(model: ModelScorer | ModelPairJudge, number: int, rows: Any, writer: asyncio.StreamWriter) -> None:
     try:
-        queries = [Query(text, tuple(outputs), first_stage, kind) for text, outputs, first_stage, kind in query_rows]
-        judged = await asyncio.wrap_future(scorer.submit(queries))
-        pieces = [[(piece.start, piece.end, piece.scores, piece.cleared) for piece in text] for text in judged]
-        answer: dict[str, Any] = {"id": number, "judged": pieces, "own_s": scorer.own_s(PACE_CHARS)}
+        judged = await (_scores(model, rows) if isinstance(model, ModelScorer) else _pairs(model, rows))
+        answer = _encode({"id": number, "judged": judged, "own_s": model.own_s(PACE_CHARS)})
     except NoCapacityError as error:
-        answer = {"id": number, "error": type(error).__name__, "no_capacity": error.shortage.value}
+        answer = _encode({"id": number, "error": type(error).__name__, "no_capacity": error.shortage.value})
     except Exception as error:
-        answer = {"id": number, "error": type(error).__name__}  # never the message: it may quote the text
-        _log.error("a model failed", extra={"error": answer["error"]})
+        name = type(error).__name__  # never the message: it may quote the text
+        answer = _encode({"id": number, "error": name})
+        _log.error("a model failed", extra={"error": name})
     with suppress(ConnectionError):
-        writer.write(_encode(answer))
+        writer.write(answer)
         await writer.drain()
 
 
-class SharedScorer(ModelDescription):
-    """Implements `guardproxy.checks.Scorer` by queries to the process behind a socket. `model`: read from the local
-    folder. `provider`: where that process runs the model, shown on the admin port."""
+async def _scores(scorer: ModelScorer, rows: Any) -> list[Any]:
+    queries = [Query(text, tuple(outputs), first_stage, kind) for text, outputs, first_stage, kind in rows]
+    judged = await asyncio.wrap_future(scorer.submit(queries))
+    return [[(piece.start, piece.end, piece.scores, piece.cleared) for piece in text] for text in judged]
 
-    def __init__(self, model: Model, path: Path) -> None:
+
+async def _pairs(judge: ModelPairJudge, rows: Any) -> list[Any]:
+    judged = await asyncio.wrap_future(judge.submit([TextPair(*texts) for texts in rows]))
+    return [tuple(scores) for scores in judged]  # JSON has no named tuples
+
+
+class _Shared:
+    """The client of a model that another process runs. `thread`: of its connection, which ends with it. `provider`: where that
+    process runs the model, shown on the admin port."""
+
+    def _connect(self, model: Model | PairModel, gives: str, path: Path) -> None:
         """Raises `ConfigError` when the process does not answer, or serves another model under this name."""
-        super().__init__(model)
         self._loop = asyncio.new_event_loop()
-        self._line = _Line(model, path)
+        self._line = _Line({"gives": gives, "model": model.folder.name, "digest": model.digest}, path)
         self.thread = threading.Thread(target=_live, args=(self._loop, self._line), name="supervisor-line", daemon=True)
         self.thread.start()
         self.close = weakref.finalize(self, self._loop.call_soon_threadsafe, self._loop.stop)
@@ -142,32 +162,70 @@ class SharedScorer(ModelDescription):
             ) from error
         self.provider = f"{self._line.provider} in a process of its own"
 
+    def own_s(self, chars: int) -> float:
+        """Returns the seconds that the model takes for `chars` characters; 0.0 before the first answer."""
+        return self._line.pace_s * chars / PACE_CHARS
+
+
+class SharedScorer(ModelDescription, _Shared):
+    """Implements `guardproxy.checks.Scorer` by queries to the process behind a socket. `model`: read from the local
+    folder."""
+
+    def __init__(self, model: Model, path: Path) -> None:
+        """Raises `ConfigError`; see `_Shared`."""
+        super().__init__(model)
+        self._connect(model, SCORES, path)
+
     def judge(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
         """See `guardproxy.checks.Scorer.judge`."""
         return self.submit(queries).result()
 
-    def own_s(self, chars: int) -> float:
-        """Returns the seconds that the model takes for a text of `chars` characters; 0.0 before the first answer."""
-        return self._line.pace_s * chars / PACE_CHARS
-
     def submit(self, queries: Sequence[Query]) -> Answer:
         """Returns a future of the result of `judge`; if it is cancelled, its rows do not run."""
-        return asyncio.run_coroutine_threadsafe(self._line.ask(queries), self._loop)
+        rows = [(_sendable(query.text), query.outputs, query.first_stage, query.kind) for query in queries]
+        return asyncio.run_coroutine_threadsafe(_pieces(self._line.ask(rows)), self._loop)
+
+
+async def _pieces(judged: Awaitable[Any]) -> list[tuple[ScoredPiece, ...]]:
+    return [tuple(ScoredPiece(*piece) for piece in pieces) for pieces in await judged]
+
+
+class SharedPairs(PairDescription, _Shared):
+    """Implements `guardproxy.checks.PairJudge` by queries to the process behind a socket. `model`: read from the local
+    folder."""
+
+    def __init__(self, model: PairModel, path: Path) -> None:
+        """Raises `ConfigError`; see `_Shared`."""
+        super().__init__(model)
+        self._connect(model, PAIRS, path)
+
+    def judge(self, pairs: Sequence[TextPair]) -> list[PairScores]:
+        """See `guardproxy.checks.PairJudge.judge`."""
+        return self.submit(pairs).result()
+
+    def submit(self, pairs: Sequence[TextPair]) -> PairAnswer:
+        """Returns a future of the result of `judge`; if it is cancelled, its rows do not run."""
+        rows = [[_sendable(text) for text in pair] for pair in pairs]
+        return asyncio.run_coroutine_threadsafe(_pair_scores(self._line.ask(rows)), self._loop)
+
+
+async def _pair_scores(judged: Awaitable[Any]) -> list[PairScores]:
+    return [PairScores(*scores) for scores in await judged]
 
 
 def _live(loop: asyncio.AbstractEventLoop, line: _Line) -> None:
-    """Runs the thread of a connection. It references no scorer, so that it ends when the scorer is collected."""
+    """Runs the thread of a connection. It references no client, so that it ends when the client is collected."""
     loop.run_forever()
     loop.run_until_complete(line.close())
     loop.close()
 
 
 class _Line:
-    """The connection and its pending queries; used on one loop alone. `pace_s`: the seconds that the model takes for
-    `PACE_CHARS` characters, which any thread may read."""
+    """The connection and its pending queries; used on one loop alone. `hello`: its first message. `pace_s`: the seconds that
+    the model takes for `PACE_CHARS` characters, which any thread may read."""
 
-    def __init__(self, model: Model, path: Path) -> None:
-        self._model = model
+    def __init__(self, hello: Mapping[str, str], path: Path) -> None:
+        self._hello = hello
         self._path = path
         self.provider = ""
         self._writer: asyncio.StreamWriter | None = None
@@ -184,7 +242,7 @@ class _Line:
                 return self._writer
             try:
                 reader, writer = await asyncio.open_unix_connection(self._path)
-                writer.write(_encode({"model": self._model.folder.name, "digest": self._model.digest}))
+                writer.write(_encode(self._hello))
                 answer = await _read(reader)
             except (OSError, EOFError) as error:
                 raise SharedCapacityError(Shortage.GONE, type(error).__name__) from error
@@ -196,17 +254,13 @@ class _Line:
             self._reading = asyncio.create_task(self._read(reader))
             return writer
 
-    async def ask(self, queries: Sequence[Query]) -> list[tuple[ScoredPiece, ...]]:
+    async def ask(self, rows: Sequence[Any]) -> Any:
+        """Returns the answers to the rows of a message. Raises `SharedError`."""
         writer = await self.open()
         number = next(self._numbers)
-        # JSON cannot carry a lone surrogate. The tokenizer would get the same replacement.
-        query_rows = [
-            (query.text.encode("utf-8", "replace").decode("utf-8"), query.outputs, query.first_stage, query.kind)
-            for query in queries
-        ]
         answer = self._pending[number] = asyncio.get_running_loop().create_future()
         try:
-            writer.write(_encode({"id": number, "queries": query_rows}))
+            writer.write(_encode({"id": number, "queries": rows}))
             message = await answer
         except asyncio.CancelledError:
             writer.write(_encode({"cancel": number}))
@@ -218,7 +272,7 @@ class _Line:
         if "error" in message:
             raise SharedError(message["error"])
         self.pace_s = message["own_s"]
-        return [tuple(ScoredPiece(*piece) for piece in pieces) for pieces in message["judged"]]
+        return message["judged"]
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         try:

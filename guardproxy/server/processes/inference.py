@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import cast
 
 from guardproxy.config import Config
-from guardproxy.inference import Models, ModelScorer, Registry, Serving
+from guardproxy.inference import ModelPairJudge, Models, ModelScorer, Registry, Serving
 from guardproxy.server.app import engine, settings
 from guardproxy.server.observing.metrics import Metrics
 from guardproxy.server.observing.process_metrics import Siblings
@@ -64,7 +64,10 @@ async def serve(config: Config, path: Path, ready: Callable[[], None], alive: in
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     state = _ModelsState(config)
-    server = await Serving(lambda name: cast(ModelScorer, state.models.scorer(name))).start(path)
+    own = state.models  # models of this process, as its settings name no socket
+    server = await Serving(
+        lambda name: cast(ModelScorer, own.scorer(name)), lambda name: cast(ModelPairJudge, own.pairs(name))
+    ).start(path)
     admins = admin_address(config, config.workers.count)
     hosts = AdminHosts(config.network.admin_host, config.network.admin_allowed_host)
     with ExitStack() as unused:

@@ -12,15 +12,18 @@ from threading import Event
 import pytest
 from prometheus_client import CollectorRegistry
 
-from guardproxy.checks._shared.declared.contract import Query
+from guardproxy.checks._shared.declared.contract import Query, TextPair
 from guardproxy.errors import ConfigError, Shortage
 from guardproxy.findings import Kind
 from guardproxy.inference.folders.model import Model
-from guardproxy.inference.models import Models, Settings, find, load, read
+from guardproxy.inference.models import Models, Settings, find, load, load_pairs, read, read_pairs
+from guardproxy.inference.pairs.judge import ModelPairJudge
 from guardproxy.inference.running.batching import Row
 from guardproxy.inference.running.meters import Registry
 from guardproxy.inference.scoring.scorer import ModelScorer
-from guardproxy.inference.serving import Serving, SharedCapacityError, SharedScorer
+from guardproxy.inference.serving import Serving, SharedCapacityError, SharedPairs, SharedScorer
+from tests.kit.pair_models import CONFIG as PAIR_CONFIG
+from tests.kit.pair_models import pair_folder, pair_model
 from tests.kit.piece_models import OUTPUTS, piece_model
 from tests.kit.plain_texts import ATTACKS, ORDINARY, PASSAGE
 from tests.kit.span_models import span_model, span_scorer
@@ -73,7 +76,8 @@ class Served:
         self.model = made()
         self.asked: list[str] = []
         self.server: asyncio.AbstractServer | None = None
-        self.clients: list[SharedScorer] = []
+        self.clients: list[SharedScorer | SharedPairs] = []
+        self.pairs = load_pairs(pair_model().folder, Settings(workers=1))
 
     def scorer(self, name: str) -> ModelScorer:
         self.asked.append(name)
@@ -86,8 +90,13 @@ class Served:
         return scorer
 
     async def client(self, model: Model | None = None) -> SharedScorer:
-        self.clients.append(await asyncio.to_thread(SharedScorer, model or made(), self.path))
-        return self.clients[-1]
+        client = await asyncio.to_thread(SharedScorer, model or made(), self.path)
+        self.clients.append(client)
+        return client
+
+    def judge(self, name: str) -> ModelPairJudge:
+        self.asked.append(name)
+        return self.pairs
 
     async def close(self) -> None:
         for client in self.clients:
@@ -101,7 +110,7 @@ class Served:
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncIterator[Served]:
     it = Served(tmp_path / "models")
-    it.server = await Serving(it.scorer).start(it.path)
+    it.server = await Serving(it.scorer, it.judge).start(it.path)
     yield it
     await it.close()
 
@@ -150,7 +159,7 @@ class ServedSpans(Served):
 async def test_a_model_that_reads_in_spans_is_served_too(tmp_path: Path) -> None:
     served = ServedSpans(tmp_path / "models")
     served.model = span_model(tmp_path / "spans")
-    served.server = await Serving(served.scorer).start(served.path)
+    served.server = await Serving(served.scorer, served.judge).start(served.path)
     scorer = await served.client(served.model)
     text = " ".join(f"word {number}" for number in range(900))
     queries = [Query(text, ("attack",), first_stage, "user") for first_stage in (True, False)]
@@ -171,7 +180,7 @@ class ServedModels(Served):
 async def test_the_shipped_model_is_served_too(tmp_path: Path) -> None:
     served = ServedModels(tmp_path / "models")
     served.model = read(find())
-    served.server = await Serving(served.scorer).start(served.path)
+    served.server = await Serving(served.scorer, served.judge).start(served.path)
     scorer = await served.client(served.model)
     texts = (ATTACKS[0], ORDINARY[0], PASSAGE * 10 + ATTACKS[0])
     kinds: tuple[Kind | None, ...] = ("user", None)
@@ -240,7 +249,7 @@ async def test_a_process_that_goes_fails_those_who_wait_and_is_asked_again_when_
     with pytest.raises(SharedCapacityError, match="FileNotFoundError"):
         await judge(scorer, "again")
     served.network.hold.set()
-    served.server = await Serving(served.scorer).start(served.path)
+    served.server = await Serving(served.scorer, served.judge).start(served.path)
     assert await judge(scorer, "again") > 0
 
 
@@ -271,6 +280,26 @@ async def test_models_of_a_process_are_asked_for_over_its_socket(served: Served)
     assert await asyncio.to_thread(models.scorer, "supervisor") is scorer
     assert served.asked == ["supervisor"]
     assert models.providers() == {"supervisor": "test in a process of its own"}
+
+
+async def test_pairs_are_judged_over_the_socket_too(served: Served) -> None:
+    models = Models((pair_model().folder.parent,), Settings(socket=served.path))
+    judge = await asyncio.to_thread(models.pairs, "pairs")
+    assert isinstance(judge, SharedPairs)
+    served.clients.append(judge)
+    pairs = [TextPair("a cat \ud800", "the dog"), TextPair("", ""), TextPair("word " * 40, "word " * 40)]
+    assert await asyncio.to_thread(judge.judge, pairs) == served.pairs.judge(pairs)
+    assert (judge.digest, judge.points) == (served.pairs.digest, served.pairs.points)
+    assert judge.own_s(1000) > 0
+    assert models.providers() == {"pairs": "CPUExecutionProvider in a process of its own"}
+    assert await asyncio.to_thread(models.pairs, "pairs") is judge
+    assert served.asked == ["pairs"]
+
+
+async def test_another_model_of_pairs_is_refused(served: Served, tmp_path: Path) -> None:
+    other = read_pairs(pair_folder(tmp_path / "pairs", {**PAIR_CONFIG, "version": "5"}))
+    with pytest.raises(ConfigError, match="changed while it was loaded"):
+        await asyncio.to_thread(SharedPairs, other, served.path)
 
 
 async def test_the_client_learns_how_fast_the_model_is(served: Served) -> None:
