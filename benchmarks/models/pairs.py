@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.models.frame import questions, statements
 
+from benchmarks.models.frame import questions, statements
 from guardproxy.checks import TextPair
 from guardproxy.inference import Models, Settings
 from models.pairs.recipe import measure
@@ -34,6 +34,8 @@ TOKENS = (16, 32, 64, 128, 192)
 ROUNDS = 60
 LIMIT_MS = 8.0
 """The most that a pair of 128 tokens may take."""
+PROSE = "the river rose above the lower fields and the farmers moved their sheep to the hill "
+"""A sentence of words that are one token each."""
 _WORD = re.compile(r"[a-z0-9]+")
 
 
@@ -81,24 +83,7 @@ def by_cosine() -> Score | None:
 
 def prose(tokens: int) -> TextPair:
     """A pair of so many tokens with the special ones, two thirds of them in the first text."""
-    words = [
-        "the",
-        "river",
-        "rose",
-        "above",
-        "the",
-        "lower",
-        "fields",
-        "and",
-        "the",
-        "farmers",
-        "moved",
-        "their",
-        "sheep",
-        "to",
-        "the",
-        "hill",
-    ] * 20
+    words = (PROSE * 20).split()
     room = tokens - 3
     second = room // 3
     return TextPair(" ".join(words[: room - second]), " ".join(words[:second]))
