@@ -116,7 +116,10 @@ def deed_pairs(rng: random.Random) -> list[Pair]:
         return _told(a, b, c, more, end, rng)
     side, other, against = rng.choice(_SIDES if draw < 0.85 else _MUTUAL)
     x = rng.choice(_THINGS)
-    say = lambda text, one, two: _filled(text, a=one, b=two, x=x) + end  # noqa: E731
+
+    def say(text: str, one: str, two: str) -> str:
+        return _filled(text, a=one, b=two, x=x) + end
+
     if draw >= 0.85:
         ways = [say(side, a, b), say(side, b, a), say(other, a, b), say(other, b, a)]
         one, two = rng.sample(ways, 2)
@@ -154,8 +157,13 @@ def _three(rng: random.Random) -> list[str]:
 
 def _told(a: str, b: str, c: str, more: str, end: str, rng: random.Random) -> list[Pair]:
     did, done, base, *others = rng.choice(_DEEDS)
-    active = lambda one, two, way=did: _filled(f"{one} {way}{more}", b=two) + end  # noqa: E731
-    passive = lambda one, two: _filled(f"{two} was {done} by {one}{more}") + end  # noqa: E731
+
+    def active(one: str, two: str, way: str = did) -> str:
+        return _filled(f"{one} {way}{more}", b=two) + end
+
+    def passive(one: str, two: str) -> str:
+        return _filled(f"{two} was {done} by {one}{more}") + end
+
     ways = [active(a, b), active(a, b, rng.choice(others)), passive(a, b)]
     wrong = [active(b, a), active(b, a, rng.choice(others)), passive(b, a)]
     first, second = rng.sample(ways, 2)
@@ -232,9 +240,14 @@ def amount_pairs(rng: random.Random) -> list[Pair]:
     )
     n = rng.choice([*_SPELT, rng.randint(2, 300)])
     more, less = n + rng.choice([1, 2, 5, 10, 40]), max(1, n - rng.choice([1, 2, 5, 10, 40]))
-    told = lambda number: _SPELT.get(number, str(number)) if rng.random() < 0.5 else str(number)  # noqa: E731
     end = rng.choice([".", ""])
-    say = lambda text: text[:1].upper() + text[1:] + end  # noqa: E731
+
+    def told(number: int) -> str:
+        return _SPELT.get(number, str(number)) if rng.random() < 0.5 else str(number)
+
+    def say(text: str) -> str:
+        return text[:1].upper() + text[1:] + end
+
     every, some = (
         rng.choice([f"all {noun} {state}", f"every one of the {noun} {of_one}", f"each of the {noun} {of_one}"]),
         f"some {noun} {state}",

@@ -50,7 +50,8 @@ def load(checkpoint: Path) -> Pairs:
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
     network = Pairs(saved["exits"])
     network.load_state_dict(saved["weights"])
-    return network.eval()
+    network.eval()
+    return network
 
 
 def samples(count: int, tokenizer: Path) -> Batches:

@@ -284,7 +284,10 @@ def _wrapped(text: str, rng: random.Random) -> str:
 def _questions(rng: random.Random) -> list[Pair]:
     one = intent(rng)
     way = rng.choice([*ASKS, "how", "how", "how"])
-    ask = lambda it, how: _wrapped(rng.choice(ASKS[how]).format(d=it.said(rng)), rng)  # noqa: E731
+
+    def ask(it: Intent, how: str) -> str:
+        return _wrapped(rng.choice(ASKS[how]).format(d=it.said(rng)), rng)
+
     a = ask(one, way)
     found = [Pair(a, ask(one, way), ENTAILS, "intent: reworded"), Pair(ask(one, way), a, ENTAILS, "intent: reworded")]
     other, why = near(one, rng)

@@ -70,7 +70,7 @@ def _true(at: int, parts: Sequence[str], rng: random.Random) -> str:
 def _exchanged(text: str, others: Sequence[str], pattern: re.Pattern[str], rng: random.Random) -> str | None:
     """Returns the text with one of its matches replaced by a match of another text, which the text lacks."""
     own = list(pattern.finditer(text))
-    theirs = [found for other in others for found in pattern.findall(other) if found.lower() not in text.lower()]
+    theirs = [found[0] for other in others for found in pattern.finditer(other) if found[0].lower() not in text.lower()]
     if not own or not theirs:
         return None
     match = rng.choice(own)
@@ -85,7 +85,10 @@ def phrase_pairs(passages: Passages, rng: random.Random) -> list[Pair]:
     at = rng.randrange(len(parts))
     true = _true(at, parts, rng)
     rest = [*parts[:at], *parts[at + 1 :]]
-    say = lambda text: noisy(reworded(text, rng, 2), rng)  # noqa: E731
+
+    def say(text: str) -> str:
+        return noisy(reworded(text, rng, 2), rng)
+
     found = [Pair(passage, say(true), ENTAILS, "phrases: true")]
     for pattern, label, why in (
         (_PHRASE, NOT_ENTAILED, "phrases: a thing from beside"),

@@ -109,7 +109,10 @@ def main() -> None:
     of = kept(args.folder, Path(args.data), 1_000_000, args.kept, workers=2)
     points = choose(of)
     write_config(args.folder, points)
-    found = {"points": points, "figures": {name: round(value, 4) for name, value in figures(of).items()}}
+    found: dict[str, Any] = {
+        "points": points,
+        "figures": {name: round(value, 4) for name, value in figures(of).items()},
+    }
     found["reached"] = at_points(of, points)
     (args.folder / "figures.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
     print(json.dumps(found, indent=1))

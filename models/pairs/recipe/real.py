@@ -10,7 +10,7 @@ import gzip
 import json
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -194,7 +194,7 @@ def _false(
     text: str, names: Sequence[tuple[str, str]], texts: Texts, rng: random.Random
 ) -> tuple[str, int, str] | None:
     """The sentence with one thing changed; the answer, and what was changed."""
-    ways = [
+    ways: list[tuple[Callable[[], str | None], int, str]] = [
         (lambda: negated(text, rng), CONTRADICTS, "denied"),
         (lambda: _recounted(text, rng), CONTRADICTS, "another number"),
         (lambda: _swapped(text, names, rng), NOT_ENTAILED, "names exchanged"),
@@ -359,5 +359,6 @@ def question_pairs(texts: Texts, rng: random.Random) -> list[Pair]:
             if new.lower() != words[at].lower():
                 changed = " ".join([*words[:at], new, *words[at + 1 :]]) + "?"
                 found.append(Pair(question, _asked(changed, rng) or changed, NOT_ENTAILED, "question: another word"))
-    found.append(Pair(question, rng.choice(texts.questions), NEUTRAL, "question: another"))
+    if (another := rng.choice(texts.questions)).rstrip("?") != question.rstrip("?"):
+        found.append(Pair(question, another, NEUTRAL, "question: another"))
     return found

@@ -102,7 +102,8 @@ def pairs_of(relation: Relation, rng: random.Random) -> list[Pair]:
     if relation.denies:
         denial = said(relation, values, rng, relation.denies)
         found += [Pair(a, denial, CONTRADICTS, "denied"), Pair(denial, a, CONTRADICTS, "denied")]
-    for slot in rng.sample(list(relation.slots), min(2, len(relation.slots))):
+    told = [slot for slot in relation.slots if all(f"{{{slot}}}" in way for way in relation.says)]
+    for slot in rng.sample(told, min(2, len(told))):
         if new := other(relation, values, slot, rng):
             label = CONTRADICTS if slot in relation.single else NEUTRAL
             found.append(Pair(a, said(relation, new, rng, relation.says), label, f"another {slot}"))

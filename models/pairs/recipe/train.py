@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -99,16 +100,18 @@ def main() -> None:
     parser.add_argument("--batch-tokens", type=int, default=2560)
     parser.add_argument("--rate", type=float, default=2e-4, help="highest learning rate")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--minutes", type=float, help="the training ends after so many, with the rate of its end")
+    parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--start", type=Path, help="a checkpoint to go on from")
     args = parser.parse_args()
     if args.data is None:
         raise SystemExit("name the folder of the data sets with --data or GUARDPROXY_DATA")
     args.out.parent.mkdir(parents=True, exist_ok=True)
-    random.seed(SEED)
-    np.random.seed(SEED)
-    torch.manual_seed(SEED)
+    random.seed(args.seed)
+    np.random.seed(args.seed)
+    torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)
-    rng = random.Random(SEED)
+    rng = random.Random(args.seed)
     texts, others, encoder = Texts(Path(args.data)), med(Path(args.data)), Encoder()
 
     passages = Passages(Path(args.data), texts)
@@ -127,10 +130,16 @@ def main() -> None:
         encoder.samples(compose(texts, passages, others, rng, args.rows), uncut=True), args.batch_tokens, rng
     )
     total = args.epochs * len(queue)
-    warm_up = max(1, total // 20)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda at: min((at + 1) / warm_up, max(0.02, (total - at) / (total - warm_up)))
-    )
+    warm_up = max(1, min(100, total // 20))
+    began = time.monotonic()
+
+    def left(at: int) -> float:
+        """Returns which share of the training is left."""
+        by_time: float = (time.monotonic() - began) / (60 * args.minutes) if args.minutes else 0.0
+        by_steps: float = at / total
+        return max(0.0, 1 - max(by_steps, by_time))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda at: min((at + 1) / warm_up, max(0.02, left(at))))
     losses: list[float] = []
     bar = tqdm(total=total, desc="train", unit="step", mininterval=10)
     for step in range(1, total + 1):
@@ -149,12 +158,15 @@ def main() -> None:
         optimizer.zero_grad()
         losses.append(loss.item() / len(outs))
         bar.update()
-        if step % 250 == 0 or step == total:
+        is_last = step == total or not left(step)
+        if step % 250 == 0 or is_last:
             bar.write(f"step {step} of {total}: loss {np.mean(losses[-250:]):.4f}")
             part = args.out.with_suffix(".part")
             saved = {"weights": network.state_dict(), "step": step, "total": total, "exits": list(args.exits)}
             torch.save(saved, part)
             part.replace(args.out)
+        if is_last:
+            break
     bar.close()
 
 
