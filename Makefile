@@ -14,7 +14,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
 
-.PHONY: run quick slow test coverage test-export timing lint format docs pages test-long kills test-clients test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names names-weights names-without train-before-gate depth exit leave-out gate train-pairs gate-pairs lock wheel clean
+.PHONY: run quick slow test coverage test-export timing lint format docs pages test-long kills test-clients test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names train-difficulty names-weights names-without train-before-gate depth exit leave-out gate train-pairs gate-pairs lock wheel clean
 
 # The first run installs for a minute or two: each step says what it does. The program is $(BIN)/guardproxy, and the log is in
 # the folder that the pages name.
@@ -193,6 +193,10 @@ names-without: | $(VENV)/.encoder
 train-names: names-weights names-without
 	$(NAMES).constants
 	$(NAMES).evaluate
+
+# The words that tell hard requests from easy ones, in two minutes, in build/difficulty.
+train-difficulty: | $(VENV)/.encoder
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python -m models.difficulty.recipe.train
 
 leave-out: $(VENV)/.train
 	$(RECIPE).leave_out

@@ -10,12 +10,14 @@ from typing import Any
 
 from guardproxy import plugins
 from guardproxy.checks import QUICK, Resources, Traits, own_names
+from guardproxy.conditions import RequestFeatures
 from guardproxy.config import package_folder
-from guardproxy.errors import PluginError, PolicyError
+from guardproxy.errors import ConfigError, PluginError, PolicyError
 from guardproxy.findings import Scan, Window
 from guardproxy.inference import Models
 from guardproxy.policy import (
     ACTIONS,
+    ROUTE,
     Files,
     Policy,
     PolicyErrors,
@@ -155,9 +157,25 @@ def loader(
         for policy in policies:
             for name in policy.checks:
                 checks.setdefault((policy.name, name), SilentCheck(name))
-        return PolicySet(policies, checks, files.digest(digest))
+        return PolicySet(policies, checks, files.digest(digest), _difficulty(policies, runtime))
 
     return load_set
+
+
+def _difficulty(policies: Sequence[Policy], runtime: Models) -> RequestFeatures | None:
+    """Loads the model of difficulty if a route asks it. Raises `PolicyErrors` if it cannot be loaded."""
+    routes = ((policy, ROUTE.of(policy.sections)) for policy in policies)
+    asks = next(
+        (policy for policy, route in routes if route and route.simple and route.simple.difficulty is not None), None
+    )
+    if asks is None:
+        return None
+    try:
+        return runtime.difficulty()
+    except ConfigError as error:
+        raise PolicyErrors(
+            [PolicyError(f"`difficulty` of the route needs a model: {error}", asks.place.path, asks.place.line, 1)]
+        ) from None
 
 
 def load(

@@ -15,14 +15,18 @@ from guardproxy.conditions.cel import (
     tokens_of,
 )
 from guardproxy.conditions.globs import fits, in_lower_case, pattern_of
+from guardproxy.conditions.request_features import FEATURES, UNIT, RequestFeatures, words_of
 from guardproxy.conditions.tool_names import ToolNames, is_listed, is_named
 
 __all__ = [
+    "FEATURES",
     "LIMIT_ITEMS",
+    "UNIT",
     "CelError",
     "CelExpression",
     "CelFunction",
     "CelNames",
+    "RequestFeatures",
     "Token",
     "ToolNames",
     "compile_expression",
@@ -35,4 +39,5 @@ __all__ = [
     "model_readings",
     "pattern_of",
     "tokens_of",
+    "words_of",
 ]

@@ -16,9 +16,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, cast
 from weakref import WeakValueDictionary
 
+from guardproxy.conditions import RequestFeatures
 from guardproxy.errors import ConfigError
 from guardproxy.inference.folders.folder import FAST_FILES, VECTOR_FILES, find, kind_of, verify
 from guardproxy.inference.folders.model import Model, ModelDescription, read
+from guardproxy.inference.folders.request_features import read_features
 from guardproxy.inference.names.tags import FILES as TAG_FILES
 from guardproxy.inference.names.tags import TagModel
 from guardproxy.inference.names.tags import read as read_tags
@@ -122,6 +124,8 @@ def load_pairs(folder: Path, settings: Settings | None = None, registry: Registr
     return ModelPairJudge(model, connect, meters_of_model, settings.queue, settings.remembered, settings.wait_s)
 
 
+DIFFICULTY = "difficulty"
+"""The model of difficulty of requests that ships."""
 PAIRS = "pairs"
 """The judge of pairs that ships."""
 TOKENIZER = "tokenizer.json"
@@ -202,6 +206,10 @@ class Models:
 
             return SharedPairs(read_pairs(folder), self._settings.socket)
         return load_pairs(folder, self._settings, self._registry)
+
+    def difficulty(self) -> RequestFeatures:
+        """Returns the model of difficulty of requests. Raises `ConfigError`."""
+        return read_features(find(DIFFICULTY, self._folders))
 
     def embedder(self, name: str = EMBEDDING) -> Embedder:
         """Returns the model `name` that turns texts into vectors. Raises `ConfigError`."""

@@ -14,7 +14,7 @@ from guardproxy.lab.judging import load as load_judge
 from guardproxy.lab.plots import draw_reliability, draw_roc
 from guardproxy.lab.points import share
 from guardproxy.lab.reports import JudgedRow, curves, interval, report, table, with_verdicts
-from guardproxy.lab.routing import RoutePoint, longest_simple, route_points, shown_points
+from guardproxy.lab.routing import highest_simple, learned_weights, route_points, shown_points
 from guardproxy.lab.rows import LabelledRow, RowKeys
 from guardproxy.lab.shares import cutoff, joint_cutoffs
 from guardproxy.lab.texts import labelled_rows, logged_rows
@@ -27,7 +27,6 @@ __all__ = [
     "LabelledRow",
     "Parity",
     "ParityError",
-    "RoutePoint",
     "RowKeys",
     "batch",
     "calibrate",
@@ -41,14 +40,15 @@ __all__ = [
     "find",
     "fit",
     "groups",
+    "highest_simple",
     "interval",
     "joint_cutoffs",
     "labelled_rows",
+    "learned_weights",
     "listed_files",
     "load_checkpoint",
     "load_judge",
     "logged_rows",
-    "longest_simple",
     "naming",
     "parity",
     "reliability",

@@ -6,6 +6,7 @@ from guardproxy.reading.drift import Shift, shifts
 from guardproxy.reading.drift_page import drift_metrics, drift_page, verdict_of
 from guardproxy.reading.exports import exported_lines
 from guardproxy.reading.feedback import feedback_rows
+from guardproxy.reading.judged import judged_questions
 from guardproxy.reading.period import Hours, Period, baseline_hours, judged_hours, read_period
 from guardproxy.reading.report import Verification, report_page
 from guardproxy.reading.samples import HourlySamples, Sample, read_sample, write_sample
@@ -27,6 +28,7 @@ __all__ = [
     "exported_lines",
     "feedback_rows",
     "judged_hours",
+    "judged_questions",
     "read_period",
     "read_sample",
     "report_page",

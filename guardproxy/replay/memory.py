@@ -265,7 +265,8 @@ class RecordedHistory:
 
     def measures(self, computed: Callable[[], Mapping[str, int]]) -> Mapping[str, int]:
         # A placeholder is not as long as the value that it stands for.
-        return {**computed(), **next((route.measures for route in self.record.routing if route.measures), {})}
+        recorded = {name: value for route in self.record.routing for name, value in route.measures.items()}
+        return {**computed(), **recorded}
 
     def trouble(self, attempt: int, computed: str) -> str:
         decisions = [attempt.decision for attempt in self.record.attempts[:-1]]

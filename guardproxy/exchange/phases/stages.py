@@ -102,15 +102,19 @@ class _Route:
             return
         setting, ledger, attempts, request = draft.setting, draft.ledger, draft.attempts, draft.request
         walk: Callable[[], Sequence[Event]] = (lambda: draft.events) if ledger.request.read else request.events
+        model = setting.policies.difficulty
         asked = Asked(
             exchange=setting.id,
             conversation=ledger.notes.conversation,
             client=f"{setting.tenant}\0{setting.client.name}",
             model=request.model,
             plan=ledger.notes.plan,
-            measures=lambda most: setting.history.measures(lambda: measured(walk(), draft.statement, most)),
+            measures=lambda most, asks: setting.history.measures(
+                lambda: measured(walk(), draft.statement, most, model if asks else None)
+            ),
             about=lambda: draft.about,
             unavailable=draft.event.unavailable,
+            difficulty=model,
         )
         ledger.choices = choose(self.sections, asked)
         if deciding := next((choice for choice in ledger.choices if choice.enforced), None):

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from guardproxy.audit import RecordedPlan, RecordedRoute
+from guardproxy.conditions import FEATURES, UNIT, RequestFeatures
 from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.events import Event, Opaque, Text
 from guardproxy.exchange.gate.notes import TokenCount
@@ -29,24 +30,28 @@ _CODE = ("def ", "class ", "import ", "#include", "function ", "SELECT ", "publi
 
 Measures = Mapping[str, int]
 """Measures of difficulty: the `chars`, `messages` and `tools` of a request, whether it has `code` (0 or 1; missing in a long
-request), and the number of its parts that are no text (`media`)."""
+request), the number of its parts that are no text (`media`), and if the model of difficulty was asked, the features of what the
+user said last (`feature_1` and so on)."""
+_FEATURE = "feature_"
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a choice depends on. `exchange`: the id; `client`: the pseudonym and the name of the client; `model`: as the
-    client names it; `plan`: of the duties. `measures`: returns the measures of difficulty, for the most characters of
-    a simple request; `about`: returns the facts for conditions; both take time, so they are called only if a section needs
-    them. `unavailable`: the upstreams that cannot be asked now."""
+    client names it; `plan`: of the duties. `measures`: returns the measures of difficulty, for the most characters of a simple
+    request and whether the model of difficulty is asked; `about`: returns the facts for conditions; both take time, so they are
+    called only if a section needs them. `unavailable`: the upstreams that cannot be asked now. `difficulty`: the model, if a
+    policy names it."""
 
     exchange: str
     conversation: str
     client: str
     model: str
     plan: Plan
-    measures: Callable[[int], Measures]
+    measures: Callable[[int, bool], Measures]
     about: Callable[[], About]
     unavailable: tuple[str, ...] = ()
+    difficulty: RequestFeatures | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +112,7 @@ def choose(sections: Sequence[BoundSection[RouteSection]], asked: Asked) -> tupl
 
 def _choice(section: BoundSection[RouteSection], asked: Asked) -> RouteChoice:
     route = section.value
-    measures = asked.measures(route.simple.chars) if route.simple else {}
+    measures = asked.measures(route.simple.chars, route.simple.difficulty is not None) if route.simple else {}
     destinations = _ordered(route, asked)
     is_simple = route.simple is not None and _is_simple(route, measures, asked)
     if is_simple and route.simple:
@@ -130,7 +135,18 @@ def _is_simple(route: RouteSection, measures: Measures, asked: Asked) -> bool:
         return False
     if measures["media"] or (measures["tools"] and not simple.tools) or (measures.get("code", 1) and not simple.code):
         return False
+    if simple.difficulty is not None and _difficulty(measures, asked, simple.weights) > simple.difficulty:
+        return False
     return simple.when is None or simple.when.holds(asked.about()) is True
+
+
+def _difficulty(measures: Measures, asked: Asked, weights: Sequence[float]) -> float:
+    """How hard a request is, 0 to 1. One whose features are not known is as hard as can be."""
+    if asked.difficulty is None or f"{_FEATURE}1" not in measures:
+        return 1.0
+    return (
+        asked.difficulty.score([measures[f"{_FEATURE}{number}"] for number in range(1, FEATURES + 1)], weights) / UNIT
+    )
 
 
 def _ordered(route: RouteSection, asked: Asked) -> list[Destination]:
@@ -171,20 +187,32 @@ def _shown(plan: Plan) -> str:
     return f"{plan.upstream or '-'} {plan.model}".rstrip()
 
 
-def measured(events: Iterable[Event], statement: RequestStatement, most_chars: int) -> Measures:
+def measured(
+    events: Iterable[Event], statement: RequestStatement, most_chars: int, difficulty: RequestFeatures | None = None
+) -> Measures:
     """Returns the measures of a request. `events`: all of its texts; `statement`: what its other fields say; `most_chars`: a
-    longer request is not simple, so its texts are not searched for code."""
-    texts, media = [], 0
+    longer request is not simple, so its texts are not read; `difficulty`: the model, if it is asked."""
+    texts: list[str] = []
+    asked: list[str] = []
+    media = 0
     for event in events:
         if isinstance(event, Text):
             if event.channel.kind in _COUNTED and not event.key and not event.fixed:
                 texts.append(event.text)
+                # What the user said last: the texts behind the last one of anybody else.
+                asked = [*asked, event.text] if event.channel.kind == "user" else []
         elif isinstance(event, Opaque):
             media += len(event.uninspected)
     chars = sum(map(len, texts))
     tools = len(statement.tools) or len(statement.offered)
     measures = {"chars": chars, "messages": statement.messages, "tools": tools, "media": media}
-    return measures if chars > most_chars else {**measures, "code": int(any(map(has_code, texts)))}
+    if chars > most_chars:
+        return measures
+    measures["code"] = int(any(map(has_code, texts)))
+    if difficulty is not None and asked:
+        features = difficulty.of("\n".join(asked))
+        measures |= {f"{_FEATURE}{number}": feature for number, feature in enumerate(features, 1)}
+    return measures
 
 
 def has_code(text: str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from guardproxy.checks import Check, with_partner
 from guardproxy.concurrency import lazy
+from guardproxy.conditions import RequestFeatures
 from guardproxy.decisions import Confirm, Decision, Edit, Pass, Retry, Stop
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.policy.conditions.condition_probe import probe
@@ -356,11 +357,13 @@ def name_in(bound: BoundRule, finding: Finding) -> str:
 
 @dataclass(frozen=True)
 class PolicySet:
-    """A folder of policies with their checks. `digest` identifies the files."""
+    """A folder of policies with their checks. `digest` identifies the files. `difficulty`: the model of difficulty, if a policy
+    names it."""
 
     policies: tuple[Policy, ...]
     checks: Mapping[tuple[str, str], Check]
     digest: str
+    difficulty: RequestFeatures | None = None
     _bound: dict[Selection, BoundRules] = field(default_factory=dict)
 
     @lazy

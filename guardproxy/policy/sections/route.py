@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any, Literal, get_args
 
-from guardproxy.conditions.canonical_names import model_key
+from guardproxy.conditions import FEATURES, model_key
 from guardproxy.policy.conditions.cel import Cel
 from guardproxy.policy.conditions.matching import read_condition
 from guardproxy.policy.sections.section import NeededTexts, NeededUpstream, Section
@@ -30,6 +30,7 @@ LIMIT_ATTEMPTS = 10
 LIMIT_CHARS = 50_000
 LIMIT_MESSAGES = 10_000
 LIMIT_PRICE = 10**6
+LIMIT_WEIGHT_OF_FEATURE = 1000
 SIMPLE_CHARS = 2000
 SIMPLE_MESSAGES = 4
 _TARGET = "a mapping like {upstream: spare}"
@@ -59,8 +60,9 @@ class Fallback:
 @dataclass(frozen=True, slots=True)
 class Simple:
     """The destination of simple requests, and which requests are simple: all conditions must hold. `chars`, `messages`: at
-    most. `tools`, `code`: whether requests with tools or with code may be simple. `saves_input`, `saves_output`: what a
-    million tokens cost less there."""
+    most. `tools`, `code`: whether requests with tools or with code may be simple. `difficulty`: the highest score of a simple
+    request, 0 to 1; `None`: no model is asked. `weights`: of the model's features, instead of its own. `saves_input`,
+    `saves_output`: what a million tokens cost less there."""
 
     destination: Destination
     chars: int = SIMPLE_CHARS
@@ -70,6 +72,8 @@ class Simple:
     when: Cel | None = None
     saves_input: float = 0.0
     saves_output: float = 0.0
+    difficulty: float | None = None
+    weights: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +186,7 @@ def _causes(reading: FileReading, node: YamlNode) -> Iterator[str]:
 def _simple(reading: FileReading, node: YamlNode | None) -> Simple | None:
     if node is None:
         return None
-    allowed = ("upstream", "model", "chars", "messages", "tools", "code", "when", "saves")
+    allowed = ("upstream", "model", "chars", "messages", "tools", "code", "difficulty", "when", "saves")
     keys = reading.entries(node, "a mapping like {model: gpt-5-nano, chars: 1000}", allowed)
     upstream, model = _target(reading, node, keys)
     chars = reading.number(keys.get("chars"), 1, LIMIT_CHARS, whole=True)
@@ -195,16 +199,42 @@ def _simple(reading: FileReading, node: YamlNode | None) -> Simple | None:
         reading.entries(keys["saves"], "a mapping like {input: 1.2, output: 9.6}", _SAVES) if "saves" in keys else {}
     )
     saved_input, saved_output = (reading.number(saves.get(key), 0, LIMIT_PRICE) or 0.0 for key in _SAVES)
+    difficulty, weights = _difficulty(reading, keys.get("difficulty"))
+    # A model reads what is asked, so the length of what it is asked about says nothing more.
+    most_chars = SIMPLE_CHARS if difficulty is None else LIMIT_CHARS
     return Simple(
         Destination(upstream, model, place=node.place),
-        SIMPLE_CHARS if chars is None else int(chars),
+        most_chars if chars is None else int(chars),
         SIMPLE_MESSAGES if messages is None else int(messages),
         bool(reading.boolean(keys.get("tools"))),
         bool(reading.boolean(keys.get("code"))),
         when,
         saved_input,
         saved_output,
+        difficulty,
+        weights,
     )
+
+
+def _difficulty(reading: FileReading, node: YamlNode | None) -> tuple[float | None, tuple[float, ...]]:
+    """The highest score of a simple request, and the weights of the features if the policy has its own."""
+    if node is None or not isinstance(node.value, Mapping):
+        return reading.number(node, 0, 1), ()
+    keys = reading.entries(node, "a number like 0.5, or {most: 0.5, weights: [...]}", ("most", "weights"), ("most",))
+    weights: list[float] = []
+    if listed := keys.get("weights"):
+        items = reading.items(listed, "a list of numbers, as `guardproxy model route --learn` prints it")
+        weights = [
+            number
+            for item in items
+            if (number := reading.number(item, -LIMIT_WEIGHT_OF_FEATURE, LIMIT_WEIGHT_OF_FEATURE)) is not None
+        ]
+        if isinstance(listed.value, tuple) and len(items) != FEATURES + 1:
+            reading.fail(
+                listed.place,
+                f"expected {FEATURES + 1} numbers, found {len(items)}; `guardproxy model route --learn` prints them",
+            )
+    return reading.number(keys.get("most"), 0, 1), tuple(weights)
 
 
 _SAVES = ("input", "output")
@@ -222,6 +252,7 @@ def _object(properties: Mapping[str, Any], **more: Any) -> dict[str, Any]:
 _UPSTREAM = {**_TEXT, "description": "The name of an upstream, as `--upstream NAME=URL` gives it."}
 _MODEL = {**_TEXT, "description": "The name of a model."}
 _TARGETS = [{"required": ["upstream"]}, {"required": ["model"]}]
+_SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 _PRICE = {"type": "number", "minimum": 0, "maximum": LIMIT_PRICE}
 _SCHEMA = _object(
     {
@@ -267,6 +298,25 @@ _SCHEMA = _object(
                 "messages": _whole(1, LIMIT_MESSAGES, "The most messages of a simple request."),
                 "tools": {"type": "boolean", "description": "Whether a request with tools can be simple."},
                 "code": {"type": "boolean", "description": "Whether a request with code can be simple."},
+                "difficulty": {
+                    "anyOf": [
+                        _SHARE,
+                        _object(
+                            {
+                                "most": _SHARE,
+                                "weights": {
+                                    "type": "array",
+                                    "items": {"type": "number"},
+                                    "minItems": FEATURES + 1,
+                                    "maxItems": FEATURES + 1,
+                                    "description": "The weights that `guardproxy model route --learn` prints.",
+                                },
+                            },
+                            required=["most"],
+                        ),
+                    ],
+                    "description": "The highest difficulty of a simple request, 0 to 1, by the words of the question.",
+                },
                 "when": {**_TEXT, "description": "A further condition in CEL."},
                 "saves": _object(dict.fromkeys(_SAVES, _PRICE), description="What a million tokens cost less there."),
             },

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from guardproxy.conditions import FEATURES, RequestFeatures
 from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.exchange import DataReceived, RequestReceived, ResponseEnded, ResponseStarted, SendUpstream
 from guardproxy.exchange.routes.routing import Asked, RouteChoice, choose, measured, rank
@@ -38,7 +40,7 @@ def route_of(text: str) -> RouteSection:
 
 def asked(conversation: str = "c", **more: Any) -> Asked:
     about: dict[str, Any] = {"exchange": "x", "client": "t", "model": "m", "plan": UNPLANNED}
-    about |= {"measures": lambda most_chars: MEASURES, "about": lambda: About(model="m", max_tokens=9)}
+    about |= {"measures": lambda most_chars, asks: MEASURES, "about": lambda: About(model="m", max_tokens=9)}
     return Asked(**{"conversation": conversation, **about, **more})
 
 
@@ -150,9 +152,74 @@ def test_a_duty_decides_before_a_route() -> None:
 )
 def test_which_requests_are_simple(more: str, measures: dict[str, int], is_simple: bool) -> None:
     route = route_of(f"  upstreams: [{{upstream: main}}]\n  simple: {{upstream: cheap{more}}}\n")
-    choice = chosen(route, asked(measures=lambda most_chars: MEASURES | measures))
+    choice = chosen(route, asked(measures=lambda most_chars, asks: MEASURES | measures))
     assert choice.is_simple is is_simple
     assert [plan.upstream for plan in choice.plans] == (["cheap", "main"] if is_simple else ["main"])
+
+
+PROVE = RequestFeatures(["prove"], bytes([100, *[0] * (FEATURES - 1)]), (-2.0, 0.05, *[0.0] * (FEATURES - 1)))
+HARD = {f"feature_{number}": 100_000 if number == 1 else 0 for number in range(1, FEATURES + 1)}
+TURNED = f", difficulty: {{most: 0.5, weights: [2, {', '.join(['-0.05', *['0'] * (FEATURES - 1)])}]}}"
+
+
+@pytest.mark.parametrize(
+    ("more", "measures", "model", "is_simple"),
+    [
+        (", difficulty: 0.5", HARD, PROVE, False),
+        (", difficulty: 0.5", dict.fromkeys(HARD, 0), PROVE, True),
+        (", difficulty: 0.1", dict.fromkeys(HARD, 0), PROVE, False),
+        (", difficulty: 0.99", HARD, PROVE, True),
+        (", difficulty: 0.99", {}, PROVE, False),
+        (", difficulty: 0.99", HARD, None, False),
+        (", difficulty: 1", HARD, None, True),
+        (TURNED, HARD, PROVE, True),
+        (TURNED, dict.fromkeys(HARD, 0), PROVE, False),
+        (", difficulty: 0.5", dict.fromkeys(HARD, 0) | {"chars": 49_999}, PROVE, True),
+        (", difficulty: 0.5, chars: 9", dict.fromkeys(HARD, 0), PROVE, False),
+    ],
+)
+def test_the_difficulty_decides_by_the_words(
+    more: str, measures: dict[str, int], model: RequestFeatures | None, is_simple: bool
+) -> None:
+    route = route_of(f"  upstreams: [{{upstream: main}}]\n  simple: {{upstream: cheap{more}}}\n")
+    asks: list[bool] = []
+
+    def measure(most_chars: int, is_asked: bool) -> dict[str, int]:
+        asks.append(is_asked)
+        return MEASURES | measures
+
+    assert chosen(route, asked(measures=measure, difficulty=model)).is_simple is is_simple
+    assert asks == [True]
+
+
+@pytest.mark.parametrize(
+    ("messages", "word"),
+    [
+        ([{"role": "user", "content": "prove"}], True),
+        (
+            [
+                {"role": "user", "content": "prove"},
+                {"role": "assistant", "content": "a"},
+                {"role": "user", "content": "b"},
+            ],
+            False,
+        ),
+        ([{"role": "system", "content": "prove"}, {"role": "user", "content": "b"}], False),
+        ([{"role": "user", "content": [{"type": "text", "text": "prove"}, {"type": "text", "text": "prove"}]}], True),
+        ([{"role": "user", "content": "b"}, {"role": "assistant", "content": "prove"}], None),
+    ],
+)
+def test_what_the_user_said_last_is_what_is_asked(messages: list[dict[str, Any]], word: bool | None) -> None:
+    codec = codec_for(CHAT)
+    assert codec
+    request = codec.read_request("/v1/chat/completions", "", json.dumps({"model": "m", "messages": messages}).encode())
+    statement = statement_of(request.frame.tree, codec.contract.statements)
+    found = measured(request.events(), statement, 99, PROVE)
+    assert {name: found[name] for name in found if name in HARD} == (
+        {} if word is None else HARD if word else dict.fromkeys(HARD, 0)
+    )
+    assert HARD.keys().isdisjoint(measured(request.events(), statement, 99)), "no model, no features"
+    assert HARD.keys().isdisjoint(measured(request.events(), statement, 0, PROVE)), "it cannot be simple"
 
 
 def test_a_simple_request_goes_elsewhere_if_its_destination_cannot_be_asked() -> None:
@@ -231,6 +298,20 @@ def answered(played: Play, data: bytes, status: int = 200) -> Play:
         played.tell(event)
         played.scan()
     return played
+
+
+@pytest.mark.parametrize(("text", "upstream"), [("a falcon", "cheap"), ("prove it, falcon", "")])
+def test_the_record_keeps_the_features_and_a_replay_takes_them(text: str, upstream: str) -> None:
+    route = "  {models: {m: big}, simple: {upstream: cheap, difficulty: 0.5}}\n"
+    policies = replace(policy_set(f"policy: p{WATCH}route:\n{route}"), difficulty=PROVE)
+    played = Play(policies, CHAT).ask({"model": "m", "messages": [{"role": "user", "content": text}]})
+    played.scan()
+    assert sent(played)[0].target == upstream
+    record = answered(played, whole("hello")).record
+    assert HARD.keys() <= record["routing"][0]["measures"].keys()
+    assert not replay(record, policies).differences
+    masked = replace(policies, difficulty=RequestFeatures(["it"], bytes(FEATURES), PROVE.weights))
+    assert not replay(record, masked).differences, "the features come from the record"
 
 
 @pytest.mark.parametrize("status", [200, 400])
