@@ -14,6 +14,7 @@ from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.inference import Models, Remotes, origin, origin_of
 from guardproxy.library import load
 from guardproxy.policy import (
+    JUDGE,
     SECTIONS,
     FilePlace,
     Policy,
@@ -24,15 +25,25 @@ from guardproxy.policy import (
     refuse_unpriced,
 )
 from guardproxy.server.clients import ClientSource
+from guardproxy.server.driving.asking.models import AskedModels
+from guardproxy.server.driving.asking.upstreams import is_own
 
 
-def usable_policies(config: Config, models: Models, remotes: Remotes, clients: ClientSource | None = None) -> PolicySet:
-    """Loads the policies of the settings. `clients`: the clients and limits of the settings; `None`: not known, so no name of a
-    tenant and no limit in a policy is refused. Raises `PolicyError` if they are wrong or need a setting that is missing, and
-    `ConfigError` if the folder of models is missing: a shipped model would take the place of one that the operator means."""
+def usable_policies(
+    config: Config,
+    models: Models,
+    remotes: Remotes,
+    clients: ClientSource | None = None,
+    asking: AskedModels | None = None,
+) -> PolicySet:
+    """Loads the policies of the settings. `asking`: the models at upstreams that checks may ask. `clients`: the clients and
+    limits of the settings; `None`: not known, so no name of a tenant and no limit in a policy is refused. Raises
+    `PolicyError` if they are wrong or need a setting that is missing, and `ConfigError` if the folder of models is missing:
+    a shipped model would take the place of one that the operator means."""
     if config.models.folder and not config.models.folder.is_dir():
         raise ConfigError(f"`models`: {config.models.folder} is not a folder")
-    policies = load(config.policies.folder, config.models.folder, models, remotes, code=config.policies.allow_code)
+    code = config.policies.allow_code
+    policies = load(config.policies.folder, config.models.folder, models, remotes, code=code, asking=asking)
     check_policies(policies, config)
     if clients is not None and not clients.limits.prices:
         refuse_unpriced(policies)
@@ -57,6 +68,13 @@ def _missing(policies: PolicySet, policy: Policy, config: Config) -> Iterator[tu
     for why, name, place in _upstreams(policy):
         if name and name not in config.upstreams.named:
             yield f"{why} the upstream `{name}`: give --upstream {name}=URL", place
+    judge = JUDGE.of(policy.sections)
+    if judge is not None and is_own(config, judge.upstream):
+        place = policy.places.get(JUDGE.name, policy.place)
+        yield (
+            f"the upstream `{judge.upstream}` of the judge is this proxy, whose answers the judge would judge again",
+            place,
+        )
     if config.network.ext_proc:
         yield from _second_attempts(policy)
     allowed = set(map(origin, config.observability.alert_host))

@@ -27,7 +27,7 @@ from guardproxy.audit.record.tasks import (
     RecordedRefusal,
     RecordedRoute,
 )
-from guardproxy.findings import Direction
+from guardproxy.findings import Direction, ModelVerdict
 
 ENTRY_VERSION = 3
 
@@ -377,6 +377,10 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
         RecordedFeedback | None, Meta(description="What a client thinks of another exchange. No model answered it.")
     ] = None
     judges: Annotated[tuple[RecordedJudge, ...], Meta(description="The judges that the exchange was chosen for.")] = ()
+    verdicts: Annotated[
+        tuple[ModelVerdict, ...],
+        Meta(description="What models at upstreams said about texts, for checks with `use: llm`."),
+    ] = ()
     sealed: Annotated[
         RecordedSealing | None, Meta(description="What is encrypted. The other members are as with `keep: none`.")
     ] = None

@@ -205,6 +205,10 @@ class Editor:
         """What the record must not show: value -> placeholder."""
         return {**{value: token for token, value in self.turn.met.items()}, **self.tokens}
 
+    def masked_values(self) -> Mapping[str, str]:
+        """What no text that is kept or sent elsewhere may show: value -> placeholder."""
+        return self.known() if self.turn.met else self.tokens
+
     def hide(self, label: str, value: str) -> None:
         """Notes a value that the record must not show, wherever it is."""
         self.tokens[value] = self.mint(label, value)

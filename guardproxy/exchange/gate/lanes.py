@@ -192,8 +192,8 @@ class Progress:
     checks: tuple[Check, ...]
     held: bool
     """Whether the text is held to its end."""
-    parallel: tuple[Check, ...] = ()
-    """The checks that judge the text after it was sent, see `phases/parallel_checks.py`."""
+    later: tuple[Check, ...] = ()
+    """The checks that read the text after all others, see `phases/later_checks.py`."""
     settled: int = 0
     """The offset up to which no continuation can change the findings."""
     findings: list[Finding] = field(default_factory=list)

@@ -49,7 +49,7 @@ from guardproxy.exchange.gate.lanes import Lane, unedited
 from guardproxy.exchange.gate.notes import Attempt, Notes, Side, is_unmapped
 from guardproxy.exchange.record.masking import Masks
 from guardproxy.exchange.routes.routing import recorded_plan
-from guardproxy.findings import Direction, Finding
+from guardproxy.findings import Direction, Finding, ModelVerdict
 from guardproxy.gateway import Refusal, StoreAnswered
 from guardproxy.harmless import is_harmless
 from guardproxy.policy import BoundRules, FieldChange, Keeping, Outcome
@@ -159,6 +159,7 @@ def compose(
         no_capacity=_shortage(notes) if notes.no_capacity else None,
         error=writer.error(notes) if notes.failure else None,
         restore=tuple(restore),
+        verdicts=tuple(writer.verdicts(notes.measures.verdicts)) if notes.measures.verdicts else (),
         **of_tasks,
     )
 
@@ -398,6 +399,11 @@ class Writer(msgspec.Struct, frozen=True):
                 approved_by=approved_by,
             )
 
+    def verdicts(self, verdicts: Sequence[ModelVerdict]) -> Iterator[ModelVerdict]:
+        """Writes what models at upstreams said about texts."""
+        for verdict in verdicts:
+            yield msgspec.structs.replace(verdict, path=self.masks.path(verdict.path))
+
     def fields(self, changes: Sequence[FieldChange]) -> Iterator[RecordedField]:
         """Writes what policies did with fields of the request."""
         for change in changes:
@@ -437,7 +443,7 @@ class Writer(msgspec.Struct, frozen=True):
             kind=lane.channel.kind,
             chars=lane.text.total,
             text=shown.text,
-            checks=tuple(dict.fromkeys(check.name for check in (*lane.progress.checks, *lane.progress.parallel))),
+            checks=tuple(dict.fromkeys(check.name for check in (*lane.progress.checks, *lane.progress.later))),
             findings=tuple(
                 self._finding(finding, shown.span(finding.start, finding.end)) for finding in lane.progress.findings
             ),

@@ -128,6 +128,11 @@ class Metrics:
     )
     judged: Counter = metric("judged_answers", "Answers that a judge was to score.", "policy", "result")
     scores: Counter = metric("judge_scores", "Scores of judges.", "policy", "score")
+    llm_questions: Counter = metric(
+        "llm_questions", "Questions of checks to models at upstreams, by what became of them.", "check", "result"
+    )
+    llm_cost: Counter = metric("llm_cost", "The cost of questions of checks to models that have a price.", "check")
+    llm_seconds: Durations = metric("llm_seconds", "Time until a model at an upstream had judged a text.", "check")
     duration: Durations = metric("exchange_duration_seconds", "From request to end.", "route")
     first_token: Durations = metric(
         "time_to_first_token_seconds", "From a request to the first text of a stream.", "model"
