@@ -475,6 +475,10 @@ class StoreBusyError(StoreError):
     """A store of the gateway answers, but not to all who ask."""
 
 
+class RefusedError(StoreError):
+    """A store of the gateway answered, and refused a command."""
+
+
 class AuditError(GuardproxyError):
     """A record could not be kept, or a log cannot be read. Traffic is refused while this lasts."""
 

@@ -54,7 +54,7 @@ from guardproxy.server.observing.shippers import close_all, shippers_of
 from guardproxy.server.observing.status import LoopLag
 from guardproxy.server.observing.tracing import tracing_of
 from guardproxy.server.opening import naming
-from guardproxy.server.policy_requirements import usable_policies
+from guardproxy.server.policy_requirements import question_models, usable_policies
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanning.scanner import Scanner, TimeLimits
 from guardproxy.server.state import SharedState, caches_of, earlier_of, further_of, memories_of
@@ -116,7 +116,6 @@ class Server:
         self.state = SharedState(config.clients)
         tokens = tokens_of(config) if not worker else None
         mcp_tokens = bearer_tokens(config)
-        self.caches = caches_of(config, self.state, self.metrics)
         # What is read quickly comes before the policies, which load models.
         with naming("audit"):
             config.audit.folder.mkdir(parents=True, exist_ok=True)
@@ -126,6 +125,7 @@ class Server:
         sealing: Sealing = sealer or NO_SEALING
         secret_of = sealer.secret_of if sealer else None
         self.memories = memories_of(config, key, self.state, self.metrics, secret_of)
+        self.caches = caches_of(config, key, self.state, self.metrics, sealer)
         time_limits = TimeLimits(config.timeouts.scan_s, config.timeouts.scan_s_per_million, config.limits.scan_wait_s)
         self._scanner = Scanner(config.workers.scan_threads, time_limits, meters=self.metrics.scanner)
         self.reloading = Reload(folder_of(config.policies.folder), self._load, self.metrics)
@@ -191,6 +191,7 @@ class Server:
     def _load(self) -> PolicySet:
         """Loads the policies from their folder. Raises `PolicyError`."""
         policies = usable_policies(self.config, self._models, self._remotes, self.clients, self._asked_models)
+        self.caches.similar.use(*question_models(policies, self._models))
         self._scanner.warm_up(policies.checks.values())
         return policies
 
@@ -243,6 +244,7 @@ class Server:
         ]
         unshipped = [shipper.fault for shipper in self._shippers if shipper.fault]
         warnings = [*self._recorder.warnings, *unshipped, *down, *self.clients.fault, *self.state.fault]
+        warnings += self.caches.similar.warnings
         if not self.reloading.errors:
             return warnings
         stays = f"the policies' folder cannot be used; {self.policies.digest} stays in force:"

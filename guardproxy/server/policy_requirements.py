@@ -5,6 +5,7 @@ In: settings, and what runs models. Out: policies, or errors at their places in 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.inference import Models, Remotes, origin, origin_of
 from guardproxy.library import load
 from guardproxy.policy import (
+    CACHE,
     JUDGE,
     SECTIONS,
     FilePlace,
@@ -27,6 +29,9 @@ from guardproxy.policy import (
 from guardproxy.server.clients import ClientSource
 from guardproxy.server.driving.asking.models import AskedModels
 from guardproxy.server.driving.asking.upstreams import is_own
+from guardproxy.server.driving.similar.comparing import QuestionModels
+
+_log = logging.getLogger(__name__)
 
 
 def usable_policies(
@@ -61,6 +66,31 @@ def check_policies(policies: PolicySet, config: Config) -> None:
     ]
     if errors:
         raise PolicyErrors(errors)
+
+
+def question_models(policies: PolicySet, models: Models) -> tuple[QuestionModels | None, str]:
+    """Loads the models that compare questions, if a policy has a semantic cache. Returns them, or why they cannot be used: the
+    cache then compares words alone, which is a miss more often. Raises `PolicyErrors` for an operating point that they do not
+    have."""
+    sections = [(policy, CACHE.of(policy.sections)) for policy in policies.policies]
+    semantic = [(policy, section) for policy, section in sections if section is not None and section.mode == "semantic"]
+    if not semantic:
+        return None, ""
+    try:
+        found = QuestionModels(models.embedder(), models.pairs())
+    except (ConfigError, ImportError) as error:
+        _log.warning("the semantic cache compares words alone", extra={"error": str(error)})
+        return None, f"questions are compared by words alone: {error}"
+    errors = []
+    for policy, section in semantic:
+        try:
+            found.point(section)
+        except ConfigError as error:
+            place = policy.places.get(CACHE.name, policy.place)
+            errors.append(PolicyError(str(error), place.path or policy.source, place.line, place.column))
+    if errors:
+        raise PolicyErrors(errors)
+    return found, ""
 
 
 def _missing(policies: PolicySet, policy: Policy, config: Config) -> Iterator[tuple[str, FilePlace]]:

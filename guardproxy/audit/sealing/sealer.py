@@ -78,6 +78,12 @@ class Sealer:
         """Returns the data key of an owner, which an erasure destroys. Raises `SealError`."""
         return self._keys_for((owner,))[owner].key
 
+    def known_secret_of(self, owner: Owner) -> bytes | None:
+        """Returns the data key of an owner; `None` if there is none, or not any more. Makes none. Raises `SealError`."""
+        with self._alone:
+            key = self._store.find(owner)
+        return key.key if key else None
+
     def _keys_for(self, owners: Sequence[Owner]) -> dict[Owner, DataKey]:
         with self._alone:
             return self._store.keys_for(owners)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         RecordedCache,
         RecordedDecision,
         RecordedFeedback,
+        RecordedLikeness,
         RecordedSide,
         RecordedText,
         Rotated,
@@ -164,9 +165,19 @@ def _origin(entry: Record | Closing | Intent) -> Iterator[Text]:
 
 def _cache(cache: RecordedCache) -> str:
     quiet = "" if cache.mode == "enforce" else " (shadow)"
+    compared = f"; {_likeness(cache.likeness)}" if cache.likeness else ""
     if cache.result != "hit":
-        return f"{cache.result}, {cache.match}{quiet}"
-    return f"the answer of {cache.source}, {cache.age_s:g} s old, {cache.match}{quiet}"
+        return f"{cache.result}, {cache.match}{quiet}{compared}"
+    return f"the answer of {cache.source}, {cache.age_s:g} s old, {cache.match}{quiet}{compared}"
+
+
+def _likeness(likeness: RecordedLikeness) -> str:
+    """How the question was compared with a stored one."""
+    if not likeness.source:
+        return f"compared: {likeness.result}"
+    scores = ", ".join(f"{score:g}" for score in likeness.entails)
+    judged = f", follows {scores} (point {likeness.point:g})" if scores else ""
+    return f"compared with {likeness.source}: {likeness.result}, cosine {likeness.similarity:g}{judged}"
 
 
 def _side(name: str, side: RecordedSide) -> Iterator[Text]:

@@ -110,6 +110,8 @@ class Metrics:
     cache_answers: Gauge = metric("cache_answers", "Answers in memory.")
     cache_bytes: Gauge = metric("cache_bytes", "Memory that stored answers take.")
     cache_evicted: Gauge = metric("cache_evicted", "Answers evicted because memory was full.")
+    cache_compared: Counter = metric("cache_compared", "Questions that models compared with stored ones.", "result")
+    cache_questions: Gauge = metric("cache_questions", "Questions in memory whose answers are stored.")
     turn_lookups: Counter = metric(
         "turn_lookups", "Requests that refer to a stored turn, by whether values of it were kept.", "result"
     )

@@ -242,4 +242,6 @@ def test_a_document_without_texts_is_shared_whole() -> None:
 
 def test_the_secret_of_an_owner_is_one_until_it_is_erased(sealer: Sealer) -> None:
     one, other = (Owner("subject", "t", name) for name in ("ada", "ben"))
+    assert sealer.known_secret_of(one) is None
     assert sealer.secret_of(one) == sealer.secret_of(one) != sealer.secret_of(other)
+    assert sealer.known_secret_of(one) == sealer.secret_of(one)
