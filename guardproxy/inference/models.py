@@ -119,7 +119,7 @@ def load_pairs(folder: Path, settings: Settings | None = None, registry: Registr
     settings = settings or Settings(threads=1, workers=1)
     model = read_pairs(folder)
     own = session.Session(model.folder / "model.onnx", settings.threads or 1)
-    connect = lambda last: PairRows(own, settings.workers or cores(), last)  # noqa: E731
+    connect = lambda last: PairRows(own, settings.workers or cores(), last, model.has_matches)  # noqa: E731
     meters_of_model = (registry or meters.Registry()).meters(folder.name)
     return ModelPairJudge(model, connect, meters_of_model, settings.queue, settings.remembered, settings.wait_s)
 

@@ -1,7 +1,7 @@
 """A model that judges pairs, made up: a folder whose network anyone can follow, and a judge of given pairs.
 
-The network's tokenizer is the shipped one. The logits are 8 sin(c t): t is the sum of a row's tokens, in which those of the
-second text count four times, and c a number of the output. So the order of the two texts matters, and no other row does.
+The network's tokenizer is the shipped one. The logits are 8 sin(c t): t is the sum of a row's tokens, in which each counts
+by its kind, and c a number of the output. So the order of the two texts matters, and no other row does.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ CONFIG: dict[str, Any] = {
     "kind": "pairs",
     "version": "3",
     "max_tokens": 32,
+    "matches": True,
     "temperature": 2.0,
     "operating_points": {"same": 0.9, "supported": 0.5, "contradicted": 0.75},
 }

@@ -21,7 +21,7 @@ from guardproxy.checks import PairScores, TextPair
 from guardproxy.errors import ConfigError
 from guardproxy.inference.pairs.cache import PairCache
 from guardproxy.inference.pairs.model import PairModel
-from guardproxy.inference.pairs.reader import PairReader
+from guardproxy.inference.pairs.reader import PairReader, kinds
 from guardproxy.inference.running.batching import WAIT_S, Batcher, Network, Row
 from guardproxy.inference.running.meters import ModelMeters
 from guardproxy.inference.running.session import Session
@@ -50,12 +50,13 @@ class PairDescription:
 
 class PairRows:
     """A network that runs each row alone, on a CPU. Implements `guardproxy.inference.running.batching.Network`. `last`: the
-    number of the token after each text."""
+    number of the token after each text; `has_matches`: see `PairModel`."""
 
     budget = 1
 
-    def __init__(self, session: Session, workers: int, last: int) -> None:
+    def __init__(self, session: Session, workers: int, last: int, has_matches: bool) -> None:
         self._session = session
+        self._has_matches = has_matches
         self._last = last
         self.provider = session.provider
         self.workers = workers
@@ -64,9 +65,8 @@ class PairRows:
         return [self._logits(row) for row in rows]
 
     def _logits(self, row: Row) -> list[float]:
-        first = row.index(self._last) + 1
-        kinds = [0] * first + [1] * (len(row) - first)
-        logits: list[float] = self._session.rows("logits", input_ids=row, token_type_ids=kinds).tolist()
+        own = kinds(row, self._last, self._has_matches)
+        logits: list[float] = self._session.rows("logits", input_ids=row, token_type_ids=own).tolist()
         return logits
 
     def close(self) -> None:

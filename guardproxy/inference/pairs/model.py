@@ -1,8 +1,8 @@
 """Reads and checks the folder of a model that judges pairs of texts.
 
 In: a folder with `model.onnx`, `tokenizer.json`, `config.json` (format 1) and `SHA256SUMS`. Out: a `PairModel`. An incomplete
-folder or an unknown value raises `ConfigError`. The network takes `input_ids` and `token_type_ids` (int64, rows x tokens; 0 for
-the first text with its special tokens, 1 for the second) and gives `logits` (float32, rows x 3) in the order of `PairScores`.
+folder or an unknown value raises `ConfigError`. The network takes `input_ids` and `token_type_ids` (int64, rows x tokens; see
+`kinds` in reader.py) and gives `logits` (float32, rows x 3) in the order of `PairScores`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class PairModel:
     """A checked model folder.
 
     `digest`: of all its files. `max_tokens`: the most tokens of one row, with the three special tokens. `special`: the token
-    that begins a row, and the one after each text. `temperature`: logits are divided by it. `points`: the lowest probability
-    at each operating point.
+    that begins a row, and the one after each text. `has_matches`: whether the kinds of tokens say what both texts share.
+    `temperature`: logits are divided by it. `points`: the lowest probability at each operating point.
     """
 
     folder: Path
@@ -36,6 +36,7 @@ class PairModel:
     version: str
     max_tokens: int
     special: tuple[str, str]
+    has_matches: bool
     temperature: float
     points: Mapping[str, float]
 
@@ -48,12 +49,16 @@ def read(folder: Path) -> PairModel:
     temperature = config.get("temperature", 1.0)
     if not is_number(temperature, 0.01, 100.0):
         raise ConfigError(f"{path}: `temperature` must be a number from 0.01 to 100")
+    has_matches = config.get("matches", False)
+    if not isinstance(has_matches, bool):
+        raise ConfigError(f"{path}: `matches` must be true or false")
     return PairModel(
         folder=folder,
         digest=digest,
         version=str(config.get("version", "")),
         max_tokens=folders.tokens_at_most(path, config),
         special=_special(path, config),
+        has_matches=has_matches,
         temperature=float(temperature),
         points=_points(path, config),
     )

@@ -10,6 +10,7 @@ tokens, or too many characters to be read, it does not follow, whatever its begi
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import exp, isfinite
 from typing import NamedTuple
 
@@ -22,6 +23,30 @@ CHARS_PER_TOKEN = 16
 """A text is read up to so many characters for each token of a row: a token has about 5."""
 DIGITS = 6
 """Digits of a score."""
+
+
+MATCHES = 4
+"""What a token's kind says beside its text, if the model is told: 0, the other text lacks it; 1, the other text has it; 2, with
+the same neighbour on one side; 3, with the same neighbours on both sides."""
+
+
+def kinds(ids: Sequence[int], last: int, has_matches: bool) -> list[int]:
+    """Returns the kind of each token of a row: 0 in the first text and 1 in the second; or, if the model is told what both
+    texts share, 0 to 3 in the first and 4 to 7 in the second. `last`: the number of the token after each text."""
+    end = ids.index(last)
+    if not has_matches:
+        return [0] * (end + 1) + [1] * (len(ids) - end - 1)
+    texts = [0, *ids[1:end], 0], [0, *ids[end + 1 : -1], 0]  # 0: nothing
+    pairs = [set(pairwise(text)) for text in texts]
+    found = [0]
+    for at, text in enumerate(texts):
+        words, beside = set(texts[1 - at][1:-1]), pairs[1 - at]
+        found += [
+            at * MATCHES + (token in words and 1 + ((before, token) in beside) + ((token, after) in beside))
+            for before, token, after in zip(text, text[1:], text[2:], strict=False)
+        ]
+        found.append(at * MATCHES)
+    return found
 
 
 class PairRow(NamedTuple):

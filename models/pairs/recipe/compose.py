@@ -18,15 +18,15 @@ from models.pairs.recipe.relations import ENTAILS, LABELS, NEUTRAL, Pair, docume
 from models.pairs.recipe.words import WIDER, exchanged, reworded
 
 SHARES = {
-    "relations": 0.13,
-    "documents": 0.12,
-    "scenes": 0.12,
-    "stories": 0.14,
-    "real": 0.07,
+    "relations": 0.12,
+    "documents": 0.11,
+    "scenes": 0.11,
+    "stories": 0.13,
+    "real": 0.06,
     "passages": 0.07,
     "questions": 0.06,
-    "intents": 0.11,
-    "deeds": 0.06,
+    "intents": 0.13,
+    "deeds": 0.09,
     "amounts": 0.03,
     "phrases": 0.09,
 }

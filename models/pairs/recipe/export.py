@@ -49,7 +49,7 @@ def load(checkpoint: Path) -> Pairs:
     """The network of a checkpoint."""
     saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
     network = Pairs(saved["exits"])
-    network.load_state_dict(saved["weights"])
+    network.take(saved["weights"])
     network.eval()
     return network
 

@@ -24,7 +24,7 @@ from models.pairs.recipe.relations import LABELS
 Numbers = NDArray[np.float64]
 Score = Callable[[Sequence[tuple[str, str]]], Numbers]
 """Probabilities of pairs, (pairs, 3), in the order of `LABELS`."""
-WINDOW_WORDS, STEP_WORDS = 90, 45
+WINDOW_WORDS, STEP_WORDS = 45, 22
 SETS = {"sick": "sick-nc", "msrp": "msrp-nc", "mctest": "mctest_statements-nc"}
 AT_ONCE = 512
 

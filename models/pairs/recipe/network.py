@@ -9,14 +9,16 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel
 
+from guardproxy.inference.pairs.reader import MATCHES
 from models.encoder import encoder_folder
 
 
 class Pairs(nn.Module):
     """The encoder's first layers, each of `exits` with a head of its own: one training gives several depths.
 
-    The encoder was trained on single sentences, so the embedding of the second text begins as a copy of the first's with
-    a little noise. The head reads the first token and the mean of the second text's tokens.
+    A token's kind says its text and whether the other text has it, alone or beside the same words: three layers are too few
+    to find that out. The encoder was trained on single sentences, so all kinds begin as copies of its only one, those of the
+    second text with a little noise. The head reads the first token and the mean of the tokens of each text.
     """
 
     def __init__(self, exits: Sequence[int] = (3,)) -> None:
@@ -25,13 +27,22 @@ class Pairs(nn.Module):
         self.encoder.pooler = None
         self.encoder.encoder.layer = self.encoder.encoder.layer[: max(exits)]
         self.exits = tuple(exits)
-        kinds = self.encoder.embeddings.token_type_embeddings.weight.data
-        kinds[1] = kinds[0] + 0.05 * torch.randn_like(kinds[0])
-        width = kinds.shape[1]
+        kind = self.encoder.embeddings.token_type_embeddings.weight.data[0]
+        width = len(kind)
+        self.encoder.embeddings.token_type_embeddings = nn.Embedding(2 * MATCHES, width)
+        both = torch.stack([kind, kind + 0.05 * torch.randn_like(kind)])
+        self.encoder.embeddings.token_type_embeddings.weight.data = both.repeat_interleave(MATCHES, 0)
         self.heads = nn.ModuleList(
             nn.Sequential(nn.Dropout(0.1), nn.Linear(3 * width, width), nn.GELU(), nn.Linear(width, 3))
             for _ in self.exits
         )
+
+    def take(self, weights: dict[str, Tensor]) -> None:
+        """Takes the weights of a checkpoint. One that knows only two kinds of tokens gives each of them to four."""
+        name = "encoder.embeddings.token_type_embeddings.weight"
+        if len(weights[name]) == 2:
+            weights = {**weights, name: weights[name].repeat_interleave(MATCHES, 0)}
+        self.load_state_dict(weights)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> list[Tensor]:
         """Logits, float32, (rows, 3), of every exit, the shallowest first."""
@@ -41,8 +52,9 @@ class Pairs(nn.Module):
             token_type_ids=token_type_ids,
             output_hidden_states=True,
         ).hidden_states
-        first = (attention_mask * (1 - token_type_ids)).unsqueeze(-1)
-        second = (attention_mask * token_type_ids).unsqueeze(-1)
+        is_second = (token_type_ids >= MATCHES).long()
+        first = (attention_mask * (1 - is_second)).unsqueeze(-1)
+        second = (attention_mask * is_second).unsqueeze(-1)
         out = []
         for exit_, head in zip(self.exits, self.heads, strict=True):
             state = states[exit_].float()

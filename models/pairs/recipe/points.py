@@ -47,6 +47,7 @@ def write_config(folder: Path, points: Mapping[str, float], temperature: float =
         "version": version,
         "max_tokens": MAX_TOKENS,
         "special": {"first": "[CLS]", "last": "[SEP]"},
+        "matches": True,
         "temperature": temperature,
         "operating_points": dict(points),
     }

@@ -18,6 +18,7 @@ import torch
 from tokenizers import Tokenizer
 from tqdm import tqdm
 
+from guardproxy.inference.pairs.reader import kinds
 from models.encoder import encoder_folder
 from models.pairs.recipe.compose import compose, med
 from models.pairs.recipe.network import Pairs
@@ -27,7 +28,7 @@ from models.pairs.recipe.real import Texts
 from models.pairs.recipe.relations import NOT_ENTAILED, Pair
 
 SEED = 20_26
-Sample = tuple[list[int], list[int], int]  # ids, text of each token (0 or 1), label
+Sample = tuple[list[int], list[int], int]  # ids, kind of each token, label
 
 
 class Encoder:
@@ -49,9 +50,8 @@ class Encoder:
             a = all_a[: most - 3 - len(b)]
             if uncut and len(a) + len(b) < len(all_a) + len(all_b):
                 continue
-            found.append(
-                ([self.first, *a, self.last, *b, self.last], [0] * (len(a) + 2) + [1] * (len(b) + 1), pair.label)
-            )
+            row = [self.first, *a, self.last, *b, self.last]
+            found.append((row, kinds(row, self.last, True), pair.label))
         return found
 
 
@@ -71,14 +71,14 @@ def batches(samples: list[Sample], batch_tokens: int, rng: random.Random) -> lis
 
 
 def tensors(batch: list[Sample]) -> tuple[torch.Tensor, ...]:
-    """Ids, mask and text of each token (rows, tokens) int64, labels (rows) int64; padded to the longest row."""
+    """Ids, mask and kind of each token (rows, tokens) int64, labels (rows) int64; padded to the longest row."""
     width = max(len(sample[0]) for sample in batch)
     ids = torch.zeros(len(batch), width, dtype=torch.long)
     mask, parts = torch.zeros_like(ids), torch.zeros_like(ids)
-    for at, (row, kinds, _) in enumerate(batch):
+    for at, (row, own, _) in enumerate(batch):
         ids[at, : len(row)] = torch.tensor(row)
         mask[at, : len(row)] = 1
-        parts[at, : len(row)] = torch.tensor(kinds)
+        parts[at, : len(row)] = torch.tensor(own)
     return ids, mask, parts, torch.tensor([sample[2] for sample in batch])
 
 
@@ -118,7 +118,7 @@ def main() -> None:
 
     network = Pairs(args.exits)
     if args.start:
-        network.load_state_dict(torch.load(args.start, weights_only=True)["weights"])
+        network.take(torch.load(args.start, weights_only=True)["weights"])
     network.train()
     plain = [p for name, p in network.named_parameters() if name.endswith("bias") or "LayerNorm" in name]
     free = {id(p) for p in plain}

@@ -17,8 +17,10 @@ def test_what_a_folder_says(tmp_path: Path) -> None:
     model = read_pairs(pair_folder(tmp_path, config))
     assert (model.folder, model.version, model.max_tokens, model.temperature) == (tmp_path, "3", 32, 2.0)
     assert (model.special, model.points) == (("[PAD]", "[UNK]"), CONFIG["operating_points"])
+    assert model.has_matches
     plain = read_pairs(pair_folder(tmp_path, {"format": 1, "kind": "pairs", "max_tokens": 16, "operating_points": {}}))
     assert (plain.version, plain.temperature, plain.special, plain.points) == ("", 1.0, ("[CLS]", "[SEP]"), {})
+    assert not plain.has_matches
     assert plain.digest != model.digest
 
 
@@ -32,6 +34,7 @@ def test_what_a_folder_says(tmp_path: Path) -> None:
         ({"temperature": True}, "`temperature`"),
         ({"special": {"first": "[CLS]"}}, "`special`"),
         ({"special": "[CLS]"}, "`special`"),
+        ({"matches": 1}, "`matches`"),
         ({"operating_points": {"same": 2}}, "`operating_points`"),
         ({"operating_points": [0.5]}, "`operating_points`"),
         ({"operating_points": None}, "`operating_points`"),

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.checks import TextPair
-from guardproxy.inference.pairs.reader import CHARS_PER_TOKEN, PairReader
+from guardproxy.inference.pairs.reader import CHARS_PER_TOKEN, MATCHES, PairReader, kinds
 from tests.kit.pair_models import CONFIG, pair_model
 
 MOST = CONFIG["max_tokens"]
@@ -94,6 +94,28 @@ def test_the_temperature_makes_scores_less_certain() -> None:
 def test_logits_that_are_no_numbers_are_no_scores(wrong: float) -> None:
     with pytest.raises(ValueError, match="no numbers"):
         reader().scores([0.0, wrong, 0.0], True)
+
+
+TOKENS = st.lists(st.integers(1, 5), max_size=8)
+
+
+@given(TOKENS, TOKENS)
+def test_kinds_say_what_both_texts_share(first: list[int], second: list[int]) -> None:
+    row = [101, *first, 102, *second, 102]
+    plain, told = kinds(row, 102, False), kinds(row, 102, True)
+    assert plain == [0] * (len(first) + 2) + [1] * (len(second) + 1)
+    assert [kind // MATCHES for kind in told] == plain
+    shared = [kind % MATCHES for kind in told]
+    assert shared[0] == shared[len(first) + 1] == shared[-1] == 0
+    assert [bool(kind) for kind in shared[1 : len(first) + 1]] == [token in second for token in first]
+    assert [bool(kind) for kind in shared[len(first) + 2 : -1]] == [token in first for token in second]
+    if first == second:
+        assert all(kind == MATCHES - 1 for kind in shared[1 : len(first) + 1])
+
+
+def test_kinds_say_which_neighbours_are_shared() -> None:
+    """`5 6` is in both, `7` is elsewhere, and the first text begins with what the second has in the middle."""
+    assert kinds([101, 5, 6, 7, 102, 7, 5, 6, 9, 102], 102, True) == [0, 2, 2, 1, 0, 5, 6, 6, 4, 4]
 
 
 def test_a_lone_surrogate_is_read() -> None:
