@@ -11,7 +11,7 @@ import os
 import random
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ class Encoder:
         self.tokenizer: Any = tokenizer or Tokenizer.from_file(str(encoder_folder() / "tokenizer.json"))
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
-        self.first, self.last = self.tokenizer.token_to_id("[CLS]"), self.tokenizer.token_to_id("[SEP]")
+        self.first, self.last = (cast(int, self.tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]"))
 
     def samples(self, pairs: list[Pair], most: int = MAX_TOKENS, *, uncut: bool = False) -> list[Sample]:
         """Returns the pairs as rows. `uncut`: without those that do not fit, whose answer may stand in what is cut off."""
