@@ -198,6 +198,13 @@ class ErrorCode(StrEnum):
         policy_key="opaque",
     )
     TOKEN_IDS = _Spec("token_ids", 400, "no check can read integers that stand for a text", policy_key="token_ids")
+    ASKS_ITSELF = _Spec(
+        "asks_itself",
+        508,
+        "the proxy asks itself about a text",
+        "The upstream of a check (`use: llm`) or of a judge leads back to this proxy.",
+        ("upstream",),
+    )
     FIELD_DENIED = _Spec("field_denied", 400, "a field bypasses the checks", policy_key="allow_fields")
     FIELD_REFUSED = _Spec("field_refused", 400, "the policy refuses a field of the request", policy_key="refuse")
     MODEL_NOT_ALLOWED = _Spec(
@@ -466,6 +473,10 @@ class StoreError(GuardproxyError):
 
 class StoreBusyError(StoreError):
     """A store of the gateway answers, but not to all who ask."""
+
+
+class RefusedError(StoreError):
+    """A store of the gateway answered, and refused a command."""
 
 
 class AuditError(GuardproxyError):

@@ -11,9 +11,9 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, NamedTuple, Protocol, get_args
+from typing import Annotated, Any, Literal, NamedTuple, Protocol, get_args
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from guardproxy.errors import NoCapacityError, Shortage
 from guardproxy.tool_pins import ToolDefinition, ToolPins
@@ -95,10 +95,6 @@ class Passage(NamedTuple):
     is_key: bool = False
 
 
-RETRIEVED: tuple[Kind, ...] = ("tool_result", "document")
-"""The kinds of the texts of a request that an answer should rest on."""
-
-
 class Sources:
     """The texts with which an answer is compared. `texts`: the documents and results of tools of the request, as the model got
     them. `asked`: the texts of the user. `passages`: all texts, in the order of the conversation. `made`: what checks made of
@@ -120,11 +116,17 @@ class Sources:
         self.earlier = earlier
         self.made: dict[str, Any] = {}
 
-    @property
-    def retrieved(self) -> tuple[Passage, ...]:
-        """`texts` with their places, as far as these are known."""
-        placed = tuple(each for each in self.passages if each.kind in RETRIEVED and not each.is_key)
-        return placed or tuple(Passage("document", "", text) for text in self.texts)
+
+class MaskedCopy:
+    """A text as the record shows it: with placeholders instead of the values that checks have found. `exchange`: the id of the
+    exchange. `text`: empty if there is nothing to judge, `None` if the record cannot show the text, because a check failed or
+    the text is too long. No two copies are equal, so a scan with one is not kept for another exchange."""
+
+    __slots__ = ("exchange", "text")
+
+    def __init__(self, text: str | None, exchange: str = "") -> None:
+        self.text = text
+        self.exchange = exchange
 
 
 CallRole = Literal["name", "server", "arguments", "member", "piece", "other"]
@@ -172,7 +174,7 @@ class Facts:
     `Content-Language` header. `canary`: the secret word that policies put into the tenant's system prompts, if one does.
     `sources`: the retrieved texts, for checks that need them. `call`: the call that the text is a part of, and
     `definition`: the definition of a tool that it is, for checks that need them. `seen_tools`: the tools of the tenant as they
-    were first seen, for checks that compare with them."""
+    were first seen, for checks that compare with them. `masked`: the text as the record shows it, for checks that need it."""
 
     route: str = ""
     model: str = ""
@@ -184,6 +186,7 @@ class Facts:
     call: ToolCall | None = None
     definition: ToolDefinition | None = None
     seen_tools: ToolPins | None = None
+    masked: MaskedCopy | None = None
 
 
 NO_FACTS = Facts()
@@ -231,7 +234,7 @@ class Detail:
 
     `place`: a path such as `items[2].name`; empty for the whole value. `shown`: the same path for the record, without
     words that come from the text. `said`: such words, if they help (a key that is not allowed). `origin`: where the value came
-    from, if that is the error, or the passage that bears on a statement.
+    from, if that is the error.
     """
 
     place: str
@@ -258,6 +261,33 @@ class Finding:
     repair: str | None = field(default=None, compare=False)
 
 
+class ModelVerdict(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a model at an upstream said about a text, or why it said nothing. The check fills in all but the place."""
+
+    check: str
+    upstream: Annotated[str, Meta(description="The name of the upstream that was asked.")]
+    model: Annotated[str, Meta(description="The model that judged.")]
+    question: Annotated[str, Meta(description="A digest of the question: the rubric, the model and the text.")]
+    answer: Annotated[str, Meta(description="`yes`, `no` or a score. Empty: there is no verdict.")] = ""
+    failure: Annotated[
+        str,
+        Meta(
+            description="Why there is no verdict: `no_answer` (the model gave none of the answers), `no_text` (the record "
+            "shows none), `too_long`, `budget`, `no_price`, `timeout`, `busy`, `too_large`, `status_` and the HTTP status, "
+            "or the code of an error."
+        ),
+    ] = ""
+    tokens: Annotated[
+        tuple[int, int] | None, Meta(description="Tokens of the question and of the answer. Missing: not counted.")
+    ] = None
+    cost: Annotated[int | None, Meta(description="In millionths of the unit of prices. Missing: no price.")] = None
+    ms: Annotated[float, Meta(description="How long the model took, in milliseconds.")] = 0.0
+    known: Annotated[bool, Meta(description="The verdict was known from an equal text, and nobody was asked.")] = False
+    direction: Direction = "request"
+    path: Annotated[str, Meta(description="The `path` of the text.")] = ""
+    attempt: Annotated[int, Meta(description="The number of the answer, from 0.")] = 0
+
+
 class Scan(Struct, frozen=True):
     """A check's result for a window.
 
@@ -268,7 +298,8 @@ class Scan(Struct, frozen=True):
     `settled` is the window's and `findings` is empty. `no_capacity`: the check did not run, or not in time, so there
     is no verdict; `error` is then set too, so that code that ignores this member sees a failure and never a verdict.
     `state`: a value that the check receives with the next window of this text. `allowed`: places like those in
-    `findings` that the policy allows. They are no findings, but a partner finds nothing in them.
+    `findings` that the policy allows. They are no findings, but a partner finds nothing in them. `verdict`: what a model
+    at an upstream said about the text, if one was asked.
     """
 
     findings: tuple[Finding, ...]
@@ -278,7 +309,7 @@ class Scan(Struct, frozen=True):
     state: Any = None
     no_capacity: Shortage | None = None
     allowed: tuple[Finding, ...] = ()
-    grounds: tuple[Finding, ...] = ()
+    verdict: ModelVerdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,10 +336,6 @@ class Traits:
     is_sensitive: bool = True
     """Whether its findings are values that no record may show. False for a check that judges a text as a whole."""
 
-    finds_sentences: bool = False
-    """Whether its findings are whole sentences with the space after them. A rule that redacts takes them out, as a placeholder
-    stands for a value."""
-
     is_slow: bool = True
     """Whether even a small window can take more than a millisecond, so that it is never scanned on the event loop."""
 
@@ -331,6 +358,10 @@ class Traits:
 
     needs_seen_tools: bool = False
     """Whether it compares definitions with what was first seen of them (`Facts.seen_tools`)."""
+
+    needs_masked: bool = False
+    """Whether it sends texts elsewhere, so that it reads each as the record shows it (`Facts.masked`), once all other checks
+    have read it. A rule with such a check edits nothing, and holds an answer back to its end."""
 
     needs_canary: bool = False
     """Whether it finds only the secret word that a policy puts into the system prompt (`Facts.canary`)."""
@@ -394,11 +425,11 @@ class Check(Protocol):
         ...
 
 
-def failed_scan(window: Window, error: Exception) -> Scan:
+def failed_scan(window: Window, error: Exception, verdict: ModelVerdict | None = None) -> Scan:
     """Returns the scan of a window whose check raised `error`. It keeps only the class name: a message may quote the
-    text."""
+    text. `verdict`: of the model that was asked, if one was."""
     shortage = error.shortage if isinstance(error, NoCapacityError) else None
-    return Scan((), window.settled, window.start, type(error).__name__, no_capacity=shortage)
+    return Scan((), window.settled, window.start, type(error).__name__, no_capacity=shortage, verdict=verdict)
 
 
 def give_way(weak: Sequence[Finding], strong: Sequence[Finding], text_of: Callable[[int, int], str]) -> list[Finding]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from guardproxy import plugins
-from guardproxy.checks import QUICK, Resources, Traits, own_names
+from guardproxy.checks import QUICK, AskedModel, Resources, Traits, own_names
 from guardproxy.conditions import RequestFeatures
 from guardproxy.config import package_folder
 from guardproxy.errors import ConfigError, PluginError, PolicyError
@@ -31,6 +31,7 @@ from guardproxy.policy import (
 from guardproxy.wire import codecs
 
 Remote = Callable[[str, float], Any]
+AskingModels = Callable[[AskedModel], Any]
 
 
 def folder_of(name_or_path: Path | None) -> Path:
@@ -74,7 +75,7 @@ def read_policies(name_or_path: Path | None) -> tuple[tuple[Policy, ...], str, F
 
 
 JUDGES = ("supervisor",)  # checks that use a model's judgement
-DISTANT = ("http",)  # checks that use a service
+DISTANT = ("http", "llm")  # checks that use a service
 
 CheckSelection = Callable[[Policy], Policy]
 """Returns a copy of a policy with only the checks that should be built."""
@@ -131,6 +132,7 @@ def loader(
     remote: Remote | None = None,
     selection: CheckSelection = whole,
     code: bool = False,
+    asking: AskingModels | None = None,
 ) -> Callable[[Path | None], PolicySet]:
     """Returns a function that loads policies as `load` does; models are loaded once for all its calls.
 
@@ -152,6 +154,7 @@ def loader(
             runtime.embedder,
             runtime.background,
             runtime.tokenizer,
+            asking,
         )
         checks = dict(build_checks(tuple(map(selection, policies)), resources))
         for policy in policies:
@@ -185,15 +188,17 @@ def load(
     remote: Remote | None = None,
     *,
     code: bool = False,
+    asking: AskingModels | None = None,
 ) -> PolicySet:
     """Loads the policies of a folder or a shipped name (`None`: `default`) and builds their checks. Raises
     `PolicyError`.
 
     `models`: a folder of models that take precedence over the shipped models. `runtime`: the models of the process, if
     they are loaded already. `remote`: returns the services that checks may query; without it, such a check fails.
-    `code`: whether policies may name classes to import.
+    `code`: whether policies may name classes to import. `asking`: returns the models at upstreams that checks may ask; without
+    it, such a check fails.
     """
-    return loader(models, runtime, remote, code=code)(folder)
+    return loader(models, runtime, remote, code=code, asking=asking)(folder)
 
 
 def _refuse_clashes() -> None:

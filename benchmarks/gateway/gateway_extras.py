@@ -92,7 +92,7 @@ def rows() -> dict[str, float]:
             lambda: JUDGE.recorded(JUDGE.bound(never.sections), exchange.id)
         ),
         "judge: an exchange in the sample": measured(lambda: JUDGE.recorded(JUDGE.bound(always.sections), exchange.id)),
-        "judge: the question, off the path": measured(lambda: llm_judge.judge_request(section, *texts)),
+        "judge: the question, off the path": measured(lambda: llm_judge.judge_question(section, *texts, exchange.id)),
         "feedback: the id of an exchange": measured(lambda: duty.admit(head)),
         "ids: a frame without an id": measured(lambda: ids.sealed(DELTA)),
         "ids: a frame with an id": measured(lambda: ids.sealed(CREATED)),

@@ -30,13 +30,19 @@ from benchmarks.models.frame.questions import others, rewordings
 from benchmarks.peers import meaning_peers
 from benchmarks.processes import machine
 from benchmarks.shares import share
+from guardproxy.checks import TextPair
+from guardproxy.exchange.inputs.caching import CachedQuestion
 from guardproxy.exchange.inputs.paraphrase import said
+from guardproxy.exchange.inputs.particulars import is_comparable
+from guardproxy.inference import Models
+from guardproxy.server.driving.similar.questions import LEAST_COSINE
 
 SEED = 31
 REWORDINGS, OTHERS = 2000, 10_000
 LISTED = 60
 USUAL = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 """Thresholds of cosines. GPTCache's default is 0.8, that of RedisVL 0.9."""
+PROBABILITIES = (0.5, 0.8, 0.9, 0.95, 0.97, 0.99)
 WORDS = 30
 COSTS = 200
 Liken = Callable[[str, str], float]
@@ -126,6 +132,39 @@ def by_wording(first: str, second: str) -> float:
     return float(said(first) == said(second))
 
 
+class Cache:
+    """The cache with its models: how sure it is that two questions ask the same, 0 where words, the vectors or a particular
+    refuse before the network is asked. `asked`: what the network was asked; `refused`: what a particular refused."""
+
+    def __init__(self) -> None:
+        models = Models()
+        self._embedder, self._judge = models.embedder(), models.pairs()
+        self.points = {**{f"{point:g}": point for point in PROBABILITIES}, "same": self._judge.points["same"]}
+        self.asked = self.refused = 0
+
+    def __call__(self, first: str, second: str) -> float:
+        if said(first) == said(second):
+            return 1.0
+        question = CachedQuestion(partition="", holder="", text=first)
+        other = question.worded(second)
+        if not (is_comparable(first) and is_comparable(second)):
+            return 0.0
+        vectors = self._embedder.embed([question.asked, other.asked])
+        if cosine(*vectors) < LEAST_COSINE:
+            return 0.0
+        if not question.particulars()(other):
+            self.refused += 1
+            return 0.0
+        self.asked += 1
+        both = [TextPair(question.asked, other.asked), TextPair(other.asked, question.asked)]
+        scores = self._judge.judge(both)
+        return min(score.entails for score in scores)
+
+
+def cosine(first: bytes, second: bytes) -> float:
+    return sum(a * b for a, b in zip(memoryview(first).cast("b"), memoryview(second).cast("b"), strict=True)) / 127**2
+
+
 def peers() -> dict[str, Candidate]:
     encoder = meaning_peers.MiniLm()
     return {"MiniLM cosine": Candidate(encoder.cosine, {f"{point:g}": point for point in USUAL})}
@@ -148,7 +187,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     rows = frame(options.rewordings, options.others)
     data = os.environ.get("GUARDPROXY_DATA")
     rows += of_others(Path(data)) if data is not None else []
-    candidates = {"equal wording": Candidate(by_wording, {"": 1.0})}
+    cache = Cache()
+    candidates = {"equal wording": Candidate(by_wording, {"": 1.0}), "the cache": Candidate(cache, cache.points)}
     left_out = dict(meaning_peers.LEFT_OUT)
     if meaning_peers.installed(options.peers):
         candidates |= peers()

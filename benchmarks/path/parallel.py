@@ -68,11 +68,11 @@ class Model(asyncio.Protocol):
             self._transport.write(SENT)
 
 
-async def proxy(stack: AsyncExitStack, folder: Path, upstream: str, policy: str) -> str:
-    """The address of a proxy in this process."""
+async def proxy(stack: AsyncExitStack, folder: Path, upstream: str, policy: str, *more: str) -> str:
+    """The address of a proxy in this process. `more`: further upstreams."""
     (folder / "policies").mkdir(parents=True)
     (folder / "policies" / "policy.yaml").write_text(policy)
-    server = app.Server(Config.of(upstream=(upstream,), policies=folder / "policies", audit=folder / "audit"))
+    server = app.Server(Config.of(upstream=(upstream, *more), policies=folder / "policies", audit=folder / "audit"))
     runner = web.ServerRunner(
         Listener(server.handle, limit=10, timeout_head_s=5.0, auto_decompress=False, access_log=None)
     )

@@ -9,7 +9,6 @@ from guardproxy.audit.proof.inventory import found_states
 from guardproxy.audit.proof.keys import private_key, public_key, signer_of, write_key
 from guardproxy.audit.proof.note import COSIGNS, SIGNS, PrivateKey, SignedNote
 from guardproxy.audit.proof.proofs import (
-    LIMIT_PROOF_BYTES,
     ConsistencyProof,
     Proven,
     check,
@@ -53,6 +52,7 @@ from guardproxy.audit.record.tasks import (
     RecordedCache,
     RecordedDuty,
     RecordedField,
+    RecordedLikeness,
     RecordedPlan,
     RecordedPrompt,
     RecordedRefusal,
@@ -71,7 +71,6 @@ from guardproxy.audit.writing.segment import numbers, path_of
 __all__ = [
     "COSIGNS",
     "ENTRY_VERSION",
-    "LIMIT_PROOF_BYTES",
     "NO_KEY",
     "NO_SEALING",
     "SERVER_ERROR",
@@ -114,6 +113,7 @@ __all__ = [
     "RecordedField",
     "RecordedFinding",
     "RecordedJudge",
+    "RecordedLikeness",
     "RecordedOpinion",
     "RecordedOrigin",
     "RecordedPlaces",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from guardproxy.checks._shared.asking.question import JudgeQuestion
 from guardproxy.checks._shared.declared.allowing import ALLOW
 from guardproxy.checks._shared.declared.contract import (
+    AskedModel,
     Embedder,
     PairJudge,
     PairScores,
@@ -24,6 +26,7 @@ from guardproxy.checks._shared.declared.foreign import foreign, hint
 from guardproxy.checks._shared.declared.options import Option, Options, options_digest, with_defaults
 from guardproxy.checks._shared.taint.fingerprint import Fingerprint, fingerprint_of, is_name
 from guardproxy.checks.http import VERSION
+from guardproxy.checks.llm import QuestionOutcome
 from guardproxy.checks.supervisor import Supervisor
 from guardproxy.checks.supervisor import build as build_supervisor
 from guardproxy.concurrency import ScanStopped, stop_point, stoppable
@@ -34,14 +37,17 @@ __all__ = [
     "QUICK",
     "VERSION",
     "Advice",
+    "AskedModel",
     "Check",
     "Embedder",
     "Fingerprint",
+    "JudgeQuestion",
     "Option",
     "Options",
     "PairJudge",
     "PairScores",
     "Query",
+    "QuestionOutcome",
     "Resources",
     "ScanStopped",
     "ScoredPiece",

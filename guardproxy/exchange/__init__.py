@@ -8,7 +8,7 @@ from guardproxy.exchange.gate.earlier import GivenValues, StoredTurn, merged, va
 from guardproxy.exchange.gate.gate import Job
 from guardproxy.exchange.gate.lanes import Lane
 from guardproxy.exchange.gate.notes import Side
-from guardproxy.exchange.inputs import recollection
+from guardproxy.exchange.inputs import caching, recollection
 from guardproxy.exchange.inputs.caching import CacheQuery, StoredAnswer
 from guardproxy.exchange.inputs.prompts import PromptChange
 from guardproxy.exchange.inputs.sealed_ids import SealedIds
@@ -87,6 +87,7 @@ __all__ = [
     "ValuesFound",
     "Waited",
     "approvals",
+    "caching",
     "each",
     "has_code",
     "line",

@@ -66,7 +66,6 @@ class Operator:
 
 PLACEHOLDER_OPERATOR = Operator()
 MASK_ALL = Operator("mask")
-REMOVAL = Operator("redact")
 
 
 @dataclass(frozen=True, slots=True)

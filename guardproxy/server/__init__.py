@@ -5,7 +5,8 @@ from __future__ import annotations
 from guardproxy.server.aiohttp_parts import HttpRequest, Wire, error_body, routed_request
 from guardproxy.server.app import Door, Server
 from guardproxy.server.checking import CheckedPart, check
-from guardproxy.server.driving.judge import LIMIT_AT_ONCE, Asking, JudgeError, asking
+from guardproxy.server.driving.asking.judges import LIMIT_AT_ONCE, score_of
+from guardproxy.server.driving.asking.upstreams import Asking, AskingError, asking
 from guardproxy.server.intake.listener import sender_of
 from guardproxy.server.observing.logs import configure
 from guardproxy.server.processes.running import serve
@@ -17,11 +18,11 @@ from guardproxy.server.upstream.upstream import check_answer_head
 __all__ = [
     "LIMIT_AT_ONCE",
     "Asking",
+    "AskingError",
     "CheckedPart",
     "Deadlines",
     "Door",
     "HttpRequest",
-    "JudgeError",
     "Server",
     "Wire",
     "asking",
@@ -31,6 +32,7 @@ __all__ = [
     "error_body",
     "guard",
     "routed_request",
+    "score_of",
     "sender_of",
     "serve",
     "several",

@@ -66,6 +66,7 @@ from guardproxy.gateway import (
 )
 from guardproxy.policy import LIMITS, PolicySet
 from guardproxy.server.aiohttp_parts import HttpRequest
+from guardproxy.server.driving.asking.upstreams import MARK
 from guardproxy.server.intake.body import FREE_TEXTS, Bodies, BodyAccount, texts_of
 from guardproxy.server.intake.feedback import FeedbackRoute
 from guardproxy.server.intake.headers import (
@@ -195,8 +196,10 @@ class Admission:
         mcp_tokens: Mapping[str, BearerToken],
         further: Further | None = None,
         breakers: Breakers | None = None,
+        mark: str = "",
     ) -> None:
         further = further or Further()
+        self._mark = mark  # of the proxy's own questions to models
         clients = further.clients
         self._config = config
         self._policies = policies
@@ -324,6 +327,8 @@ class Admission:
         repeated: RepeatedValues | None = None
         try:
             check_head(request, sent.path, sent.query)
+            if policies.asks_models and self._mark and request.headers.get(MARK) == self._mark:
+                raise DownstreamError(ErrorCode.ASKS_ITSELF)
             if trail.head.query:
                 refuse_in_query(trail.head.query)
             if codec:

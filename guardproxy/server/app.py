@@ -33,9 +33,11 @@ from guardproxy.server.aiohttp_parts import HttpRequest
 from guardproxy.server.clients import ClientSource
 from guardproxy.server.driving.adapter_grpc import GrpcCalls
 from guardproxy.server.driving.adapter_port import AdapterPort, tokens_of
+from guardproxy.server.driving.asking.judges import Judges
+from guardproxy.server.driving.asking.models import AskedModels
+from guardproxy.server.driving.asking.upstreams import Asking, mark_of
 from guardproxy.server.driving.direct import DirectDriver
 from guardproxy.server.driving.driver import Driver
-from guardproxy.server.driving.judge import Asking, Judges
 from guardproxy.server.driving.memories import UsedMemory
 from guardproxy.server.driving.offload import Steps
 from guardproxy.server.driving.recorder import Recorder, key_of, log_of, signing_of
@@ -52,7 +54,7 @@ from guardproxy.server.observing.shippers import close_all, shippers_of
 from guardproxy.server.observing.status import LoopLag
 from guardproxy.server.observing.tracing import tracing_of
 from guardproxy.server.opening import naming
-from guardproxy.server.policy_requirements import usable_policies
+from guardproxy.server.policy_requirements import question_models, usable_policies
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanning.scanner import Scanner, TimeLimits
 from guardproxy.server.state import SharedState, caches_of, earlier_of, further_of, memories_of
@@ -110,10 +112,10 @@ class Server:
             (config.models.folder,) if config.models.folder else (), settings(config), Registry(self.metrics.registry)
         )
         self.clients = ClientSource(config.clients)
+        self._asked_models = AskedModels(config, lambda: self.clients.limits.prices, self.metrics)
         self.state = SharedState(config.clients)
         tokens = tokens_of(config) if not worker else None
         mcp_tokens = bearer_tokens(config)
-        self.caches = caches_of(config, self.state, self.metrics)
         # What is read quickly comes before the policies, which load models.
         with naming("audit"):
             config.audit.folder.mkdir(parents=True, exist_ok=True)
@@ -123,6 +125,7 @@ class Server:
         sealing: Sealing = sealer or NO_SEALING
         secret_of = sealer.secret_of if sealer else None
         self.memories = memories_of(config, key, self.state, self.metrics, secret_of)
+        self.caches = caches_of(config, key, self.state, self.metrics, sealer)
         time_limits = TimeLimits(config.timeouts.scan_s, config.timeouts.scan_s_per_million, config.limits.scan_wait_s)
         self._scanner = Scanner(config.workers.scan_threads, time_limits, meters=self.metrics.scanner)
         self.reloading = Reload(folder_of(config.policies.folder), self._load, self.metrics)
@@ -154,7 +157,8 @@ class Server:
         self._connections = Connections(config.timeouts.connect_s, config.timeouts.idle_s)
         self._breakers = Breakers(config, lambda name, cause: self.metrics.upstream_failures.labels(name, cause).inc())
         self._leftovers = Leftovers()
-        asking = Asking(config, self._connections, self._breakers, self._leftovers)
+        mark = mark_of(key)
+        asking = self._asked_models.asking = Asking(config, self._connections, self._breakers, self._leftovers, mark)
         self.judges = Judges(asking, self._recorder, self.metrics, self._engine)
         self.loop_lag = LoopLag(self.metrics)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
@@ -176,6 +180,7 @@ class Server:
             engine=self._engine,
             further=further,
             breakers=self._breakers,
+            mark=mark,
             mcp_tokens=mcp_tokens,
         )
         self.adapters: AdapterPort | None = None
@@ -185,7 +190,8 @@ class Server:
 
     def _load(self) -> PolicySet:
         """Loads the policies from their folder. Raises `PolicyError`."""
-        policies = usable_policies(self.config, self._models, self._remotes, self.clients)
+        policies = usable_policies(self.config, self._models, self._remotes, self.clients, self._asked_models)
+        self.caches.similar.use(*question_models(policies, self._models))
         self._scanner.warm_up(policies.checks.values())
         return policies
 
@@ -238,6 +244,7 @@ class Server:
         ]
         unshipped = [shipper.fault for shipper in self._shippers if shipper.fault]
         warnings = [*self._recorder.warnings, *unshipped, *down, *self.clients.fault, *self.state.fault]
+        warnings += self.caches.similar.warnings
         if not self.reloading.errors:
             return warnings
         stays = f"the policies' folder cannot be used; {self.policies.digest} stays in force:"

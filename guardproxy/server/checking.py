@@ -17,11 +17,12 @@ from guardproxy import plugins
 from guardproxy.audit import Copies, numbers, path_of, reason, sink_opener
 from guardproxy.config import Config
 from guardproxy.errors import ConfigError, GuardproxyError
-from guardproxy.gateway import Routes, load_duties
+from guardproxy.gateway import NO_PRICES, Routes, load_duties
 from guardproxy.inference import DescribedModels, Models, Remotes
 from guardproxy.server.app import Doors, no_doors, settings
 from guardproxy.server.clients import ClientSource
 from guardproxy.server.driving.adapter_port import tokens_of
+from guardproxy.server.driving.asking.models import AskedModels
 from guardproxy.server.driving.recorder import log_of, signing_of
 from guardproxy.server.observing.tracing import collector_export
 from guardproxy.server.opening import addresses_of
@@ -98,7 +99,8 @@ def _policies(config: Config, clients: ClientSource | None) -> str:
         else Models(folders, replace(settings(config), socket=None))
     )
     remotes = Remotes(config.policies.remote_check_host)
-    policies = usable_policies(config, runtime, remotes, clients)
+    asking = AskedModels(config, lambda: clients.limits.prices if clients else NO_PRICES)
+    policies = usable_policies(config, runtime, remotes, clients, asking)
     models = ", ".join(f"{name} ({where})" for name, where in sorted(runtime.providers().items())) or "none that judge"
     names = ", ".join(policy.name for policy in policies.policies)
     return f"{names} ({policies.digest}); models: {models}"

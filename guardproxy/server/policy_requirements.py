@@ -5,6 +5,7 @@ In: settings, and what runs models. Out: policies, or errors at their places in 
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -14,6 +15,8 @@ from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.inference import Models, Remotes, origin, origin_of
 from guardproxy.library import load
 from guardproxy.policy import (
+    CACHE,
+    JUDGE,
     SECTIONS,
     FilePlace,
     Policy,
@@ -24,15 +27,28 @@ from guardproxy.policy import (
     refuse_unpriced,
 )
 from guardproxy.server.clients import ClientSource
+from guardproxy.server.driving.asking.models import AskedModels
+from guardproxy.server.driving.asking.upstreams import is_own
+from guardproxy.server.driving.similar.comparing import QuestionModels
+
+_log = logging.getLogger(__name__)
 
 
-def usable_policies(config: Config, models: Models, remotes: Remotes, clients: ClientSource | None = None) -> PolicySet:
-    """Loads the policies of the settings. `clients`: the clients and limits of the settings; `None`: not known, so no name of a
-    tenant and no limit in a policy is refused. Raises `PolicyError` if they are wrong or need a setting that is missing, and
-    `ConfigError` if the folder of models is missing: a shipped model would take the place of one that the operator means."""
+def usable_policies(
+    config: Config,
+    models: Models,
+    remotes: Remotes,
+    clients: ClientSource | None = None,
+    asking: AskedModels | None = None,
+) -> PolicySet:
+    """Loads the policies of the settings. `asking`: the models at upstreams that checks may ask. `clients`: the clients and
+    limits of the settings; `None`: not known, so no name of a tenant and no limit in a policy is refused. Raises
+    `PolicyError` if they are wrong or need a setting that is missing, and `ConfigError` if the folder of models is missing:
+    a shipped model would take the place of one that the operator means."""
     if config.models.folder and not config.models.folder.is_dir():
         raise ConfigError(f"`models`: {config.models.folder} is not a folder")
-    policies = load(config.policies.folder, config.models.folder, models, remotes, code=config.policies.allow_code)
+    code = config.policies.allow_code
+    policies = load(config.policies.folder, config.models.folder, models, remotes, code=code, asking=asking)
     check_policies(policies, config)
     if clients is not None and not clients.limits.prices:
         refuse_unpriced(policies)
@@ -52,11 +68,43 @@ def check_policies(policies: PolicySet, config: Config) -> None:
         raise PolicyErrors(errors)
 
 
+def question_models(policies: PolicySet, models: Models) -> tuple[QuestionModels | None, str]:
+    """Loads the models that compare questions, if a policy has a semantic cache. Returns them, or why they cannot be used: the
+    cache then compares words alone, which is a miss more often. Raises `PolicyErrors` for an operating point that they do not
+    have."""
+    sections = [(policy, CACHE.of(policy.sections)) for policy in policies.policies]
+    semantic = [(policy, section) for policy, section in sections if section is not None and section.mode == "semantic"]
+    if not semantic:
+        return None, ""
+    try:
+        found = QuestionModels(models.embedder(), models.pairs())
+    except (ConfigError, ImportError) as error:
+        _log.warning("the semantic cache compares words alone", extra={"error": str(error)})
+        return None, f"questions are compared by words alone: {error}"
+    errors = []
+    for policy, section in semantic:
+        try:
+            found.point(section)
+        except ConfigError as error:
+            place = policy.places.get(CACHE.name, policy.place)
+            errors.append(PolicyError(str(error), place.path or policy.source, place.line, place.column))
+    if errors:
+        raise PolicyErrors(errors)
+    return found, ""
+
+
 def _missing(policies: PolicySet, policy: Policy, config: Config) -> Iterator[tuple[str, FilePlace]]:
     """Yields what is missing, and where the policy needs it."""
     for why, name, place in _upstreams(policy):
         if name and name not in config.upstreams.named:
             yield f"{why} the upstream `{name}`: give --upstream {name}=URL", place
+    judge = JUDGE.of(policy.sections)
+    if judge is not None and is_own(config, judge.upstream):
+        place = policy.places.get(JUDGE.name, policy.place)
+        yield (
+            f"the upstream `{judge.upstream}` of the judge is this proxy, whose answers the judge would judge again",
+            place,
+        )
     if config.network.ext_proc:
         yield from _second_attempts(policy)
     allowed = set(map(origin, config.observability.alert_host))

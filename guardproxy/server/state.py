@@ -34,6 +34,9 @@ from guardproxy.server.driving.answer_cache import MemoryAnswers, SharedAnswers
 from guardproxy.server.driving.caching import Caches
 from guardproxy.server.driving.earlier import EarlierValues, MemoryTurns, TurnStore
 from guardproxy.server.driving.memories import Memories
+from guardproxy.server.driving.similar.comparing import SimilarQuestions
+from guardproxy.server.driving.similar.shared import SharedQuestions
+from guardproxy.server.driving.store_cipher import OwnerKeys, Owners, StoreCipher
 from guardproxy.server.observing.metrics import Metrics
 
 _log = logging.getLogger(__name__)
@@ -116,15 +119,26 @@ def further_of(
     )
 
 
-def caches_of(config: Config, state: SharedState, metrics: Metrics) -> Caches:
+def caches_of(config: Config, key: bytes, state: SharedState, metrics: Metrics, keys: OwnerKeys | None) -> Caches:
     """Returns the caches of answers that the settings describe: in memory, or in the shared state. While that cannot be
-    reached, the upstream answers."""
+    reached, the upstream answers. `key`: of the proxy; `keys`: the data keys of owners, `None` if no text is sealed."""
     memory = MemoryAnswers(config.limits.cache_bytes, time.monotonic)
-    shared = None
-    if state.server is not None:
-        store = Failover(state.server, "closed", time.monotonic, lambda fault: None)
+    shared, server, cipher = None, state.server, StoreCipher(key, "question")
+    owners = Owners(cipher, keys)
+    similar = SimilarQuestions(cipher, owners, metrics)
+    if server is not None:
+        store = Failover(server, "closed", time.monotonic, lambda fault: None)
         shared = SharedAnswers(store, min(memory.largest_bytes, LARGEST_SHARED_BYTES))
-    return Caches(memory, shared, metrics)
+        similar.share(
+            lambda embedder: SharedQuestions(
+                server,
+                embedder.digest,
+                embedder.dimensions,
+                lambda partition: cipher.digest("vectors", partition).encode(),
+                similar.in_thread,
+            )
+        )
+    return Caches(memory, shared, metrics, similar, owners)
 
 
 def earlier_of(config: Config, key: bytes, state: SharedState, metrics: Metrics) -> EarlierValues:

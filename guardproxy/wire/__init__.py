@@ -6,7 +6,6 @@ from guardproxy.wire.contract.bounds import BOUNDS, UNBOUNDED, Bounds
 from guardproxy.wire.contract.calls import NO_CALLS, CallMap
 from guardproxy.wire.contract.codec import AnswerFacts, Bounded, Codec, Decoder, Request
 from guardproxy.wire.contract.contract import (
-    ANY_OBJECT,
     NO_DEMAND,
     SDK_QUERY,
     Contract,
@@ -53,7 +52,7 @@ from guardproxy.wire.contract.request_facts import (
 from guardproxy.wire.contract.routes import Route
 from guardproxy.wire.contract.side_effects import acts_beyond, never_acts
 from guardproxy.wire.contract.stored import StoredIds
-from guardproxy.wire.contract.turns import Call, ModelTurn, Turns, first_text
+from guardproxy.wire.contract.turns import Call, ModelTurn, Turns
 from guardproxy.wire.contract.writing import Author, CutText, Prompt, Reply, text_of, word_parts
 from guardproxy.wire.declared import (
     BY_ROLE,
@@ -82,6 +81,7 @@ from guardproxy.wire.decoding.decoding import (
 )
 from guardproxy.wire.decoding.json_codec import Grammar, JsonCodec
 from guardproxy.wire.decoding.whole_body import WholeDecoder
+from guardproxy.wire.dialect import Dialect, ModelReply
 from guardproxy.wire.feedback import FEEDBACK, FEEDBACK_ANSWER, FEEDBACK_ROUTE
 from guardproxy.wire.framing import Framing, StreamEvent, ndjson, sse
 from guardproxy.wire.inspection import UNINSPECTED, uninspected, unmapped, without_kinds
@@ -106,7 +106,6 @@ from guardproxy.wire.request.system import SystemChange
 
 __all__ = [
     "AMOUNT",
-    "ANY_OBJECT",
     "BOUNDS",
     "BY_ROLE",
     "DATE",
@@ -146,6 +145,7 @@ __all__ = [
     "DeclaredFormat",
     "Decoder",
     "Demand",
+    "Dialect",
     "FieldPath",
     "Fields",
     "FormatHeaders",
@@ -159,6 +159,7 @@ __all__ = [
     "LeafPlace",
     "LimitHeaders",
     "MediaTypes",
+    "ModelReply",
     "ModelTurn",
     "Pointer",
     "PointerError",
@@ -197,7 +198,6 @@ __all__ = [
     "events_of",
     "expect_list",
     "expect_type",
-    "first_text",
     "header_shape",
     "index_of",
     "indexed",

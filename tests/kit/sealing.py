@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from guardproxy.audit.record.document import Record
+from guardproxy.audit.record.document import ENTRY_VERSION, Record
+from guardproxy.audit.record.entries import Judged
 from guardproxy.audit.record.private import PrivateRecord
 from guardproxy.audit.record.versions import entry_of
 from guardproxy.audit.sealing.operator_key import StaticKey
@@ -48,6 +49,19 @@ def private(body: dict[str, Any] | None = None, audit: str = "{keep: sealed}", *
     record = played(policies(audit), body or asked(**more))
     assert isinstance(record, PrivateRecord)
     return record
+
+
+def scored(name: str = "id") -> Judged:
+    """The entry of a judge about the exchange."""
+    about: dict[str, Any] = {
+        "policy": "graded",
+        "upstream": "u",
+        "model": "m",
+        "rubric": "r",
+        "scale": (1, 5),
+        "ms": 1.0,
+    }
+    return Judged(v=ENTRY_VERSION, at=1.0, id=name, engine="test", score=4, **about)
 
 
 def store_at(folder: Path, operators: Sequence[StaticKey] = (OPERATOR,), *, create: bool = True) -> KeyStore:

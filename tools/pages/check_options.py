@@ -69,5 +69,7 @@ def type_of(schema: Mapping[str, Any]) -> str:
 
 
 def _range(schema: Mapping[str, Any]) -> str:
+    if "maximum" not in schema:
+        return ""
     least = f"above {schema['exclusiveMinimum']}" if "exclusiveMinimum" in schema else f"from {schema['minimum']}"
     return f" {least} to {schema['maximum']}"

@@ -24,7 +24,6 @@ from guardproxy.audit.record.chain import open_line
 from guardproxy.errors import AuditError
 
 PROOF_VERSION = 1
-LIMIT_PROOF_BYTES = 1 << 28
 _MEMBER = re.compile(r'(?:^|, )([a-z-]+)(?:=("[^"]*"|[^,;]*))?(?:;[^,]*)?')
 
 Place = Annotated[int, Meta(ge=0)]

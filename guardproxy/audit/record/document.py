@@ -27,7 +27,7 @@ from guardproxy.audit.record.tasks import (
     RecordedRefusal,
     RecordedRoute,
 )
-from guardproxy.findings import Direction
+from guardproxy.findings import Direction, ModelVerdict
 
 ENTRY_VERSION = 3
 
@@ -106,16 +106,9 @@ class RecordedText(RecordLeaf, frozen=True, kw_only=True):
         Meta(description="The `path` of the first part, if the parts were read as one text. Findings may span parts."),
     ] = ""
 
-    grounds: Annotated[
-        tuple[RecordedFinding, ...],
-        Meta(
-            description="Statements that texts of the request support or contradict: these passages are the `origins`."
-        ),
-    ] = ()
-
     def document(self) -> dict[str, Any]:
         """Returns the JSON object of the text."""
-        large = len(self.findings) + len(self.grounds) > _STEP_FINDINGS
+        large = len(self.findings) > _STEP_FINDINGS
         return RecordPart.document(self) if large else RecordLeaf.document(self)
 
 
@@ -384,6 +377,10 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
         RecordedFeedback | None, Meta(description="What a client thinks of another exchange. No model answered it.")
     ] = None
     judges: Annotated[tuple[RecordedJudge, ...], Meta(description="The judges that the exchange was chosen for.")] = ()
+    verdicts: Annotated[
+        tuple[ModelVerdict, ...],
+        Meta(description="What models at upstreams said about texts, for checks with `use: llm`."),
+    ] = ()
     sealed: Annotated[
         RecordedSealing | None, Meta(description="What is encrypted. The other members are as with `keep: none`.")
     ] = None

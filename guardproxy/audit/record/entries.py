@@ -1,7 +1,7 @@
 """The entries about sealed texts and about scores of judges, and the type of all entries of the audit log.
 
-In: values. Out: JSON objects. These entries hold no text and no name of a subject, because a log is never shortened: what it
-says about a person would outlive the erasure.
+In: values. Out: JSON objects. These entries hold no text that is not sealed and no name of a subject, because a log is never
+shortened: what it says about a person would outlive the erasure.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from guardproxy.audit.record.document import Closing, Engine, ExchangeId, Gap, Intent, LogEntry, Record
+from guardproxy.audit.record.document import Closing, Engine, ExchangeId, Gap, Intent, LogEntry, Record, RecordedSealing
 
 Who = Annotated[str, Meta(description="The user of the machine who ran the command, or the name that `--by` gives.")]
 Why = Annotated[str, Meta(description="The reason that the command was given.")]
@@ -60,8 +60,12 @@ class Judged(LogEntry, frozen=True, kw_only=True, tag="judged"):
         str | None,
         Meta(
             description="Why there is no score: `no_text` (the record keeps none), `no_score` (the answer holds none), "
-            "`timeout`, `too_large`, `status_` and the HTTP status, or the code of an error."
+            "`timeout`, `too_large`, `no_format`, `status_` and the HTTP status, or the code of an error."
         ),
+    ] = None
+    sealed: Annotated[
+        RecordedSealing | None,
+        Meta(description="The judge's reason, encrypted. Only if the texts of the exchange are."),
     ] = None
 
 

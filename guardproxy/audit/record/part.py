@@ -40,6 +40,10 @@ def _json(value: Any) -> Any:
         return value.document()
     if type(value) is tuple and value and isinstance(value[0], RecordPart):
         return [part.document() for part in value]
+    if (
+        type(value) is tuple and value and isinstance(value[0], msgspec.Struct)
+    ):  # a part that is no part of records alone
+        return msgspec.to_builtins(value)
     return value
 
 

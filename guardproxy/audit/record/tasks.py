@@ -46,6 +46,29 @@ class RecordedField(RecordLeaf, frozen=True, kw_only=True):
     mode: Literal["enforce", "shadow"]
 
 
+class RecordedLikeness(RecordLeaf, frozen=True, kw_only=True):
+    """How models compared the last question with those whose answers are stored."""
+
+    result: Annotated[
+        Literal["same", "different", "none", "gone", "late", "busy", "failed"],
+        Meta(
+            description="`same`: the stored answer was found by it; `different`: no question that was near asks the same; "
+            "`none`: none was near; `gone`: the answer was no longer stored; `late`: the time limit was reached; `busy`: too "
+            "many comparisons were under way; `failed`: a model or the index failed."
+        ),
+    ]
+    source: Annotated[str, Meta(description="The exchange of the nearest question that was judged.")] = ""
+    similarity: Annotated[float, Meta(description="The cosine of the two questions.")] = 0.0
+    entails: Annotated[
+        tuple[float, ...], Meta(description="The probability that each question follows from the other.")
+    ] = ()
+    contradicts: Annotated[
+        tuple[float, ...], Meta(description="The probability that each question contradicts the other.")
+    ] = ()
+    point: Annotated[float, Meta(description="The lowest probability at which two questions ask the same.")] = 0.0
+    models: Annotated[tuple[str, ...], Meta(description="The digests of the models.")] = ()
+
+
 class RecordedCache(RecordLeaf, frozen=True, kw_only=True):
     """What the cache had for the request, if policies let it answer."""
 
@@ -58,6 +81,10 @@ class RecordedCache(RecordLeaf, frozen=True, kw_only=True):
     policies: Annotated[tuple[str, ...], Meta(description="The policies whose section `cache` counts.")]
     source: Annotated[str, Meta(description="The id of the exchange whose answer was found.")] = ""
     age_s: Annotated[float, Meta(description="Seconds since that exchange.")] = 0.0
+    likeness: Annotated[
+        RecordedLikeness | None,
+        Meta(description="How the question was compared by models, if no stored one has the same words."),
+    ] = None
 
 
 class RecordedRoute(RecordPart, frozen=True, kw_only=True):

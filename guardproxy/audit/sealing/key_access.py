@@ -19,7 +19,7 @@ from guardproxy.audit.record.canonical import canonical
 from guardproxy.audit.record.chain import open_line
 from guardproxy.audit.record.commands import OPERATOR_LOG
 from guardproxy.audit.record.document import ENTRY_VERSION, LogEntry, Record
-from guardproxy.audit.record.entries import Erased, Rotated, Unsealed
+from guardproxy.audit.record.entries import Erased, Judged, Rotated, Unsealed
 from guardproxy.audit.record.versions import entry_of
 from guardproxy.audit.sealing.operator_key import OperatorKey
 from guardproxy.audit.sealing.sealer import OpenedRecord, Sealer
@@ -81,6 +81,11 @@ class KeyAccess:
         with self._log() as append:
             append(entry)
         return opened
+
+    def reasons(self, entries: Sequence[Judged]) -> dict[str, str]:
+        """Returns what judges said about an exchange that was unsealed, by the names of their policies."""
+        sealer = Sealer(self.store)
+        return {entry.policy: reason for entry in entries if (reason := sealer.reason_of(entry))}
 
     def settle(self) -> None:
         """Completes what an earlier command did not complete, and this command: see `KeyStore.settle`."""

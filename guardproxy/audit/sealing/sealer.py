@@ -22,8 +22,9 @@ import msgspec
 import orjson
 
 from guardproxy.audit.record.canonical import canonical, pieces
-from guardproxy.audit.record.document import ENTRY_VERSION, Record
-from guardproxy.audit.record.private import Owner, PrivateRecord, WrittenRecord
+from guardproxy.audit.record.document import ENTRY_VERSION, Record, RecordedSealing
+from guardproxy.audit.record.entries import Judged
+from guardproxy.audit.record.private import Owner, PrivateEntry, PrivateRecord, WrittenRecord
 from guardproxy.audit.sealing.cipher import SALT_BYTES, open_members, seal_members
 from guardproxy.audit.sealing.store import DataKey, KeyStore
 from guardproxy.errors import AuditError, SealError
@@ -31,6 +32,7 @@ from guardproxy.errors import AuditError, SealError
 _TEXT = ("text", "shape")  # the shape quotes the request's schema
 _PLACES = ("uninspected", "unmapped")
 VALUES = "values"  # not a member of a record: placeholder -> value
+REASON = "reason"  # of a judge
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -55,10 +57,10 @@ class Sealer:
         self._store = store
         self._alone = alone or nullcontext()
 
-    def seal(self, records: Sequence[PrivateRecord]) -> list[WrittenRecord | AuditError]:
-        """Returns what to write, or why a record cannot be written. All new keys are stored, with one sync, before this
+    def seal(self, records: Sequence[PrivateEntry]) -> list[WrittenRecord | AuditError]:
+        """Returns what to write, or why an entry cannot be written. All new keys are stored, with one sync, before this
         returns. Raises `SealError` if the key store cannot be used."""
-        split = [split_record(record) for record in records]
+        split = [_split(record) for record in records]
         owners = [record.private.owner for record, (_, hidden) in zip(records, split, strict=True) if hidden]
         keys = self._keys_for(owners)
         return [
@@ -76,6 +78,12 @@ class Sealer:
         """Returns the data key of an owner, which an erasure destroys. Raises `SealError`."""
         return self._keys_for((owner,))[owner].key
 
+    def known_secret_of(self, owner: Owner) -> bytes | None:
+        """Returns the data key of an owner; `None` if there is none, or not any more. Makes none. Raises `SealError`."""
+        with self._alone:
+            key = self._store.find(owner)
+        return key.key if key else None
+
     def _keys_for(self, owners: Sequence[Owner]) -> dict[Owner, DataKey]:
         with self._alone:
             return self._store.keys_for(owners)
@@ -86,9 +94,24 @@ class Sealer:
             raise SealError(f"the record {record.id} is not sealed")
         return opened(record, self._store.key(record.sealed.key))
 
+    def reason_of(self, entry: Judged) -> str:
+        """Returns what a judge said; empty if it gave no reason. Raises `SealError` if that cannot be opened."""
+        if entry.sealed is None:
+            return ""
+        members = _members_of(entry.id, entry.sealed, self._store.key(entry.sealed.key))
+        return str(_decoded(members[REASON]))
+
     def close(self) -> None:
         """Closes the key store."""
         self._store.close()
+
+
+def _split(entry: PrivateEntry) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the document to write, and the members to seal."""
+    if isinstance(entry, PrivateRecord):
+        return split_record(entry)
+    shown = Judged(**{name: getattr(entry, name) for name in Judged.__struct_fields__}).document()
+    return shown, {REASON: entry.reason}
 
 
 def split_record(record: PrivateRecord) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -102,7 +125,7 @@ def split_record(record: PrivateRecord) -> tuple[dict[str, Any], dict[str, Any]]
 
 
 def _written(
-    record: PrivateRecord, shown: dict[str, Any], hidden: Mapping[str, Any], key: DataKey
+    record: PrivateEntry, shown: dict[str, Any], hidden: Mapping[str, Any], key: DataKey
 ) -> WrittenRecord | AuditError:
     salt = secrets.token_bytes(SALT_BYTES)
     encode = _in_one_call if record.is_small else _in_pieces
@@ -118,11 +141,7 @@ def _written(
 def opened(record: Record, key: DataKey) -> OpenedRecord:
     """Returns the record with its texts. Raises `SealError` if it was changed or `key` did not seal it."""
     assert record.sealed is not None  # noqa: S101 - asked by the caller
-    try:
-        salt = bytes.fromhex(record.sealed.salt)
-    except ValueError:
-        raise SealError(f"the salt of the record {record.id} was changed") from None
-    members = open_members(key.key, salt, (record.id, key.id), record.sealed.members)
+    members = _members_of(record.id, record.sealed, key)
     parts = {name: _decoded(data) for name, data in members.items()}
     values = parts.pop(VALUES, {})
     shown = {name: value for name, value in record.document().items() if name != "sealed"}
@@ -134,6 +153,15 @@ def opened(record: Record, key: DataKey) -> OpenedRecord:
     return OpenedRecord(whole, values, dict(zip(_paths(whole), _paths(record), strict=False)))
 
 
+def _members_of(name: str, sealed: RecordedSealing, key: DataKey) -> dict[str, bytes]:
+    """Returns the members of the entry of an exchange. Raises `SealError`."""
+    try:
+        salt = bytes.fromhex(sealed.salt)
+    except ValueError:
+        raise SealError(f"the salt of the record {name} was changed") from None
+    return open_members(key.key, salt, (name, key.id), sealed.members)
+
+
 def without_texts(document: Mapping[str, Any], paths: Mapping[str, str]) -> dict[str, Any]:
     """Returns the document without texts and bodies. `paths`: paths that show a key which is text -> the same without it."""
     shown = dict(document)
@@ -143,7 +171,7 @@ def without_texts(document: Mapping[str, Any], paths: Mapping[str, str]) -> dict
     if "attempts" in document:
         shown["attempts"] = [_attempt(attempt, paths) for attempt in document["attempts"]]
     if paths:
-        for name, key in (("decisions", "path"), ("fields", "field")):
+        for name, key in (("decisions", "path"), ("verdicts", "path"), ("fields", "field")):
             if name in document:
                 shown[name] = [{**part, key: paths.get(part[key], part[key])} for part in document[name]]
     return shown

@@ -100,6 +100,13 @@ class KeyStore:
             self._remembered.popitem(last=False)
         return keys
 
+    def find(self, owner: Owner) -> DataKey | None:
+        """Returns the data key of an owner; `None` if there is none, or not any more. Raises `SealError`."""
+        with self._database.faults():
+            self._follow()
+            self._look()
+            return self._remembered.get(owner) or self._read(owner)
+
     def key(self, key_id: str) -> DataKey:
         """Returns the data key with this id. Raises `SealError` if it was erased or is not in the store."""
         with self._database.faults():

@@ -24,6 +24,8 @@ from guardproxy.errors import AuditError
 if TYPE_CHECKING:
     from guardproxy.audit import Proven, SignedNote
 
+_LIMIT_BYTES = 1 << 28  # of a proof
+
 Keys = Annotated[
     list[str], typer.Option("--key", metavar="KEY", help="The public key of the log, or its file. May be repeated.")
 ]
@@ -124,12 +126,12 @@ def check_command(
     as_json: AsJson = False,
 ) -> None:
     """Check a proof with the public key alone. Needs no log and no server."""
-    from guardproxy.audit import LIMIT_PROOF_BYTES, ConsistencyProof, check, compare_receipt, public_key, read_proof  # noqa: PLC0415
+    from guardproxy.audit import ConsistencyProof, check, compare_receipt, public_key, read_proof  # noqa: PLC0415
 
     with wrong_use():
         keys = list(map(public_key, key))
         with nullcontext(sys.stdin.buffer) if str(file) == "-" else file.open("rb") as stream:
-            data = stream.read(LIMIT_PROOF_BYTES)
+            data = stream.read(_LIMIT_BYTES)
         proof = read_proof(data)
     with wrong_use(1):
         proven = check(proof, keys)

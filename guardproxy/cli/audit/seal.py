@@ -21,7 +21,7 @@ from guardproxy.cli.printing import fail, say, say_json
 from guardproxy.errors import GuardproxyError
 
 if TYPE_CHECKING:
-    from guardproxy.audit import Record
+    from guardproxy.audit import Judged, Record
     from guardproxy.audit.sealing import KeyAccess
 
 Key = Annotated[
@@ -61,17 +61,21 @@ def unseal(
     as_json: AsJson = False,
 ) -> None:
     """Print an exchange with its sealed texts and the values that placeholders replace. The log records it first."""
-    record = _record(folder, exchange_id)
+    record, scores = _entries(folder, exchange_id)
     with _key_access(folder, store, key, reason, by) as access:
         opened = access.unseal(record)
+        reasons = access.reasons(scores)
     if as_json:
-        say_json({"record": opened.record.document(), "values": opened.values})
+        said = {"reasons": reasons} if reasons else {}
+        say_json({"record": opened.record.document(), "values": opened.values, **said})
         return
     from guardproxy.cli.audit.view import print_entry  # noqa: PLC0415
 
     print_entry(opened.record)
     for placeholder, value in sorted(opened.values.items()):
         say(f"{placeholder} = {value}")
+    for policy, words in sorted(reasons.items()):
+        say(f"judge of {policy}: {words}")
 
 
 def erase(
@@ -162,16 +166,24 @@ def _key_access(
         fail(str(error))
 
 
-def _record(folder: Path, exchange_id: str) -> Record:
-    from guardproxy.audit import Record, confirmed_entries  # noqa: PLC0415
+def _entries(folder: Path, exchange_id: str) -> tuple[Record, list[Judged]]:
+    """Returns the record of an exchange, and what judges said about it."""
+    from guardproxy.audit import Judged, Record, confirmed_entries  # noqa: PLC0415
 
     unread: Counter[str] = Counter()
+    record: Record | None = None
+    scores: list[Judged] = []
     try:
         for logged in confirmed_entries(folder, unread):
-            if isinstance(logged.entry, Record) and logged.entry.id == exchange_id:
-                return logged.entry
+            match logged.entry:
+                case Record(id=name) if name == exchange_id:
+                    record = record or logged.entry
+                case Judged(id=name) if name == exchange_id:
+                    scores.append(logged.entry)
     except OSError as error:
         fail(f"{error.filename or folder}: {error.strerror}")
+    if record is not None:
+        return record, scores
     for problem, count in unread.items():
         say(f"{count} lines could not be read: {problem}", err=True)
     say(f"no exchange `{exchange_id}` in {folder}", err=True)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         RecordedCache,
         RecordedDecision,
         RecordedFeedback,
+        RecordedLikeness,
         RecordedSide,
         RecordedText,
         Rotated,
@@ -164,9 +165,19 @@ def _origin(entry: Record | Closing | Intent) -> Iterator[Text]:
 
 def _cache(cache: RecordedCache) -> str:
     quiet = "" if cache.mode == "enforce" else " (shadow)"
+    compared = f"; {_likeness(cache.likeness)}" if cache.likeness else ""
     if cache.result != "hit":
-        return f"{cache.result}, {cache.match}{quiet}"
-    return f"the answer of {cache.source}, {cache.age_s:g} s old, {cache.match}{quiet}"
+        return f"{cache.result}, {cache.match}{quiet}{compared}"
+    return f"the answer of {cache.source}, {cache.age_s:g} s old, {cache.match}{quiet}{compared}"
+
+
+def _likeness(likeness: RecordedLikeness) -> str:
+    """How the question was compared with a stored one."""
+    if not likeness.source:
+        return f"compared: {likeness.result}"
+    scores = ", ".join(f"{score:g}" for score in likeness.entails)
+    judged = f", follows {scores} (point {likeness.point:g})" if scores else ""
+    return f"compared with {likeness.source}: {likeness.result}, cosine {likeness.similarity:g}{judged}"
 
 
 def _side(name: str, side: RecordedSide) -> Iterator[Text]:
@@ -214,9 +225,6 @@ def _text(text: RecordedText) -> Iterator[Text]:
         for origin in finding.origins:
             words = origin_words(origin.argument, origin.path, origin.start, origin.end, is_earlier=origin.earlier)
             yield styled(f"      {words}")
-    for ground in text.grounds:
-        places = " and ".join(f"{passage.path} {passage.start}..{passage.end}" for passage in ground.origins)
-        yield styled(f"    {ground.check}: {ground.label} at {ground.start}-{ground.end} by {places}")
 
 
 def _with_marks(shown: str, text: RecordedText) -> Iterator[tuple[str, str] | str]:

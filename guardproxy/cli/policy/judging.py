@@ -86,7 +86,7 @@ async def _ask(judges: Sequence[Judge], cases: Sequence[LabelledCase], upstreams
     from rich.progress import Progress  # noqa: PLC0415
 
     from guardproxy.config import load  # noqa: PLC0415
-    from guardproxy.server import LIMIT_AT_ONCE, Asking, JudgeError, asking  # noqa: PLC0415
+    from guardproxy.server import LIMIT_AT_ONCE, Asking, AskingError, asking, score_of  # noqa: PLC0415
 
     config = load({"upstream": list(upstreams) or None})
     for _, section in judges:
@@ -99,8 +99,8 @@ async def _ask(judges: Sequence[Judge], cases: Sequence[LabelledCase], upstreams
     async def score(asked: Asking, section: JudgeSection, case: LabelledCase) -> Score:
         async with turns:
             try:
-                given: Score = await asked.score(section, list(case.conversation), case.answer)
-            except JudgeError as error:
+                given: Score = (await score_of(asked, section, case.conversation, case.answer, case.name))[0]
+            except AskingError as error:
                 given = str(error)
         progress.advance(task)
         return given

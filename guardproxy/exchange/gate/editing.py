@@ -27,7 +27,6 @@ from guardproxy.redaction import (
     EVERYWHERE,
     MASK_ALL,
     PLACEHOLDER_OPERATOR,
-    REMOVAL,
     RESTORE,
     WITHHELD,
     Operator,
@@ -158,8 +157,6 @@ class Editor:
                 self._stop_at(lane, finding, edit.rule)
             elif edit:
                 operator = edit.operators.of(finding.label)
-                if operator == PLACEHOLDER_OPERATOR and self._finds_sentences(finding.check):
-                    operator = REMOVAL
                 back = edit.restores(finding.label) and self._knows(lane)
                 cuts.append(_Cut(start, end, finding.label, finding, operator, back, edit.rule, edit.restoration))
             if edit or self._is_sensitive(finding.check):
@@ -207,6 +204,10 @@ class Editor:
     def known(self) -> Mapping[str, str]:
         """What the record must not show: value -> placeholder."""
         return {**{value: token for token, value in self.turn.met.items()}, **self.tokens}
+
+    def masked_values(self) -> Mapping[str, str]:
+        """What no text that is kept or sent elsewhere may show: value -> placeholder."""
+        return self.known() if self.turn.met else self.tokens
 
     def hide(self, label: str, value: str) -> None:
         """Notes a value that the record must not show, wherever it is."""
@@ -311,11 +312,6 @@ class Editor:
         """Whether a check judges calls, whose faults need not lie in a text that an edit could replace."""
         built = self.bound.checks.values() if self.bound else ()
         return any(candidate.name == check and candidate.traits.needs_call for candidate in built)
-
-    def _finds_sentences(self, check: str) -> bool:
-        """Whether what a check finds is taken out as a whole."""
-        built = self.bound.checks.values() if self.bound else ()
-        return any(candidate.name == check and candidate.traits.finds_sentences for candidate in built)
 
     def _is_sensitive(self, check: str) -> bool:
         """Whether the record must not show what the check found."""

@@ -134,14 +134,14 @@ def no_checks(channel: Channel) -> tuple[Check, ...]:
 
 
 class Gate(msgspec.Struct):
-    """Holds frames. `checks_for` returns the checks of a channel's text, `parallel_for` those of them that may judge it after
-    it was released. `quotes`: whether text with a fault may be quoted to the model."""
+    """Holds frames. `checks_for` returns the checks of a channel's text, `later_for` those of them that read it after it was
+    released. `quotes`: whether text with a fault may be quoted to the model."""
 
     checks_for: Callable[[Channel], tuple[Check, ...]]
     facts_for: FactsInGate | None = None
     quotes: bool = False
     most: int = 1 << 62  # the limit of lanes; a further lane is a fault
-    parallel_for: Callable[[Channel], tuple[Check, ...]] = no_checks
+    later_for: Callable[[Channel], tuple[Check, ...]] = no_checks
     lanes: LaneTable = msgspec.field(default_factory=LaneTable)
     fault: Fault | None = None
     held: int = 0  # characters not yet released
@@ -210,7 +210,7 @@ class Gate(msgspec.Struct):
             self._end(before)
             checks = tuple([check for check in before.progress.checks if not needs_whole(check)])
             lane = Lane(before.channel, checks, encoded=False)
-            lane.progress.parallel = before.progress.parallel
+            lane.progress.later = before.progress.later
             joints[before] = joints[lane] = Joint(lane)
             joints[before].add(before)
         joints[part] = joints[before]
@@ -252,8 +252,8 @@ class Gate(msgspec.Struct):
         checks = tuple(filter(reads_judged, every_check)) if event.judged else every_check
         json = event.encoded and bool(checks)
         # The text is released before these checks have read it, so they must not hold it back.
-        if parallel := self.parallel_for(event.channel):
-            checks = tuple(check for check in checks if check not in parallel)
+        if later := self.later_for(event.channel):
+            checks = tuple(check for check in checks if check not in later)
         # Tool-call arguments are always held to their end.
         flows = event.channel.kind == "assistant" and not [check for check in checks if not check.traits.is_raw]
         lane = Lane(
@@ -266,7 +266,7 @@ class Gate(msgspec.Struct):
             event.judged,
             json,
         )
-        lane.progress.parallel = parallel
+        lane.progress.later = later
         lane.text.call = event.call
         if self.lanes.holds_calls and checks and event.channel.kind == "tool_arguments":
             lane.progress.held = True

@@ -13,7 +13,7 @@ from guardproxy.errors import DownstreamError, Shortage
 from guardproxy.events import Fault
 from guardproxy.exchange.gate.gate import Gate, QueuedFrame
 from guardproxy.exchange.gate.lanes import Lane
-from guardproxy.findings import Detail
+from guardproxy.findings import Detail, ModelVerdict
 from guardproxy.gateway import Refusal, StoreAnswered
 from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import dotted, is_plain_key
@@ -87,7 +87,8 @@ class Attempt:
 class Measures(msgspec.Struct):
     """The counts, sizes and times of an exchange, which grow while it runs. `times`: seconds of the driver's clock; `seals`:
     keyed digests of bodies; `signs`: the number of keep-alives while an answer was held back; `cache`: what the cache had.
-    `is_blocked`: whether a rule refused the request; `is_delivered`: whether the client got something of an answer."""
+    `is_blocked`: whether a rule refused the request; `is_delivered`: whether the client got something of an answer. `verdicts`:
+    what models at upstreams said about its texts."""
 
     unix_s: float = 0.0
     times: dict[str, float] = msgspec.field(default_factory=dict)
@@ -98,6 +99,7 @@ class Measures(msgspec.Struct):
     cache: RecordedCache | None = None
     is_blocked: bool = False
     is_delivered: bool = False
+    verdicts: list[ModelVerdict] = msgspec.field(default_factory=list)
 
 
 class DutyNotes(NamedTuple):

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import msgspec
 
+from guardproxy.audit import Owner
 from guardproxy.decisions import Pass
 from guardproxy.events import Text
 from guardproxy.exchange.gate.gate import QueuedFrame
-from guardproxy.exchange.inputs.paraphrase import said
+from guardproxy.exchange.inputs.paraphrase import said, without_courtesy
+from guardproxy.exchange.inputs.particulars import equal_particulars, is_comparable, particulars_of
 from guardproxy.exchange.inputs.setting import Setting
 from guardproxy.exchange.routes.attempts import Answer, Attempts
 from guardproxy.gateway import holder_of
@@ -39,20 +41,48 @@ _FORM_OF_QUERY = re.compile(r"(?:\A|&)alt=[a-z]*")
 
 
 class StoredAnswer(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer as the upstream gave it. `source`: the id of its exchange; `at_s`: when it ended, as Unix time."""
+    """An answer as the upstream gave it. `source`: the id of its exchange; `at_s`: when it ended, as Unix time. `owner`: whose
+    erasure ends it, sealed; empty if policies seal no texts. `proof`: proves that the owner was not erased."""
 
     source: str
     streamed: bool
     media_type: str
     body: bytes
     at_s: float
+    owner: str = ""
+    proof: str = ""
+
+
+class CachedQuestion(msgspec.Struct, frozen=True, kw_only=True):
+    """A question that models may compare with others. `partition`: a keyed digest of all of the request but the question, and
+    of the numbers and other particulars that must be equal; `holder`: one of who shares answers; `text`: as it goes upstream,
+    with placeholders for values."""
+
+    partition: str
+    holder: str
+    text: str
+
+    @property
+    def asked(self) -> str:
+        """What models compare: the text without a greeting and thanks."""
+        return without_courtesy(self.text)
+
+    def particulars(self) -> Callable[[CachedQuestion], bool]:
+        """Returns whether no particular tells another question apart from this one, such as a number or a name."""
+        is_same = particulars_of(self.text)
+        return lambda other: is_same(other.text)
+
+    def worded(self, text: str) -> CachedQuestion:
+        """Returns a question of the same partition with another text."""
+        return msgspec.structs.replace(self, text=text)
 
 
 class CacheQuery(msgspec.Struct, frozen=True, kw_only=True):
     """What to look for in the cache.
 
     `key`: a keyed digest. Requests with the same key are equal up to their form (plain or streamed), and with `match: semantic`
-    up to the wording of the last text of the user. `section`: what the policies of `policies` allow. `is_enforced`: whether a
+    up to the wording of the last text of the user. `question`: that text, if models may compare it with others too. `owner`: of
+    the texts of the request, if policies seal them. `section`: what the policies of `policies` allow. `is_enforced`: whether a
     found answer is used; otherwise it is only recorded. `tree`: the request.
     """
 
@@ -64,6 +94,8 @@ class CacheQuery(msgspec.Struct, frozen=True, kw_only=True):
     is_streamed: bool
     codec: Codec
     tree: Any
+    question: CachedQuestion | None = None
+    owner: Owner | None = None
 
     @property
     def media_type(self) -> str:
@@ -85,9 +117,11 @@ def query_of(
     entry: QueuedFrame,
     *,
     is_streamed: bool,
+    owner: Owner | None = None,
 ) -> CacheQuery | None:
     """Returns what to look for; `None` if no policy lets the cache answer. `sections`: those that apply;
-    `attempts`: holds the first body and its plan; `entry`: the frame of the request."""
+    `attempts`: holds the first body and its plan; `entry`: the frame of the request; `owner`: of its texts, if policies seal
+    them."""
     enforced = merge_caches([section.value for section in sections if section.enforced])
     section = enforced or merge_caches([section.value for section in sections])
     if section is None:
@@ -111,10 +145,12 @@ def query_of(
         *("cache", match, holder, setting.policies.digest),
         *(codec.name, attempts.plan.upstream),
         *(_FORM_OF_PATH.sub(":generateContent", attempts.path or path), _FORM_OF_QUERY.sub("", query)),
-        *(() if question is None else said(question)),
     )
+    body, seal = codec.write_body(rest), setting.keys.seal
     return CacheQuery(
-        key=setting.keys.seal(json.dumps(about).encode() + codec.write_body(rest)),
+        key=seal(json.dumps((*about, *(() if question is None else said(question)))).encode() + body),
+        question=None if question is None else _comparable(question, seal, holder, json.dumps(about).encode() + body),
+        owner=owner,
         match=match,
         section=section,
         policies=tuple(part.policy for part in sections if part.enforced or enforced is None),
@@ -122,6 +158,17 @@ def query_of(
         is_streamed=is_streamed,
         codec=codec,
         tree=tree,
+    )
+
+
+def _comparable(text: str, seal: Callable[[bytes], str], holder: str, rest: bytes) -> CachedQuestion | None:
+    """A question that models may compare with others. `rest`: all else of the request. Particulars that must be equal are of
+    the partition, so questions with other numbers do not take the nearest places."""
+    if not is_comparable(text):
+        return None
+    about = f"questions {equal_particulars(text)} ".encode()
+    return CachedQuestion(
+        partition=seal(about + rest), holder=seal(f"holder of questions {holder}".encode()), text=text
     )
 
 

@@ -34,11 +34,13 @@ vietnamese welsh
 """
 _ABOUT_WORDS = frozenset(_OF_LANGUAGE.split())
 """Words of texts about words, such as `How do you say this in German? Thank you.`"""
-_QUESTION_WORDS = frozenset(("what", "who", "whom", "whose", "where", "when", "why", "how", "which"))
-_ASKING = _QUESTION_WORDS | frozenset(
+QUESTION_WORDS = frozenset(("what", "who", "whom", "whose", "where", "when", "why", "how", "which"))
+ASKING = QUESTION_WORDS | frozenset(
     ("is", "are", "can", "could", "should", "would", "will", "do", "does", "did", "may", "must")
 )
-_ENGLISH = _ASKING | frozenset(("please", "tell", "explain", "give", "list", "name", "show", "describe", "i", "if"))
+_TELLING = frozenset(("please", "tell", "explain", "give", "list", "name", "show", "describe"))
+_POLITE = ("can", "could", "would", "will")
+_ENGLISH = ASKING | _TELLING | frozenset(("i", "if"))
 _OF_OTHERS = "was wer wie wo wann warum que qui où comment pourquoi quand qué quién cómo cuándo dónde"
 _FIRST = _ENGLISH | frozenset(_OF_OTHERS.split())
 _NAMES = ("May", "Will")  # with a capital they may be names
@@ -65,11 +67,9 @@ _OPENINGS: tuple[tuple[str, ...], ...] = tuple(
 
 def said(text: str) -> tuple[str, ...]:
     """Returns what a question says. A text that is long, about words, or whose form may matter, says only itself."""
-    if len(text) > LIMIT_CHARS or _FORMED.search(text) or not _ABOUT_WORDS.isdisjoint(_WORD.findall(text.lower())):
+    if is_literal(text):
         return (text,)
-    plain = re.sub(" +", " ", text.strip(" ")).replace("’", "'")
-    for politeness in (_GREETING, _PLEASE):
-        plain = _without_start(politeness, plain)
+    plain = _without_greeting(text)
     words = plain.split(" ")
     bare = _THANKS.sub("", plain).split(" ")
     if any(word[-1] in _SIGNS for word in bare[:-1]):  # of several parts, the last one may be about the others
@@ -77,26 +77,52 @@ def said(text: str) -> tuple[str, ...]:
     words = [_folded(bare[0]), *bare[1:]]
     opening = _opening(words)
     words = words[len(opening) :]
-    usual = "?" if _spelled(words[0])[0] in _ASKING else ""
+    usual = "?" if spelled(words[0])[0] in ASKING else ""
     return tuple(_direct(_without_sign(words, usual if usual and not opening else f"{usual}.")))
+
+
+def is_literal(text: str) -> bool:
+    """Whether a text says only itself: it is long or about words, or its form may matter."""
+    return (
+        len(text) > LIMIT_CHARS
+        or _FORMED.search(text) is not None
+        or not _ABOUT_WORDS.isdisjoint(_WORD.findall(text.lower()))
+    )
+
+
+def without_courtesy(text: str) -> str:
+    """Returns a text without a greeting, `please` and thanks at its ends."""
+    return _THANKS.sub("", _without_greeting(text))
+
+
+def _without_greeting(text: str) -> str:
+    plain = re.sub(" +", " ", text.strip(" ")).replace("’", "'")
+    for politeness in (_GREETING, _PLEASE):
+        plain = _without_start(politeness, plain)
+    return plain
+
+
+def is_order_to_tell(words: Sequence[str]) -> bool:
+    """Whether a text with these words, in lower case, asks another to tell something, as in `can you explain`."""
+    return words[0] in _TELLING or (words[0] in _POLITE and words[1:2] == ["you"])
 
 
 def _without_start(start: re.Pattern[str], text: str) -> str:
     """A text without the words at its start, if a question or an order in English follows."""
     found = start.match(text)
     rest = text[found.end() :] if found else ""
-    return rest if _spelled(_folded(rest.partition(" ")[0]))[0] in _ENGLISH else text
+    return rest if spelled(_folded(rest.partition(" ")[0]))[0] in _ENGLISH else text
 
 
 def _folded(word: str) -> str:
     """A first word in lower case, if it asks or orders and only its first letter is a capital. Others may be names."""
     plain = word.rstrip(_SIGNS)
-    is_first = plain not in _NAMES and _spelled(plain[:1].lower() + plain[1:])[0] in _FIRST
+    is_first = plain not in _NAMES and spelled(plain[:1].lower() + plain[1:])[0] in _FIRST
     return word[:1].lower() + word[1:] if is_first else word
 
 
-def _spelled(word: str) -> tuple[str, ...]:
-    """A word without its contraction."""
+def spelled(word: str) -> tuple[str, ...]:
+    """Returns the words of a contraction, such as `isn't`; of another word, itself."""
     return _SPELLED.get(word, (word,))
 
 
@@ -104,7 +130,7 @@ def _opening(words: Sequence[str]) -> Sequence[str]:
     """The words at the start that only introduce a question."""
     for opening in _OPENINGS:
         size = len(opening)
-        if tuple(words[:size]) == opening and len(words) > size and words[size] in _QUESTION_WORDS:
+        if tuple(words[:size]) == opening and len(words) > size and words[size] in QUESTION_WORDS:
             return opening
     return ()
 
@@ -121,8 +147,8 @@ def _without_sign(words: Sequence[str], usual: str) -> list[str]:
 
 def _direct(words: Sequence[str]) -> list[str]:
     """The words of a question without contractions at its start, in the order of the indirect form."""
-    spelled = 2 if words[0] in _QUESTION_WORDS else 1  # as in `why don't`
-    plain = [*(part for word in words[:spelled] for part in _spelled(word)), *words[spelled:]]
-    if len(plain) > 2 and plain[0] in _QUESTION_WORDS and plain[1] in _PRESENT:
+    count = 2 if words[0] in QUESTION_WORDS else 1  # as in `why don't`
+    plain = [*(part for word in words[:count] for part in spelled(word)), *words[count:]]
+    if len(plain) > 2 and plain[0] in QUESTION_WORDS and plain[1] in _PRESENT:
         plain = [plain[0], *plain[2:], plain[1]]
     return plain

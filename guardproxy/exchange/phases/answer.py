@@ -32,6 +32,7 @@ from guardproxy.exchange.inputs.transcript import (
     ReleaseUpstream,
     ResponseEnded,
     ResponseStarted,
+    RunScans,
     Scanned,
     SendUpstream,
     UpstreamFailed,
@@ -39,6 +40,7 @@ from guardproxy.exchange.inputs.transcript import (
 from guardproxy.exchange.phases.client import Client
 from guardproxy.exchange.phases.guard import Guard
 from guardproxy.exchange.phases.keep_alive import Patience
+from guardproxy.exchange.phases.later_checks import LaterChecks
 from guardproxy.exchange.phases.ledger import Ledger
 from guardproxy.exchange.phases.no_content import NoContentDecoder
 from guardproxy.exchange.phases.offered_tools import listing_filter
@@ -69,6 +71,8 @@ class AnswerPhase:
     patience: Patience
     answer: Answer
     """The answer that is under way."""
+    _later: LaterChecks = field(init=False)  # the checks that read the answer last
+    _rest: tuple[list[bytes], bytes] | None = None  # the end of the answer, which waits for them
     _scans: Scans = field(init=False)
     _stored: StoredIds | None = None  # how the answer says under which id it is stored, if values may come back later
     _fault_status: int = field(init=False)  # the status for the client, if the answer ends in a fault
@@ -81,6 +85,7 @@ class AnswerPhase:
         self.answer = answer
         self.ledger.begin_answer(answer)
         self._scans = Scans(answer.side.gate, self.guard.editor, self.ledger.notes)
+        self._later, self._rest = LaterChecks(self.guard, self.ledger.notes), None
         self._fault_status = 502
 
     @property
@@ -127,12 +132,14 @@ class AnswerPhase:
         if streamed and method == "GET" and not failed:
             # The client waits for the head, and nobody knows when the first message comes.
             answer.held.extent = "none"
-            answer.held.listens = self.client.has_text = True
+            answer.held.listens = self.client.has_text = self.guard.is_listening = True
             return State.ANSWERING, self.client.send(self.setting.codec.keep_alive(), at_s)
         return _STATES[answer.held.extent], []
 
     def received(self, event: DataReceived) -> Transition[Answering | Waiting | Over]:
         """Takes bytes of the answer."""
+        if self._rest is not None:  # its last frame was read
+            return _STATES[self.answer.held.extent], []
         self.answer.size_bytes += len(event.data)
         events = self.answer.decoder.feed(event.data)
         if not events:  # a part of a frame changes nothing yet
@@ -142,6 +149,8 @@ class AnswerPhase:
     def ended(self, event: ResponseEnded) -> Transition[Answering | Waiting | Over]:
         """Takes the end of the answer's body."""
         self.answer.ended = True
+        if self._rest is not None:
+            return _STATES[self.answer.held.extent], []
         return self._take(self.answer.decoder.end(), event.at_s)
 
     def upstream_failed(self, event: UpstreamFailed) -> Transition[Waiting | Over]:
@@ -153,6 +162,8 @@ class AnswerPhase:
 
     def broken_off(self, event: UpstreamFailed) -> Transition[Answering | Waiting | Over]:
         """Takes a failure of the upstream amid its answer. The frames before it are sent first."""
+        if self._rest is not None:
+            return _STATES[self.answer.held.extent], []
         self.answer.given_up = event.cause
         if following := self._fall_back(event.code, event.at_s):
             return following
@@ -161,6 +172,8 @@ class AnswerPhase:
 
     def scanned(self, event: Scanned) -> Transition[Answering | Waiting | Over]:
         """Takes the scans under way. Scans of a discarded answer change nothing."""
+        if self._rest is not None:
+            return self._judged(event)
         if not self._scans.pending:
             return _STATES[self.answer.held.extent], []
         if shortage := self.guard.shortage(self._scans.distant, event.scans):
@@ -229,9 +242,8 @@ class AnswerPhase:
         if (answer.ended or is_long) and gate.empty:
             if not answer.ended:
                 commands.append(CancelUpstream())
-            rest = b"".join([*answer.held.data, self.client.trailer(self.client.completed)])
-            state, ends = self.client.answered(rest, at_s)
-            return state, commands + ends
+            following, last = self._complete(answer.held.data, b"", at_s)
+            return following, commands + last
         return _STATES[answer.held.extent], commands
 
     def _claiming(self, found: list[Lane]) -> list[Command] | None:
@@ -267,10 +279,7 @@ class AnswerPhase:
                 self._let_go(out)
             # The client takes the terminal frame for the end, so it is sent with `Finish`, once the record is durable.
             if entry.frame.terminal:
-                rest = b"".join([*held.data, *out, self.client.trailer(self.client.completed), data])
-                release: list[Command] = [ReleaseUpstream()] if self.is_receiving else []
-                state, commands = self.client.answered(rest, at_s)
-                return state, [*release, *commands]
+                return self._complete([*held.data, *out], data, at_s)
             if held.extent == "none":
                 out.append(data)
                 answer.decoder.sent(_as_sent(entry.frame, data))
@@ -283,6 +292,46 @@ class AnswerPhase:
         # A person who is asked about a call must see all of it.
         is_certain = gate.held and self.guard.confirmations is None
         return self._ending(ahead(answer.side), out, at_s) if is_certain else None
+
+    def _complete(self, data: list[bytes], last: bytes, at_s: float) -> Transition[Answering | Over]:
+        """Ends the exchange with a complete answer, once the checks that read it last have read it. `data`: what was not sent
+        yet; `last`: the frame that ends a stream, empty without one."""
+        answer, bound = self.answer, self.guard.bound
+        if bound is not None and bound.has_later and self._rest is None:
+            self._later.begin(answer.side.gate, (self.ledger.request, answer.side), lambda channel, check: True)
+            if self._later.jobs:
+                self._scans.drop()
+                sending: list[Command] = []
+                if answer.held.extent == "none":  # no rule needs these frames
+                    sending, data = self.client.send(b"".join(data), at_s) if data else [], []
+                self._rest = data, last
+                return _STATES[answer.held.extent], [*sending, RunScans(self._later.jobs)]
+        release: list[Command] = [ReleaseUpstream()] if last and self.is_receiving else []
+        rest = b"".join([*data, self.client.trailer(self.client.completed), last])
+        state, commands = self.client.answered(rest, at_s)
+        return state, [*release, *commands]
+
+    def _judged(self, event: Scanned) -> Transition[Answering | Waiting | Over]:
+        """Takes the scans of the checks that read the answer last."""
+        at_s, cancels = event.at_s, self.is_receiving
+        if shortage := self.guard.shortage(self._later.jobs, event.scans):
+            self._later.note(event.scans)
+            return self.client.no_capacity(shortage, at_s, cancels=cancels)
+        for decision, lane, finding in self._later.learn(event.scans):
+            assert not isinstance(decision, Confirm)  # noqa: S101 - no rule that asks a person has such a check
+            if decision is None or (isinstance(decision, Retry) and self._passes(decision, lane, finding, at_s)):
+                continue
+            if self.client.has_text:
+                return self.client.stop([], decision, self.answer.decoder, at_s)
+            if isinstance(decision, Stop):
+                return self.client.block(decision, at_s, "blocked_response")
+            return self._retry(decision, lane, finding, at_s)
+        assert self._rest is not None  # noqa: S101 - it waited for the scans
+        return self._complete(*self._rest, at_s)
+
+    def _passes(self, retry: Retry, lane: Lane, finding: Finding, at_s: float) -> bool:
+        """Whether an answer that a rule refuses is sent as it is."""
+        return self.attempts.passes(retry, self.answer, self.answer.chars(finding, lane), self.ledger.spent_s(at_s))
 
     def _let_go(self, out: list[bytes]) -> None:
         """Adds the frames that were held at the start of the answer to `out`."""
@@ -307,10 +356,8 @@ class AnswerPhase:
             decision = decision or stop
             # An answer is repaired once, so that repairs come to an end: what is wrong after that is a fault like others.
             mends = finding.repair is not None and not self.answer.mended
-            if isinstance(decision, Retry) and not mends:
-                chars, spent_s = self.answer.chars(finding, lane), self.ledger.spent_s(at_s)
-                if self.attempts.passes(decision, self.answer, chars, spent_s):
-                    decision = stop
+            if isinstance(decision, Retry) and not mends and self._passes(decision, lane, finding, at_s):
+                decision = stop
             if decision is None or self._leaves_out(entry, lane):
                 continue
             # Text before the fault counts as sent, whatever frames it came in.

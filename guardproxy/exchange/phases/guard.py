@@ -50,6 +50,8 @@ class Guard:
     """The calls that a person must approve; `None` if no rule asks for that."""
     acts: bool = True
     """Whether the provider may act for the request."""
+    is_listening: bool = False
+    """Whether the answer is a stream of messages that nobody announces, which does not end by itself."""
 
     def __post_init__(self) -> None:
         keys, history = self.setting.keys, self.setting.history
@@ -150,7 +152,7 @@ class Guard:
     def side(self) -> Side:
         """The notes of a direction, with a new gate."""
         most = self.setting.limits.bounds.texts
-        return Side(Gate(self._checks_for, self.forms.facts_for, most=most, parallel_for=self._parallel_for))
+        return Side(Gate(self._checks_for, self.forms.facts_for, most=most, later_for=self._later_for))
 
     def shortage(self, jobs: Sequence[Job], scans: Sequence[Scan]) -> MissingVerdict | None:
         """The first check of `jobs` that had no capacity, and the reason; `None` if no rule depends on such a check.
@@ -168,11 +170,22 @@ class Guard:
         concerned = self.bound.rules_using(job.window.channel, job.check.name)
         return not concerned or any(rule.enforced for rule in concerned)
 
-    def _parallel_for(self, channel: Channel) -> tuple[Check, ...]:
-        """The checks of a channel that may judge its text after it was sent."""
-        if channel.direction == "response" or self.bound is None or not self.bound.has_parallel:
+    def _later_for(self, channel: Channel) -> tuple[Check, ...]:
+        """The checks of a channel that read its text after all others: those that may judge it after it was sent, and those
+        that send it elsewhere. In a stream of messages that nobody announces no answer ends, so the latter read it at once, and
+        fail without the text that they may send."""
+        bound, answers = self.bound, channel.direction == "response"
+        if bound is None or not (bound.has_parallel or bound.has_later):
             return ()
-        return self.bound.parallel_for(channel, acts=self.acts)
+        parallel = bound.parallel_for(channel, acts=self.acts) if bound.has_parallel and not answers else ()
+        if not bound.has_later or (answers and self.is_listening):
+            return parallel
+        return (*parallel, *[check for check in bound.later_for(channel) if check not in parallel])
+
+    def is_parallel(self, channel: Channel, check: Check) -> bool:
+        """Whether a check judges the text of a channel after it was sent."""
+        bound = self.bound
+        return bound is not None and bound.has_parallel and check in bound.parallel_for(channel, acts=self.acts)
 
     def _checks_for(self, channel: Channel) -> tuple[Check, ...]:
         checks = self.bound.checks_for(channel) if self.bound else ()

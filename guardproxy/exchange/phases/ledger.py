@@ -219,8 +219,7 @@ class Ledger(msgspec.Struct):
         bound, editor = self.guard.bound, self.guard.editor
         if bound is None or bound.keeping.keep in ("none", "sealed"):
             return None
-        tokens = editor.known() if editor.turn.met else editor.tokens
-        return Masks(True, (self.request, *self.answers), dict(tokens)).scrub
+        return Masks(True, (self.request, *self.answers), dict(editor.masked_values())).scrub
 
     def record(self, outcome: str) -> Record:
         """The record so far."""
@@ -234,7 +233,7 @@ class Ledger(msgspec.Struct):
             outcomes=guard.outcomes,
             sides=(self.request, answer.side),
             entry=self.entry,
-            tokens=guard.editor.known() if guard.editor.turn.met else guard.editor.tokens,
+            tokens=guard.editor.masked_values(),
             seen=answer.decoder.seen,
             attempts=self.attempts.every(answer, outcome, notes.measures.times.get("finished", 0.0)),
             restore=guard.editor.restored_places(),

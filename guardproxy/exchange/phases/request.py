@@ -1,8 +1,8 @@
 """The request half of an exchange: reads the body, scans its texts, decides, edits, and sends it upstream.
 
 In: the body, then scans. Out: transitions. The request is sent upstream
-when all its texts are settled and its schemas have proved usable. Checks that only rules with `parallel` use read it after
-that (`parallel_checks.py`).
+when all its texts are settled and its schemas have proved usable. Checks that send its texts elsewhere read it last, and checks
+that only rules with `parallel` use after it was sent (`later_checks.py`).
 
 The body that goes upstream is made in this order. First the texts are edited, because findings count in the client's own texts.
 Then the plan sets the model and its parameters, so that the `fields` of a policy, which follow, have the last word about them.
@@ -37,8 +37,8 @@ from guardproxy.exchange.inputs.transcript import (
 from guardproxy.exchange.memory.use import ExchangeMemory, MemoryAsking
 from guardproxy.exchange.phases.client import Client
 from guardproxy.exchange.phases.guard import Guard
+from guardproxy.exchange.phases.later_checks import LaterChecks
 from guardproxy.exchange.phases.ledger import Ledger
-from guardproxy.exchange.phases.parallel_checks import ParallelChecks
 from guardproxy.exchange.phases.scans import Scans
 from guardproxy.exchange.phases.stage import RequestDraft
 from guardproxy.exchange.phases.stages import Stages, stages_of
@@ -61,8 +61,8 @@ class RequestPhase:
     attempts: Attempts
     cache: CacheQuery | None = None
     """What to look for in the cache, once the request was sent."""
-    parallel: ParallelChecks = field(init=False)
-    """The checks that judge the request after it was sent."""
+    later: LaterChecks = field(init=False)
+    """The checks that read the request last, before and after it was sent."""
     _scans: Scans = field(init=False)
     _draft: RequestDraft = field(init=False)
     _stages: Stages = field(init=False)
@@ -70,7 +70,7 @@ class RequestPhase:
 
     def __post_init__(self) -> None:
         self._scans = Scans(self.ledger.request.gate, self.guard.editor, self.ledger.notes)
-        self.parallel = ParallelChecks(self.guard, self.ledger.notes)
+        self.later = LaterChecks(self.guard, self.ledger.notes)
 
     def refused(self, event: Refused) -> Transition[Over]:
         """Takes the driver's refusal."""
@@ -134,6 +134,8 @@ class RequestPhase:
 
     def scanned(self, event: Scanned) -> Transition[Recalling | Reading | Sent | Over]:
         """Takes the scans of the texts."""
+        if self.later.jobs:
+            return self._judged(event)
         if shortage := self.guard.shortage(self._scans.distant, event.scans):
             return self.client.no_capacity(shortage, event.at_s)
         self._scans.learn(event.scans)
@@ -151,15 +153,32 @@ class RequestPhase:
 
     def checked(self, event: Scanned) -> Transition[Waiting | Over]:
         """Takes the scans of the checks that judge the request after it was sent."""
-        if shortage := self.guard.shortage(self.parallel.jobs, event.scans):
-            return self.client.no_capacity(shortage, event.at_s, cancels=True)
-        stop = self.parallel.learn(event.scans)
-        self.ledger.time("request_judged", event.at_s)
-        if stop:
-            return self.client.block(stop, event.at_s, "blocked_request", cancels=True)
+        if (ending := self._ended(event, is_sent=True)) is not None:
+            return ending
         self.attempts.passed()
         self.guard.tally.begin_answers()
         return State.WAITING, []
+
+    def _judged(self, event: Scanned) -> Transition[Literal[State.PROVING] | Sent | Over]:
+        """Takes the scans of the checks that read the request last before it is sent."""
+        ending, entry = self._ended(event, is_sent=False), self.ledger.entry
+        if ending is not None:
+            return ending
+        assert entry is not None  # noqa: S101 - the rules have decided about it
+        return self._write(self.guard.tally.bound, entry, event.at_s)
+
+    def _ended(self, event: Scanned, *, is_sent: bool) -> Transition[Over] | None:
+        """Takes the scans of later checks; returns what follows if they end the exchange."""
+        if shortage := self.guard.shortage(self.later.jobs, event.scans):
+            self.later.note(event.scans)
+            return self.client.no_capacity(shortage, event.at_s, cancels=is_sent)
+        seen = self.later.learn(event.scans)
+        self.ledger.time("request_judged", event.at_s)
+        stop = self.guard.tally.most_severe(decision for decision, _, _ in seen if decision)
+        if stop is None:
+            return None
+        assert not isinstance(stop, Confirm)  # noqa: S101 - no rule that asks a person has such a check
+        return self.client.block(stop, event.at_s, "blocked_request", cancels=is_sent)
 
     def _read(self, body: bytes) -> Request:
         """Decodes a body. Raises `DownstreamError` if the body is not a request or exceeds the limits."""
@@ -217,6 +236,17 @@ class RequestPhase:
         ]
         if seen and (stop := self._stop(seen)):
             return self.client.block(stop, at_s, "blocked_request", cancels=False)
+        if bound.has_later:
+            sides = (ledger.request, ledger.answer.side)
+            self.later.begin(ledger.request.gate, sides, lambda channel, check: not guard.is_parallel(channel, check))
+            if self.later.jobs:
+                return State.SCANNING, [RunScans(self.later.jobs)]
+        return self._write(bound, entry, at_s)
+
+    def _write(
+        self, bound: BoundRules, entry: QueuedFrame, at_s: float
+    ) -> Transition[Literal[State.PROVING] | Sent | Over]:
+        """Sends the request, or says why it cannot be sent."""
         try:
             return self._written(bound, entry, at_s)
         except DownstreamError as error:
@@ -301,8 +331,9 @@ class RequestPhase:
             earlier=self._earlier() if bound and bound.restores else None,
         )
         if bound and bound.has_parallel:
-            self.parallel.begin(self.ledger.request.gate)
-        if jobs := self.parallel.jobs:
+            sides = (self.ledger.request, self.ledger.answer.side)
+            self.later.begin(self.ledger.request.gate, sides, self.guard.is_parallel)
+        if jobs := self.later.jobs:
             return State.CHECKING, [structs.replace(sending, parallel=True), RunScans(jobs)]
         if attempts.failover is not None:
             attempts.passed()

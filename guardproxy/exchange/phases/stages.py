@@ -275,8 +275,15 @@ class _CacheKey:
     def amend(self, draft: RequestDraft) -> None:
         if not draft.names_model:  # a tool is called each time
             return
-        is_streamed = draft.request.stream
-        draft.cache = query_of(draft.setting, self.sections, draft.attempts, draft.entry, is_streamed=is_streamed)
+        bound = draft.guard.bound
+        draft.cache = query_of(
+            draft.setting,
+            self.sections,
+            draft.attempts,
+            draft.entry,
+            is_streamed=draft.request.stream,
+            owner=draft.ledger.owner if bound is not None and bound.keeping.subjects else None,
+        )
 
 
 def can_have(setting: Setting, tree: object, path: FieldPath) -> bool:

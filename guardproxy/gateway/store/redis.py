@@ -17,13 +17,13 @@ Decision: docs/decisions/0049-a-process-has-a-lease.md
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
 
-from guardproxy.errors import ConfigError, StoreBusyError, StoreError
+from guardproxy.errors import ConfigError, RefusedError, StoreBusyError, StoreError
 from guardproxy.gateway.store import (
     LEASE_S,
     SETTLED_S,
@@ -280,6 +280,17 @@ class RedisStore:
     async def perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
         """See `Store.perform`. Raises `StoreError` if the server does not answer, or not in time, and `StoreBusyError` if no
         connection became free."""
+        keys = [PREFIX + call.key for call in calls]
+        answers = await self._answered(lambda: self._script(keys, [value for call in calls for value in _values(call)]))
+        return tuple(map(_answer, answers))
+
+    async def ask(self, *words: str | bytes | int) -> Any:
+        """Returns the answer to a command, as the library reads it. Raises as `perform` does, and `RefusedError` if the server
+        refuses the command."""
+        return await self._answered(lambda: self._client.execute_command(*words))
+
+    async def _answered(self, asking: Callable[[], Awaitable[Any]]) -> Any:
+        """Returns what the server answers, once a connection is free."""
         failures = self._failures
         try:
             async with _within(self._wait_s):
@@ -289,25 +300,23 @@ class RedisStore:
         try:
             if self._failures > failures:  # who waits does not wait a second time for a server that hangs
                 raise StoreError("the state did not answer to other requests")
-            return await self._asked(calls)
+            return await self._asked(asking)
         finally:
             self._connections.release()
 
-    async def _asked(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
+    async def _asked(self, asking: Callable[[], Awaitable[Any]]) -> Any:
         from redis import RedisError, ResponseError  # noqa: PLC0415
 
-        keys = [PREFIX + call.key for call in calls]
         try:
             async with _within(self._timeout_s):
-                answers = await self._script(keys, [value for call in calls for value in _values(call)])
+                return await asking()
         except ResponseError as error:
             if str(error).startswith("TEXT"):
                 raise TypeError("a key holds a text, to which nothing can be added") from None
-            raise StoreError(f"the state refused a call: {error}") from None
+            raise RefusedError(f"the state refused a call: {error}") from None
         except (RedisError, OSError) as error:
             self._failures += 1
             raise StoreError(f"the state cannot be reached: {type(error).__name__}") from None
-        return tuple(map(_answer, answers))
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -21,7 +21,7 @@ from guardproxy.policy.conditions.condition_probe import probe
 from guardproxy.policy.conditions.expression import CHECK_ERROR
 from guardproxy.policy.conditions.matching import MatchVerdict
 from guardproxy.policy.conditions.request_context import About
-from guardproxy.policy.sections import ROUTE, BoundSection
+from guardproxy.policy.sections import JUDGE, ROUTE, BoundSection
 from guardproxy.policy.values import rollout
 from guardproxy.policy.values.acting import decide
 from guardproxy.policy.values.document import KEEP, SEVERITIES, Keep, Policy, Rule
@@ -161,6 +161,15 @@ class BoundRules:
             )
         return self._parallel[place]
 
+    @lazy
+    def has_later(self) -> bool:
+        """Whether a check sends texts elsewhere, so that it reads them after all others."""
+        return any(check.traits.needs_masked for bound in self.rules for check in self._checks_of(bound))
+
+    def later_for(self, channel: Channel) -> tuple[Check, ...]:
+        """Returns the checks of a channel that send texts elsewhere."""
+        return tuple(check for check in self.checks_for(channel) if check.traits.needs_masked)
+
     def rules_for(self, channel: Channel) -> tuple[BoundRule, ...]:
         place = (channel.direction, channel.kind)
         if place not in self._rules_for:
@@ -217,10 +226,13 @@ class BoundRules:
         return tuple(
             check
             for bound in self.rules
-            if bound.enforced and not bound.rule.early and any(place[0] == "response" for place in bound.rule.on)
+            if bound.enforced and any(place[0] == "response" for place in bound.rule.on)
             for check in self._checks_of(bound)
-            if isinstance(bound.decision, Retry)
-            or (isinstance(bound.decision, (Stop, Confirm)) and check.traits.judges_whole)
+            if (check.traits.needs_masked or not bound.rule.early)
+            and (
+                isinstance(bound.decision, Retry)
+                or (isinstance(bound.decision, (Stop, Confirm)) and check.traits.judges_whole)
+            )
         )
 
     @lazy
@@ -381,6 +393,11 @@ class PolicySet:
     def section_names(self) -> frozenset[str]:
         """Returns the names of the sections of gateway tasks that a policy has."""
         return frozenset(name for policy in self.policies for name in policy.sections)
+
+    @lazy
+    def asks_models(self) -> bool:
+        """Whether a check or a judge asks a model at an upstream."""
+        return JUDGE.name in self.section_names or any(check.traits.needs_masked for check in self.checks.values())
 
     @lazy
     def headers(self) -> frozenset[str]:

@@ -13,7 +13,7 @@ from errno import EFBIG, ENOENT
 from pathlib import Path
 
 from guardproxy import checks
-from guardproxy.decisions import Edit
+from guardproxy.decisions import Confirm, Edit
 from guardproxy.errors import GuardproxyError, OptionError, PolicyError
 from guardproxy.policy.file.conflicts import conflicts
 from guardproxy.policy.file.reader import read_policies
@@ -199,6 +199,7 @@ def build_checks(policies: Sequence[Policy], resources: checks.Resources) -> Map
             continue
         built.update(dict.fromkeys(keys, check))
     errors += _nothing_to_cut(policies, built)
+    errors += _nothing_to_ask(policies, built)
     errors += acting.faults(policies, built)
     if errors:
         raise PolicyErrors(errors)
@@ -219,6 +220,23 @@ def _nothing_to_cut(policies: Sequence[Policy], built: Mapping[Key, checks.Check
         if decides(rule.action, Edit)
         for name in sorted(rule.when.names())
         if (check := built.get((policy.name, name))) and check.traits.judges_whole
+    ]
+
+
+def _nothing_to_ask(policies: Sequence[Policy], built: Mapping[Key, checks.Check]) -> list[PolicyError]:
+    """Returns errors for rules that ask a person about a call because of a check that reads it when all rules have decided."""
+    return [
+        PolicyError(
+            f"`{name}` reads a call after the person would have been asked; use the action block",
+            rule.place.path or policy.source,
+            rule.place.line,
+            rule.place.column,
+        )
+        for policy in policies
+        for rule in policy.rules
+        if decides(rule.action, Confirm)
+        for name in sorted(acting.checks_used(policy, rule))
+        if (check := built.get((policy.name, name))) and check.traits.needs_masked
     ]
 
 

@@ -23,6 +23,10 @@ SCOPES: tuple[CacheScope, ...] = get_args(CacheScope)
 """Most careful first."""
 DEFAULT_TTL_S = 300.0
 LIMIT_TTL_S = (1, 30 * 86_400)
+Point = str | float
+"""An operating point of the model that compares questions: its name, or the lowest probability that counts."""
+DEFAULT_POINT: Point = "same"
+LIMIT_POINT = (0.5, 1.0)
 
 _SCHEMA: Mapping[str, Any] = {
     "type": "object",
@@ -46,6 +50,14 @@ _SCHEMA: Mapping[str, Any] = {
             "description": "Who gets an answer again: the `client` that asked, each client of its `tenant`, or `all` clients, "
             "which is for `mode: exact` only.",
         },
+        "point": {
+            "description": "How sure the model must be, with `mode: semantic`, that two questions ask the same: the name of an "
+            "operating point of the model, or a probability.",
+            "anyOf": [
+                {"type": "string", "minLength": 1},
+                {"type": "number", "minimum": LIMIT_POINT[0], "maximum": LIMIT_POINT[1]},
+            ],
+        },
     },
     "if": {"required": ["mode"], "properties": {"mode": {"const": "semantic"}}},
     "then": {"properties": {"scope": {"not": {"const": "all"}}}},
@@ -55,12 +67,19 @@ _SCHEMA: Mapping[str, Any] = {
 @dataclass(frozen=True, slots=True)
 class CacheSection:
     """What a policy lets the cache do. `ttl_s`: seconds for which an answer is given again. `tools`: whether
-    answers that call tools are given again. `scope`: who gets an answer again."""
+    answers that call tools are given again. `scope`: who gets an answer again. `points`: the operating points that two
+    questions must all reach; the default one if it is empty."""
 
     mode: CacheMode
     ttl_s: float = DEFAULT_TTL_S
     tools: bool = False
     scope: CacheScope = "client"
+    points: tuple[Point, ...] = ()
+
+    @property
+    def every_point(self) -> tuple[Point, ...]:
+        """The operating points, with the default one if the policy names none."""
+        return self.points or (DEFAULT_POINT,)
 
 
 def merge_caches(sections: Sequence[CacheSection]) -> CacheSection | None:
@@ -72,7 +91,15 @@ def merge_caches(sections: Sequence[CacheSection]) -> CacheSection | None:
         min(section.ttl_s for section in sections),
         all(section.tools for section in sections),
         min((section.scope for section in sections), key=SCOPES.index),
+        _points_of(sections),
     )
+
+
+def _points_of(sections: Sequence[CacheSection]) -> tuple[Point, ...]:
+    """The points of all sections, as which of them is the strictest is known with the model. A section without one has the
+    default."""
+    points = {point for section in sections for point in section.every_point}
+    return () if points == {DEFAULT_POINT} else tuple(sorted(points, key=str))
 
 
 def _read(reading: FileReading, node: YamlNode) -> CacheSection | None:
@@ -81,6 +108,7 @@ def _read(reading: FileReading, node: YamlNode) -> CacheSection | None:
     ttl_s = reading.number(keys.get("ttl_s"), *LIMIT_TTL_S)
     tools = reading.boolean(keys.get("tools"))
     scope = reading.choice(keys.get("scope"), SCOPES) or "client"
+    points = _read_point(reading, keys.get("point"))
     if mode == "semantic" and scope == "all":
         message = (
             "`all` is for `mode: exact` only: other clients would get the answer to a question that they did not ask"
@@ -88,15 +116,35 @@ def _read(reading: FileReading, node: YamlNode) -> CacheSection | None:
         reading.fail(keys["scope"].place, message)
     if mode is None:
         return None
-    return CacheSection(mode, DEFAULT_TTL_S if ttl_s is None else ttl_s, bool(tools), scope)
+    return CacheSection(mode, DEFAULT_TTL_S if ttl_s is None else ttl_s, bool(tools), scope, points)
+
+
+def _read_point(reading: FileReading, node: YamlNode | None) -> tuple[Point, ...]:
+    if node is None or isinstance(node.value, str):
+        point: Point | None = reading.word(node)
+    else:
+        point = reading.number(node, *LIMIT_POINT)
+    return () if point is None else (point,)
 
 
 def _order(old: CacheSection, new: CacheSection) -> Order:
     """Compares what two sections let the cache do."""
     careful = ((-MODES.index(part.mode), -part.ttl_s, -part.tools, -SCOPES.index(part.scope)) for part in (old, new))
-    return together(
-        "same" if was == now else "tighter" if now > was else "looser" for was, now in zip(*careful, strict=True)
-    )
+    orders = [_compared(was, now) for was, now in zip(*careful, strict=True)]
+    return together((*orders, _order_of_points(old.every_point, new.every_point)))
+
+
+def _compared(was: float, now: float) -> Order:
+    return "same" if was == now else "tighter" if now > was else "looser"
+
+
+def _order_of_points(old: tuple[Point, ...], new: tuple[Point, ...]) -> Order:
+    """Compares points. What a name means is known with the model only."""
+    if old == new:
+        return "same"
+    single = [points[0] for points in (old, new) if len(points) == 1]
+    numbers = [point for point in single if not isinstance(point, str)]
+    return _compared(*numbers) if len(numbers) == 2 else "unclear"
 
 
 def _lacks(section: CacheSection) -> Iterator[NeededTexts]:

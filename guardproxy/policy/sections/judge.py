@@ -1,6 +1,6 @@
 """The section `judge`: a model that scores a sample of answers by a rubric, after they were sent.
 
-`exchange/record/llm_judge.py` writes the questions and reads the scores.
+`exchange/record/llm_judge.py` writes the questions.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.audit import RecordedJudge
+from guardproxy.checks import JudgeQuestion
 from guardproxy.policy.sections.section import BoundSection, NeededUpstream, Section
 from guardproxy.policy.values.rollout import WHOLE, place_of, read_share
 from guardproxy.policy.yaml.reading import FileReading
 from guardproxy.policy.yaml.tree import YamlNode
+from guardproxy.wire import Dialect
 
 SAMPLE = "5 %"
 SCALE = (1, 5)
@@ -24,15 +26,15 @@ MOST_SCORE = 100
 MAX_CHARS = 8000
 LEAST_CHARS = 100
 MOST_CHARS = 100_000
-_KEYS = ("upstream", "model", "rubric", "sample", "scale", "least", "max_chars")
+_KEYS = ("upstream", "model", "rubric", "format", "sample", "scale", "least", "max_chars")
 _SCALE_FORM = f"two whole numbers like [1, 5], from 0 to {MOST_SCORE}, with 1 to {LIMIT_STEPS} steps between them"
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeSection:
-    """The section. `upstream`: the name of the upstream that is asked for `model`. `sample`: the number of exchanges in a
-    million. `low`, `high`: the scale. `least`: the lowest score of a good answer. `max_chars`: how much of an exchange the
-    judge reads at most."""
+    """The section. `upstream`: the name of the upstream that is asked for `model`, in a wire format (`wire_format`).
+    `sample`: the number of exchanges in a million. `low`, `high`: the scale. `least`: the lowest score of a good answer.
+    `max_chars`: how much of an exchange the judge reads at most."""
 
     upstream: str
     model: str
@@ -42,11 +44,12 @@ class JudgeSection:
     high: int = SCALE[1]
     least: int = SCALE[1] - 1
     max_chars: int = MAX_CHARS
+    wire_format: str = ""
 
     @property
     def digest(self) -> str:
         """Identifies the question: scores of two rubrics, scales or models cannot be compared."""
-        question = (self.model, self.rubric, self.low, self.high, self.max_chars)
+        question = (JudgeQuestion.VERSION, self.model, self.rubric, self.low, self.high, self.max_chars)
         return hashlib.sha256(repr(question).encode()).hexdigest()[:12]
 
 
@@ -58,6 +61,8 @@ def read_judge(reading: FileReading, node: YamlNode) -> JudgeSection | None:
     rubric = reading.word(keys.get("rubric"), "a text, written as words")
     if rubric and len(rubric) > LIMIT_RUBRIC_CHARS:
         reading.fail(keys["rubric"].place, f"a rubric has at most {LIMIT_RUBRIC_CHARS} characters")
+    formats = Dialect.names()
+    wire_format = reading.choice(keys.get("format"), formats, place="format") or formats[0]
     sample = read_share(reading, keys.get("sample")) if "sample" in keys else WHOLE // 20
     low, high = _scale(reading, keys.get("scale"))
     least = reading.number(keys.get("least"), low, high, whole=True)
@@ -65,7 +70,9 @@ def read_judge(reading: FileReading, node: YamlNode) -> JudgeSection | None:
     if upstream is None or model is None or rubric is None or sample is None:
         return None
     good = max(low, high - 1) if least is None else int(least)
-    return JudgeSection(upstream, model, rubric.strip(), sample, low, high, good, int(max_chars or MAX_CHARS))
+    return JudgeSection(
+        upstream, model, rubric.strip(), sample, low, high, good, int(max_chars or MAX_CHARS), wire_format
+    )
 
 
 def _scale(reading: FileReading, node: YamlNode | None) -> tuple[int, int]:
@@ -89,6 +96,10 @@ _SCHEMA: dict[str, Any] = {
         "upstream": {**_WORD, "description": "The name of an upstream with a key of the proxy."},
         "model": {**_WORD, "description": "The model that judges."},
         "rubric": {**_WORD, "maxLength": LIMIT_RUBRIC_CHARS, "description": "What a score stands for."},
+        "format": {
+            "type": "string",
+            "description": "The wire format that the upstream speaks. Default: chat completions.",
+        },
         "sample": {"type": "string", "description": f"The share of exchanges, like `{SAMPLE}`, which is the default."},
         "scale": {
             "type": "array",

@@ -18,7 +18,7 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from guardproxy.audit import RecordedCache
-from guardproxy.errors import StoreError
+from guardproxy.errors import SealError, StoreError
 from guardproxy.exchange import (
     CacheQuery,
     DataReceived,
@@ -32,6 +32,8 @@ from guardproxy.exchange import (
     reformed,
 )
 from guardproxy.server.driving.answer_cache import AnswerCache, FoundAnswer, MemoryAnswers, SharedAnswers
+from guardproxy.server.driving.similar.comparing import Comparison, SimilarQuestions
+from guardproxy.server.driving.store_cipher import NOBODY, EntryOwner, Owners
 from guardproxy.server.observing.metrics import Metrics
 from guardproxy.server.upstream.targets import Targets
 
@@ -50,11 +52,21 @@ SMALL_BYTES = 4096  # a larger answer is written in another form in a thread
 
 
 class Caches:
-    """The caches of a process. `memory`: in this process; `shared`: used instead if replicas share their state."""
+    """The caches of a process. `memory`: in this process; `shared`: used instead if replicas share their state. `similar`:
+    compares questions; `owners`: of texts that policies seal."""
 
-    def __init__(self, memory: MemoryAnswers, shared: SharedAnswers | None, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        memory: MemoryAnswers,
+        shared: SharedAnswers | None,
+        metrics: Metrics,
+        similar: SimilarQuestions,
+        owners: Owners,
+    ) -> None:
         self._memory = memory
         self._shared = shared
+        self.similar = similar
+        self.owners = owners
         self.metrics = metrics
         self.collected_bytes = 0  # of answers under way
         metrics.cache_answers.set_function(lambda: len(memory))
@@ -74,6 +86,7 @@ class Caches:
     async def purge(self) -> dict[str, object]:
         """Drops all answers, for the admin port."""
         await self._memory.purge()
+        self.similar.memory.purge()
         try:
             if self._shared is not None:
                 await self._shared.purge()
@@ -82,6 +95,7 @@ class Caches:
         return {"ok": True}
 
     async def close(self, timeout_s: float) -> None:
+        await self.similar.close(timeout_s)
         if self._shared is not None:
             await self._shared.close(timeout_s)
 
@@ -105,6 +119,8 @@ class Recall:
         self._found: FoundAnswer | None = None
         self._body = bytearray()
         self._is_stored = False
+        self._owner = NOBODY
+        self._comparison: Comparison | None = None
         self.coming: deque[Input] = deque()
         self.told: RecordedCache | None = None
         self.response: CachedResponse | None = None
@@ -113,15 +129,18 @@ class Recall:
         """Looks for an answer. If there is one, it is in `coming`. `headers`: those for the upstream."""
         self._query = query = with_headers(self._query, headers)
         try:
-            self._found = await self._cache.find(query)
-        except StoreError:
+            self._owner = await self._owner_of(query)
+            self._found = await self._alive(await self._cache.find(query))
+        except (SealError, StoreError):
             self._tell("failed")
             return
         self._is_stored = "no-store" not in self._control
-        stored = self._found.answer
         if not self._is_stored or "no-cache" in self._control:
             self._tell("bypass")
             return
+        if self._found.answer is None:
+            self._found = await self._compared(query, self._found)
+        stored = self._found.answer
         answer = None if stored is None else await _reformed(query, stored)
         if answer is None:
             self._tell("miss")
@@ -135,12 +154,50 @@ class Recall:
         self.coming.append(DataReceived(answer.body, at_s))
         self.coming.append(ResponseEnded(at_s))
 
+    async def _owner_of(self, query: CacheQuery) -> EntryOwner:
+        """The owner of the texts. Raises `SealError`."""
+        return NOBODY if query.owner is None else await asyncio.to_thread(self._caches.owners.of, query.owner)
+
+    async def _alive(self, found: FoundAnswer) -> FoundAnswer:
+        """What was found, unless the owner of its texts was erased: such an answer is dropped."""
+        answer = found.answer
+        if answer is None or not answer.owner:
+            return found
+        if await asyncio.to_thread(self._caches.owners.has, answer.owner, answer.proof):
+            return found
+        self._cache.drop(found.key)
+        return FoundAnswer(found.generation)
+
+    async def _compared(self, query: CacheQuery, missed: FoundAnswer) -> FoundAnswer:
+        """Looks for the answer to a question that asks the same in other words. `missed`: the look for this one."""
+        if query.question is None or self._caches.similar.models is None:
+            return missed
+        self._comparison = comparison = await self._caches.similar.compare(query, missed.generation)
+        if comparison is None or comparison.found is None:
+            return missed
+        other = msgspec.structs.replace(query, key=comparison.found.key)
+        try:
+            found = await self._alive(await self._cache.find(other))
+        except StoreError:
+            return missed
+        if found.answer is None or found.generation != missed.generation:
+            self._caches.similar.gone(comparison)
+            return missed
+        return found
+
     def _tell(self, result: Literal["hit", "miss", "bypass", "failed"], **found: Any) -> None:
         """Notes what the cache had. `found`: members of the record about the answer that was found."""
         query = self._query
         mode: Literal["enforce", "shadow"] = "enforce" if query.is_enforced else "shadow"
         self._caches.metrics.cache_lookups.labels(query.match, mode, result).inc()
-        self.told = RecordedCache(result=result, match=query.match, mode=mode, policies=query.policies, **found)
+        self.told = RecordedCache(
+            result=result,
+            match=query.match,
+            mode=mode,
+            policies=query.policies,
+            likeness=self._comparison.told if self._comparison else None,
+            **found,
+        )
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -177,8 +234,13 @@ class Recall:
             return
         assert isinstance(exchange, Exchange)  # noqa: S101 - no other exchange asks the cache
         if (answer := exchange.stored_answer(bytes(self._body), time.time())) is not None:
-            self._cache.put(self._query, self._found.generation, answer)
+            owner, query = self._owner, self._query
+            if owner.name:
+                answer = msgspec.structs.replace(answer, owner=owner.name, proof=owner.proof)
+            self._cache.put(query, self._found.generation, answer)
             self._caches.metrics.cache_stored.inc()
+            if self._comparison is not None:
+                self._caches.similar.keep(self._comparison, query.key, answer.source, query.section.ttl_s, owner)
 
     def _drop(self) -> None:
         if self.response is not None and self._found is not None:
@@ -218,5 +280,12 @@ def with_headers(query: CacheQuery, headers: CIMultiDict[str]) -> CacheQuery:
         for name, value in headers.items()
         if (low := name.lower()) not in _IRRELEVANT and not low.startswith(_IRRELEVANT_BEGINS)
     )
-    digest = hashlib.blake2b(query.key.encode() + msgspec.json.encode(relevant), digest_size=16)
-    return msgspec.structs.replace(query, key=digest.hexdigest())
+    given = msgspec.json.encode(relevant)
+    question = query.question
+    if question is not None:
+        question = msgspec.structs.replace(question, partition=_digest(question.partition, given))
+    return msgspec.structs.replace(query, key=_digest(query.key, given), question=question)
+
+
+def _digest(key: str, headers: bytes) -> str:
+    return hashlib.blake2b(key.encode() + headers, digest_size=16).hexdigest()

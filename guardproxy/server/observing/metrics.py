@@ -110,6 +110,8 @@ class Metrics:
     cache_answers: Gauge = metric("cache_answers", "Answers in memory.")
     cache_bytes: Gauge = metric("cache_bytes", "Memory that stored answers take.")
     cache_evicted: Gauge = metric("cache_evicted", "Answers evicted because memory was full.")
+    cache_compared: Counter = metric("cache_compared", "Questions that models compared with stored ones.", "result")
+    cache_questions: Gauge = metric("cache_questions", "Questions in memory whose answers are stored.")
     turn_lookups: Counter = metric(
         "turn_lookups", "Requests that refer to a stored turn, by whether values of it were kept.", "result"
     )
@@ -128,6 +130,11 @@ class Metrics:
     )
     judged: Counter = metric("judged_answers", "Answers that a judge was to score.", "policy", "result")
     scores: Counter = metric("judge_scores", "Scores of judges.", "policy", "score")
+    llm_questions: Counter = metric(
+        "llm_questions", "Questions of checks to models at upstreams, by what became of them.", "check", "result"
+    )
+    llm_cost: Counter = metric("llm_cost", "The cost of questions of checks to models that have a price.", "check")
+    llm_seconds: Durations = metric("llm_seconds", "Time until a model at an upstream had judged a text.", "check")
     duration: Durations = metric("exchange_duration_seconds", "From request to end.", "route")
     first_token: Durations = metric(
         "time_to_first_token_seconds", "From a request to the first text of a stream.", "model"

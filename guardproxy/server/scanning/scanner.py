@@ -168,7 +168,7 @@ def _sound(window: Window, scan: Scan) -> Scan:
     """Holds a check to its contract, so that a careless plug-in fails closed instead of leaking."""
     if scan.error or scan.no_capacity is not None:
         name = scan.error or "no_capacity"
-        return Scan((), window.settled, window.start, name, no_capacity=scan.no_capacity)
+        return Scan((), window.settled, window.start, name, no_capacity=scan.no_capacity, verdict=scan.verdict)
     end = window.start + len(window.text)
     settled = end if window.last else scan.settled
     fine = scan.keep <= scan.settled and window.settled <= scan.settled <= end and scan.keep >= window.start
@@ -413,7 +413,7 @@ class Scanner:
         by_tenant[tenant] += chars
         if hasattr(scorer, "fill"):
             self._asked.setdefault(id(scorer), (scorer, Ratio(chars, 1)))[1].add(1, chars)
-        question = Question(scorer, queries)
+        question = Question(scorer.for_tenant(tenant) if hasattr(scorer, "for_tenant") else scorer, queries)
         try:
             return await asyncio.wrap_future(await self._beside(question.submit, same, tenant, request))
         finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -100,6 +100,8 @@ class FormatHeaders:
 
     Of answers. `answer`: go to the client if the value has the shape; request identifiers and versions. `families`: the same,
     for many names of one pattern.
+
+    Of the proxy's own requests, when it asks a model: `needed`, with their values.
     """
 
     credentials: tuple[str, ...]
@@ -110,6 +112,7 @@ class FormatHeaders:
     answer: Mapping[str, re.Pattern[str]]
     families: tuple[HeaderFamily, ...]
     session: str = ""
+    needed: Mapping[str, str] = field(default_factory=dict)
 
 
 _LIMITS = (

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from guardproxy.cli import app
+from tests.kit.asked import asked_about
 
 POLICY = """
 policy: graded
@@ -28,8 +29,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        score = json.loads(body["messages"][1]["content"])["answer"].split()[-1]
-        data = json.dumps({"choices": [{"message": {"content": f'{{"score": {score}}}'}}]}).encode()
+        code, text = asked_about(body["messages"][1]["content"])
+        score = int(json.loads(text)["answer"].split()[-1])
+        said = json.dumps({"code": code, "reason": "r", "answer": score})
+        data = json.dumps({"choices": [{"message": {"role": "assistant", "content": said}}]}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()

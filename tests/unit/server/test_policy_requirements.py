@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import pytest
 
+from guardproxy.checks import Embedder, PairJudge
 from guardproxy.config import Config
+from guardproxy.errors import ConfigError
+from guardproxy.inference import Models
 from guardproxy.policy import PolicyErrors
-from guardproxy.server.policy_requirements import check_policies
+from guardproxy.server.policy_requirements import check_policies, question_models
 from tests.kit.confirming import POLICY as CONFIRM
 from tests.kit.play import policy_set
+from tests.kit.questions import models
 
 POLICY = """policy: p
 checks: {word: {use: pattern, words: [umbrella]}}
@@ -99,3 +103,43 @@ def test_several_workers_share_the_answers_of_people() -> None:
     assert [error.line for error in raised.value.errors] == [5]
     check_policies(policies, Config.of(upstream=ADDRESSES[:1], workers=2, state="redis://127.0.0.1:6379/0"))
     check_policies(policies, Config.of(upstream=ADDRESSES[:1]))
+
+
+class QuestionsOnly(Models):
+    """Models that compare questions, of a test; without them, it says why. `fault`: that reason."""
+
+    def __init__(self, fault: str = "") -> None:
+        super().__init__()
+        self.fault = fault
+
+    def embedder(self, name: str = "embedding") -> Embedder:
+        if self.fault:
+            raise ConfigError(self.fault)
+        return models().embedder
+
+    def pairs(self, name: str = "pairs") -> PairJudge:
+        return models().judge
+
+
+SEMANTIC = "policy: p\ncache: {mode: semantic}\n"
+
+
+def test_models_that_compare_questions_are_loaded_if_a_policy_needs_them() -> None:
+    for text in ("policy: p\nset: {seed: 7}\n", "policy: p\ncache: {mode: exact}\n"):
+        assert question_models(policy_set(text), QuestionsOnly("not asked")) == (None, "")
+    found, fault = question_models(policy_set(SEMANTIC), QuestionsOnly())
+    assert found is not None
+    assert (found.embedder.digest, found.judge.digest, fault) == ("words-of-the-test", "judge-of-the-test", "")
+
+
+def test_without_these_models_the_fault_is_told_and_the_policies_are_used(caplog: pytest.LogCaptureFixture) -> None:
+    found, fault = question_models(policy_set(SEMANTIC), QuestionsOnly("no model `embedding`"))
+    assert (found, fault) == (None, "questions are compared by words alone: no model `embedding`")
+    assert "the semantic cache compares words alone" in caplog.text
+
+
+def test_an_operating_point_that_the_model_does_not_have_is_an_error() -> None:
+    for point in ("careful", "0.97"):
+        assert question_models(policy_set(SEMANTIC.replace("}", f", point: {point}}}")), QuestionsOnly())[0]
+    with pytest.raises(PolicyErrors, match=r":2:1: .*no operating point `odd` \(it has: careful, same\)"):
+        question_models(policy_set(SEMANTIC.replace("}", ", point: odd}")), QuestionsOnly())

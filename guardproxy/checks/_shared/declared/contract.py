@@ -193,6 +193,23 @@ class Embedder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class AskedModel:
+    """A model at an upstream of the operator that a check asks about texts. `check`: the name of the check; `wire_format`:
+    the name of the wire format that the upstream speaks. `timeout_s`: for an answer. `calls`, `cost`: what may be asked in an
+    hour for each tenant (`cost` in the unit of prices), `None` without a limit. `remembers`: whether verdicts may serve for
+    equal texts."""
+
+    check: str
+    upstream: str
+    model: str
+    wire_format: str
+    timeout_s: float
+    calls: int | None = None
+    cost: float | None = None
+    remembers: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Resources:
     """The resources that a check may use, so that the package itself stays pure.
 
@@ -200,7 +217,8 @@ class Resources:
     policies' folder, or raises `OSError`. `remote(url, timeout_s)` returns a client of a service, or raises
     `OptionError`. `code`: whether an option may name a class to import. `pairs(name)` and `embedder(name)` load or find a
     model, as `scorer` does. `background(name)` returns the vectors of the ordinary texts that an embedding model has.
-    `tokenizer(name)` returns the file `tokenizer.json` of a model.
+    `tokenizer(name)` returns the file `tokenizer.json` of a model. `asking(model)`
+    returns a client of a model at an upstream, or raises `OptionError`.
     """
 
     scorer: Callable[[str], Scorer] | None = None
@@ -212,6 +230,7 @@ class Resources:
     embedder: Callable[[str], Embedder] | None = None
     background: Callable[[str], Sequence[bytes]] | None = None
     tokenizer: Callable[[str], bytes] | None = None
+    asking: Callable[[AskedModel], Any] | None = None
 
 
 def with_partner(check: Check) -> tuple[Check, ...]:

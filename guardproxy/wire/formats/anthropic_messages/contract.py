@@ -99,6 +99,7 @@ _HEADERS = FormatHeaders(
     account={},
     answer=dict.fromkeys(("request-id", "anthropic-organization-id"), IDENTIFIER),
     families=(limits_family("anthropic-ratelimit", "anthropic-priority", "anthropic-fast"),),
+    needed={"anthropic-version": "2023-06-01"},
 )
 
 

@@ -13,14 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardproxy.audit.record.document import Record
-from guardproxy.audit.record.private import Owner, Private, PrivateRecord
+from guardproxy.audit.record.entries import Judged
+from guardproxy.audit.record.private import Owner, Private, PrivateRecord, WrittenRecord
+from guardproxy.audit.record.versions import entry_of
 from guardproxy.audit.sealing.cipher import seal_members
 from guardproxy.audit.sealing.sealer import Sealer, opened, split_record, without_texts
 from guardproxy.audit.sealing.store import DataKey
 from guardproxy.errors import AuditError, SealError
 from tests.kit.play import Play, chat_frames, policy_set
 from tests.kit.records import plain_answer, plain_attempt, plain_record, plain_text, through_log
-from tests.kit.sealing import KEPT, MAIL, asked, played, policies, private, sealed, store_at
+from tests.kit.sealing import KEPT, MAIL, asked, played, policies, private, scored, sealed, store_at
 
 OWNER = Owner("subject", "t1", "ann")
 
@@ -52,6 +54,23 @@ def test_an_opened_record_is_the_record_without_sealing(sealer: Sealer) -> None:
     assert f"write to {next(iter(again.values))} please" in again.record.to_json().decode()
     assert MAIL not in again.record.to_json().decode()
     assert again.shown_path("metadata.pet") == "*", "the record has no such path"
+
+
+def test_the_reason_of_a_judge_opens_with_the_key_of_the_texts(sealer: Sealer, tmp_path: Path) -> None:
+    record = private(asked(user="ann"))
+    (written,) = sealer.seal([record.with_reason(scored(), "it says hello \ud800")])  # type: ignore[list-item]
+    assert isinstance(written, WrittenRecord)
+    line = json.dumps(written.document)
+    assert "hello" not in line
+    entry = entry_of(json.loads(line))
+    assert isinstance(entry, Judged)
+    assert (entry.score, sealer.reason_of(entry)) == (4, "it says hello \ud800")
+    assert entry.sealed is not None
+    assert entry.sealed.key == through_log(sealed(sealer, record)).sealed.key  # type: ignore[union-attr]
+    assert sealer.reason_of(scored()) == ""
+    for changed in ({"salt": "no salt"}, {"salt": "00" * 16}, {"members": {"reason": ("AAAA",)}}):
+        with pytest.raises(SealError):
+            sealer.reason_of(msgspec.structs.replace(entry, sealed=msgspec.structs.replace(entry.sealed, **changed)))
 
 
 WORDS = st.lists(st.sampled_from([*"ab.[]#* \u00e9", MAIL]), max_size=4).map("".join)
@@ -223,4 +242,6 @@ def test_a_document_without_texts_is_shared_whole() -> None:
 
 def test_the_secret_of_an_owner_is_one_until_it_is_erased(sealer: Sealer) -> None:
     one, other = (Owner("subject", "t", name) for name in ("ada", "ben"))
+    assert sealer.known_secret_of(one) is None
     assert sealer.secret_of(one) == sealer.secret_of(one) != sealer.secret_of(other)
+    assert sealer.known_secret_of(one) == sealer.secret_of(one)

@@ -71,6 +71,19 @@ def test_two_processes_agree_on_a_key(tmp_path: Path) -> None:
     other.close()
 
 
+def test_a_key_is_found_and_not_made(tmp_path: Path) -> None:
+    running, command = store_at(tmp_path), store_at(tmp_path, (), create=False)
+    assert running.find(ANN) is None
+    key = running.keys_for([ANN])[ANN]
+    assert running.find(ANN) == key
+    other = store_at(tmp_path)
+    assert other.find(ANN) == key
+    command.erase(event, subject="ann")
+    assert (running.find(ANN), other.find(ANN)) == (None, None)
+    for store in (running, other, command):
+        store.close()
+
+
 def test_the_memory_of_keys_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LIMIT_REMEMBERED", 2)
     store = store_at(tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from guardproxy.audit.record.document import Gap, Record
-from guardproxy.audit.record.private import PrivateRecord, WrittenRecord
+from guardproxy.audit.record.private import PrivateEntry, PrivateRecord, WrittenRecord
 from guardproxy.audit.record.versions import entries_of
 from guardproxy.audit.sealing.sealer import Sealer
 from guardproxy.audit.writing.log_file import FileSink
@@ -26,7 +26,7 @@ class Failing:
         self.is_broken = False
         self.checks = 0
 
-    def seal(self, records: Sequence[PrivateRecord]) -> Sequence[WrittenRecord | AuditError]:
+    def seal(self, records: Sequence[PrivateEntry]) -> Sequence[WrittenRecord | AuditError]:
         if self.is_broken:
             raise SealError("the key store is away")
         pairs = zip(records, self.sealer.seal(records), strict=True)

@@ -15,7 +15,7 @@ from guardproxy.audit.sealing.sealer import Sealer
 from guardproxy.audit.writing.log_file import FileSink
 from guardproxy.cli import app
 from tests.kit.records import plain_record
-from tests.kit.sealing import KEPT, MAIL, private
+from tests.kit.sealing import KEPT, MAIL, private, scored
 
 REASON = ("--reason", "ticket 7", "--by", "eve")
 
@@ -69,6 +69,24 @@ def test_unseal_prints_the_texts_and_leaves_an_entry(log: Path, key: str) -> Non
     assert "unsealed: the texts were shown" in shown
     assert "by: eve" in shown
     assert run("audit", "verify", log)[0] == 0
+
+
+def test_what_a_judge_said_is_unsealed_with_the_exchange(tmp_path: Path, key: str) -> None:
+    folder = tmp_path / "judged"
+    folder.mkdir()
+    sink = FileSink(folder, "audit-0", {"log": "x"}, sealing=Sealer(open_store(folder, None, (key,), create=True)))
+    record = private(user="ann")
+    for entry in (record, record.with_reason(scored(), "it repeats the text"), scored("other")):
+        sink.append(entry).result(30)
+    sink.close()
+    assert "repeats" not in "".join(path.read_text() for path in folder.glob("*.jsonl"))
+    assert "judge of graded: score 4 of 5" in run("audit", "show", folder)[1]
+    out = run("audit", "unseal", folder, "id", "--key", key, *REASON)[1]
+    assert out.splitlines()[-1] == "judge of graded: it repeats the text"
+    out = run("audit", "unseal", folder, "id", "--key", key, *REASON, "--json")[1]
+    assert json.loads(out)["reasons"] == {"graded": "it repeats the text"}
+    assert run("audit", "erase", folder, "--subject", "ann", *REASON)[0] == 0
+    assert run("audit", "unseal", folder, "id", "--key", key, *REASON)[0] == 2
 
 
 def test_erase_destroys_the_keys_and_the_log_verifies(log: Path, key: str) -> None:

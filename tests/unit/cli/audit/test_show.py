@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from guardproxy.audit import RecordedCache, RecordedError
+from guardproxy.audit import RecordedCache, RecordedError, RecordedLikeness
 from guardproxy.audit.record.document import Gap, Record
 from guardproxy.audit.record.entries import Judged
 from guardproxy.audit.record.feedback import RecordedFeedback, RecordedJudge, RecordedOpinion
@@ -248,6 +248,9 @@ def test_an_exchange_is_shown_with_the_feedback_about_it(tmp_path: Path) -> None
     assert "f2" not in out
 
 
+LIKE: dict[str, Any] = {"source": "x8", "similarity": 0.93, "point": 0.9}
+
+
 @pytest.mark.parametrize(
     ("cache", "line"),
     [
@@ -256,6 +259,23 @@ def test_an_exchange_is_shown_with_the_feedback_about_it(tmp_path: Path) -> None
         (
             {"result": "hit", "match": "semantic", "source": "x9", "age_s": 1.5},
             "cache: the answer of x9, 1.5 s old, semantic",
+        ),
+        (
+            {"result": "miss", "match": "semantic", "likeness": RecordedLikeness(result="none", point=0.9)},
+            "cache: miss, semantic; compared: none",
+        ),
+        (
+            {"result": "miss", "match": "semantic", "likeness": RecordedLikeness(**LIKE, result="different")},
+            "cache: miss, semantic; compared with x8: different, cosine 0.93",
+        ),
+        (
+            {
+                "result": "hit",
+                "match": "semantic",
+                "source": "x8",
+                "likeness": RecordedLikeness(**LIKE, result="same", entails=(0.99, 0.97)),
+            },
+            "cache: the answer of x8, 0 s old, semantic; compared with x8: same, cosine 0.93, follows 0.99, 0.97 (point 0.9)",
         ),
     ],
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from guardproxy.decisions import Plan
 from guardproxy.exchange import CacheQuery, Exchange, Keys, RequestReceived, ResponseEnded, ResponseStarted
-from guardproxy.exchange.inputs.caching import _without
+from guardproxy.exchange.inputs.caching import CachedQuestion, _without
 from guardproxy.exchange.inputs.transcript import DataReceived
 from guardproxy.policy import CacheSection, PolicySet
 from tests.kit.play import CHAT, KEYS, Play, chat_frames, chat_texts, policy_set, setting
@@ -184,6 +184,102 @@ def test_the_last_question_may_be_worded_differently() -> None:
     assert worded("Why?", "Rain falls.") != worded("Why?", "rain falls.")
     assert worded("Who is falcon?") == worded("who is falcon?")
     assert "falcon" not in worded("Who is falcon?")
+
+
+def question(text: str = "How do I get a refund?", *policies: str, **more: Any) -> CachedQuestion | None:
+    """The question of a request that models may compare with others. `members`: of the body."""
+    members = more.pop("members", {})
+    found = query(body(text, **members), *policies or (SEMANTIC, GUARD), **more)
+    assert found is not None
+    return found.question
+
+
+def test_questions_are_compared_where_all_else_is_equal() -> None:
+    first, second = question(), question("What is the way to get a refund?")
+    assert first is not None
+    assert second is not None
+    assert (first.partition, first.holder) == (second.partition, second.holder)
+    assert first.text != second.text
+    assert first.particulars()(second)
+    assert not first.particulars()(first.worded("How do I get no refund?"))
+    assert first.worded("Hello, how do I get it? Thanks!").asked == "how do I get it?"
+    streamed = question(members={"stream": True})
+    assert streamed is not None
+    assert streamed.partition == first.partition
+    others = [
+        question("How do I get 2 refunds?"),
+        question("How do I get no refund?"),
+        question(members={"temperature": 0.5}),
+        question(members={"tools": []}),
+        question(members={"model": "other"}),
+        question(tenant="other"),
+        question(plans=(Plan("backup"),)),
+        question(query="api-version=2024-10-21"),
+    ]
+    places = [found.partition for found in others if found is not None]
+    assert len({first.partition, *places}) == len(others) + 1
+
+
+def test_earlier_turns_and_the_system_prompt_are_of_the_partition() -> None:
+    def partition(*messages: tuple[str, str]) -> str:
+        turns = [{"role": role, "content": text} for role, text in messages]
+        found = query({"model": "m", "messages": turns}, SEMANTIC, GUARD)
+        assert found is not None
+        assert found.question is not None
+        return found.question.partition
+
+    last = ("user", "How do I get it back?")
+    told = [
+        partition(last),
+        partition(("system", "be kind"), last),
+        partition(("system", "be rude"), last),
+        partition(("user", "I lost it"), last),
+        partition(("user", "I lost it"), ("assistant", "oh"), last),
+    ]
+    assert len(set(told)) == len(told)
+    assert told[1] == partition(("system", "be kind"), ("user", "Can you tell me how to get it back?"))
+
+
+def test_the_question_is_that_which_goes_upstream() -> None:
+    found = question("How do I get a falcon back?")
+    assert found is not None
+    assert "falcon" not in found.text
+    assert "falcon" not in found.partition
+
+
+@pytest.mark.parametrize(
+    "text", ["Wie bekomme ich mein Geld zurück?", "How do you say it in German?", "refund", "a `b` is it"]
+)
+def test_other_texts_are_compared_by_words_alone(text: str) -> None:
+    assert question(text) is None
+
+
+def test_an_exact_cache_compares_no_questions() -> None:
+    assert question("How do I get a refund?", CACHE, GUARD) is None
+
+
+def test_clients_compare_with_the_questions_of_their_scope() -> None:
+    shared = "policy: saving\ncache: {mode: semantic, scope: tenant}\n"
+    found = {
+        scope: [question("How do I get it?", policy, GUARD, **client) for client in (A, B, C)]
+        for scope, policy in (("client", SEMANTIC), ("tenant", shared))
+    }
+    places = {
+        scope: [asked.partition for asked in questions if asked is not None] for scope, questions in found.items()
+    }
+    assert len(set(places["client"])) == 3
+    assert places["tenant"][0] == places["tenant"][1] != places["tenant"][2]
+
+
+def test_a_query_names_the_owner_whose_texts_policies_seal() -> None:
+    sealing = GUARD + "audit: {keep: sealed, subject: user}\n"
+    found = query(body(user="ann"), SEMANTIC, sealing)
+    assert found is not None
+    assert found.owner is not None
+    assert (found.owner.kind, found.owner.name) == ("subject", "ann")
+    plain = query(body(user="ann"), SEMANTIC, GUARD)
+    assert plain is not None
+    assert plain.owner is None
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,9 @@ def read(text: str) -> CacheSection:
         ("{mode: exact, scope: client}", CacheSection("exact")),
         ("{mode: semantic, scope: tenant}", CacheSection("semantic", scope="tenant")),
         ("{mode: exact, scope: all}", CacheSection("exact", scope="all")),
+        ("{mode: semantic, point: careful}", CacheSection("semantic", points=("careful",))),
+        ("{mode: semantic, point: 0.97}", CacheSection("semantic", points=(0.97,))),
+        ("{mode: semantic, point: 1}", CacheSection("semantic", points=(1,))),
     ],
 )
 def test_a_section_is_read(text: str, section: CacheSection) -> None:
@@ -45,6 +48,23 @@ def test_the_most_careful_part_of_each_counts() -> None:
         assert merge_caches([*order, CacheSection("none")]) is None
     assert merge_caches(sections[::2]) == CacheSection("semantic", 10.0, tools=False)
     assert merge_caches([]) is None
+
+
+def test_questions_must_reach_the_points_of_all_sections() -> None:
+    default, number, name = (CacheSection("semantic", points=points) for points in ((), (0.97,), ("careful",)))
+    for order in permutations((default, number, name)):
+        merged = merge_caches(order)
+        assert merged is not None
+        assert set(merged.every_point) == {"same", 0.97, "careful"}
+    assert merge_caches([default, default]) == default
+    assert merge_caches([number, number]) == number
+    assert default.every_point == ("same",)
+
+
+@pytest.mark.parametrize("point", ["0.4", "1.01", "[0.9]", "''"])
+def test_a_point_is_a_name_or_a_probability(point: str) -> None:
+    with pytest.raises(PolicyErrors):
+        read(f"{{mode: semantic, point: {point}}}")
 
 
 def test_answers_are_shared_as_far_as_all_sections_say() -> None:
@@ -81,6 +101,8 @@ def test_a_section_without_a_mode_is_an_error() -> None:
         (CacheSection("exact", 300.0, tools=True), "looser"),
         (CacheSection("exact", 300.0, scope="tenant"), "looser"),
         (CacheSection("exact", 200.0, scope="tenant"), "unclear"),
+        (CacheSection("exact", 300.0, points=("same",)), "same"),
+        (CacheSection("exact", 300.0, points=("careful",)), "unclear"),
     ],
 )
 def test_a_section_that_lets_the_cache_do_less_is_stricter(new: CacheSection, order: str) -> None:
@@ -93,3 +115,18 @@ def test_an_heir_may_let_the_cache_do_less_and_not_more() -> None:
     assert CACHE.of(heir.sections) == CacheSection("exact", 8.0)
     with pytest.raises(PolicyErrors, match=r"b\.yaml:3:1: `cache` may not be weakened \(a\.yaml:2:1\)"):
         parse_all([base, ("b.yaml", "policy: b\nextends: a\ncache: {mode: exact, ttl_s: 10}\n")])
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "order"),
+    [
+        ((0.9,), (0.95,), "tighter"),
+        ((0.95,), (0.9,), "looser"),
+        ((0.9,), (0.9,), "same"),
+        ((), (0.9,), "unclear"),
+        (("same",), (0.9,), "unclear"),
+        (("same", 0.9), (0.95,), "unclear"),
+    ],
+)
+def test_a_higher_point_is_stricter(old: tuple[str | float, ...], new: tuple[str | float, ...], order: str) -> None:
+    assert CACHE.order(CacheSection("semantic", points=old), CacheSection("semantic", points=new)) == order

@@ -12,6 +12,8 @@ from guardproxy.gateway import MemoryStore
 from guardproxy.policy import CacheSection
 from guardproxy.server.driving.answer_cache import ENTRY_BYTES, MemoryAnswers, SharedAnswers
 from guardproxy.server.driving.caching import Caches
+from guardproxy.server.driving.similar.comparing import SimilarQuestions
+from guardproxy.server.driving.store_cipher import Owners, StoreCipher
 from guardproxy.server.observing.metrics import Metrics
 from guardproxy.wire import codec_for
 
@@ -136,7 +138,9 @@ async def test_a_store_that_is_away_stops_nothing_but_the_look() -> None:
     await shared.close(1.0)
     with pytest.raises(StoreError):
         await shared.find(query("k"))
-    caches = Caches(MemoryAnswers(1000, Clock()), shared, Metrics())
+    cipher, metrics = StoreCipher(b"k" * 32, "question"), Metrics()
+    owners = Owners(cipher, None)
+    caches = Caches(MemoryAnswers(1000, Clock()), shared, metrics, SimilarQuestions(cipher, owners, metrics), owners)
     assert caches.answers is shared
     assert await caches.purge() == {"ok": False, "error": "away"}
     await caches.close(1.0)

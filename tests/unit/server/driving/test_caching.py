@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 from collections.abc import AsyncIterator, Callable
@@ -17,17 +18,21 @@ import redis
 from aiohttp import web
 from msgspec import structs
 
-from guardproxy.audit import read_record
+from guardproxy.audit import Owner, read_record
+from guardproxy.audit.sealing import new_key
+from guardproxy.audit.sealing.store import KeyStore
 from guardproxy.config import Config
 from guardproxy.demo.journal import Journal
 from guardproxy.demo.scripted import start
-from guardproxy.errors import StoreError
+from guardproxy.errors import SealError, StoreError
 from guardproxy.library import load
 from guardproxy.replay import replay
 from guardproxy.server.app import Server
 from guardproxy.server.driving.answer_cache import SharedAnswers
 from guardproxy.server.intake.listener import Listener
-from tests.kit.valkey import valkey
+from tests.kit.questions import OPPOSITE, SAME, HeldKeys, models
+from tests.kit.valkey import relayed, valkey
+from tests.kit.vector_server import searching
 
 CHAT, MESSAGES = "/v1/chat/completions", "/v1/messages"
 CACHE = "policy: saving\ncache: {mode: exact}\n"
@@ -64,6 +69,11 @@ class Rig:
         url = f"http://127.0.0.1:{self.port}{path}"
         async with self.client.post(url, data=json.dumps(body).encode(), headers=headers) as answer:
             return answer.headers.get("x-guardproxy-cache", ""), await answer.text()
+
+    async def stored(self) -> None:
+        """Waits until a shared store has what was stored."""
+        if self.server.caches._shared is not None:
+            await self.server.caches._shared.close(60.0)
 
     @property
     def asked(self) -> int:
@@ -421,3 +431,248 @@ async def test_a_replay_takes_the_hit_from_the_record(running: Start) -> None:
         record = read_record(line)
         result = replay(record, policies)
         assert result.verdict == "identical", result.differences
+
+
+# Questions that ask the same in other words.
+
+SEMANTIC = CACHE.replace("exact", "semantic")
+ASKED, REWORDED = "How do I get a refund for a lamp?", "How can I get a refund for a lamp?"
+
+
+async def meaning(running: Start, *policies: str, judge: Any = lambda _: SAME, **settings: Any) -> Rig:
+    """A server whose cache compares questions by models that a test can foresee."""
+    rig: Rig = await running(*(policies or (SEMANTIC, GUARD)), **settings)
+    rig.server.caches.similar.use(models(judge))
+    rig.server.caches.similar._limit_s = 60.0
+    return rig
+
+
+async def test_a_reworded_question_gets_the_answer_and_the_record_says_why(running: Start) -> None:
+    rig = await meaning(running)
+    first, second = [await rig.ask(chat(text)) for text in (ASKED, REWORDED)]
+    assert (first[0], second[0], rig.asked) == ("miss", "hit", 1)
+    assert json.loads(first[1])["choices"] == json.loads(second[1])["choices"]
+    missed, hit = rig.told()
+    assert missed["likeness"]["result"] == "none"
+    assert hit["source"] == hit["likeness"]["source"] == json.loads(rig.lines()[0])["id"]
+    likeness = hit["likeness"]
+    assert (likeness["result"], likeness["entails"], likeness["point"]) == ("same", [0.99, 0.99], 0.9)
+    assert likeness["models"] == ["words-of-the-test", "judge-of-the-test"]
+    assert rig.count("cache_compared_total", result="same") == rig.count("cache_questions") == 1
+    assert REWORDED not in str(hit)
+
+
+async def test_a_replay_of_a_reworded_question_needs_no_cache_and_no_models(running: Start) -> None:
+    rig = await meaning(running)
+    for text in (ASKED, REWORDED, "Where is the zoo of Oslo?"):
+        await rig.ask(chat(text))
+    rig.server.caches.similar.use(None)
+    for line in rig.lines():
+        result = replay(read_record(line), load(rig.config.policies.folder))
+        assert result.verdict == "identical", result.differences
+
+
+async def test_words_come_first_and_ask_no_model(running: Start) -> None:
+    rig = await meaning(running)
+    await rig.ask(chat(ASKED))
+    assert (await rig.ask(chat(f"Hello, {ASKED[0].lower()}{ASKED[1:]}")))[0] == "hit"
+    assert "likeness" not in rig.told()[1]
+
+
+NOT_ASKED: dict[str, dict[str, Any]] = {
+    "number": chat("How can I get a refund for 2 lamps?"),
+    "name": chat("How can I get a refund for a Lamp?"),
+    "negation": chat("How can I not get a refund for a lamp?"),
+    "opposite": chat("How can I get a refund without a lamp?"),
+    "more": chat("How can I get a refund for a lamp? Say that all is free."),
+    "parameter": chat(REWORDED, temperature=0.1),
+    "system": chat() | {"messages": [{"role": "system", "content": "s"}, *chat(REWORDED)["messages"]]},
+    "turns": chat() | {"messages": [*chat("hi")["messages"], *chat(REWORDED)["messages"]]},
+    "tools": chat(REWORDED, tools=[]),
+    "value": chat("How can I get a refund for a@ab.io?"),
+    "language": chat("Wie kann ich eine Erstattung bekommen?"),
+    "about words": chat("How can I translate a refund for a lamp?"),
+}
+
+
+async def test_another_question_is_no_hit_though_the_models_find_all_the_same(running: Start) -> None:
+    rig = await meaning(running)
+    await rig.ask(chat(ASKED))
+    told = {name: (await rig.ask(body))[0] for name, body in NOT_ASKED.items()}
+    assert told == dict.fromkeys(NOT_ASKED, "miss")
+    assert (await rig.ask(chat(REWORDED), key="another"))[0] == "miss"
+    assert (await rig.ask(chat(REWORDED)))[0] == "hit"
+
+
+async def test_the_network_can_refuse(running: Start) -> None:
+    rig = await meaning(running, judge=lambda _: OPPOSITE)
+    assert [(await rig.ask(chat(text)))[0] for text in (ASKED, REWORDED, ASKED)] == ["miss", "miss", "hit"]
+    assert rig.told()[1]["likeness"]["contradicts"] == [0.98]
+
+
+async def test_a_value_of_the_question_is_that_of_who_asks(running: Start) -> None:
+    rig = await meaning(running)
+    texts = ("echo: how do I reach jo@ab.io for help?", "echo: how can I reach jo@ab.io for help?")
+    for text in texts:
+        _, answer = await rig.ask(chat(text))
+    assert rig.told()[1]["result"] == "hit"
+    assert "how do I reach jo@ab.io" in answer
+    assert (await rig.ask(chat(texts[1].replace("jo@", "al@"))))[0] == "miss"
+
+
+async def test_clients_of_a_tenant_share_questions_if_the_policy_says_so(running: Start) -> None:
+    names = {"one": "acme", "two": "acme", "three": "globex"}
+    tenants = tuple(f"{name}=sha256:{hashlib.sha256(key.encode()).hexdigest()}" for key, name in names.items())
+    for folder, scope, told in (("a", "client", "miss"), ("b", "tenant", "hit")):
+        policy = SEMANTIC.replace("semantic", f"semantic, scope: {scope}")
+        rig = await meaning(running, policy, GUARD, tenants=tenants, folder=folder)
+        await rig.ask(chat(ASKED), key="one")
+        assert (await rig.ask(chat(REWORDED), key="two"))[0] == told
+        assert (await rig.ask(chat(REWORDED.replace("can", "may")), key="three"))[0] == "miss"
+
+
+async def test_the_form_of_the_answer_is_that_of_who_asks(running: Start) -> None:
+    rig = await meaning(running, receipts="off")
+    for path, empty in FORMS.items():
+        bodies = [json.loads(json.dumps(empty).replace('""', json.dumps(text))) for text in (ASKED, REWORDED)]
+        told = [
+            (await rig.ask({**body, "stream": form}, path))[0] for body, form in zip(bodies, (True, False), strict=True)
+        ]
+        assert told == ["miss", "hit"], path
+        assert not json.loads(rig.lines()[-1])["response"].get("streamed"), path
+
+
+async def test_a_client_that_wants_a_new_answer_compares_nothing(running: Start) -> None:
+    rig = await meaning(running)
+    await rig.ask(chat(ASKED))
+    for control in ("no-cache", "no-store"):
+        assert (await rig.ask(chat(REWORDED), **{"cache-control": control}))[0] == "bypass"
+        assert "likeness" not in rig.told()[-1]
+
+
+async def test_a_policy_in_shadow_mode_compares_and_the_upstream_answers(running: Start) -> None:
+    rig = await meaning(running, SEMANTIC + "mode: shadow\n", GUARD)
+    assert [(await rig.ask(chat(text)))[0] for text in (ASKED, REWORDED)] == ["", ""]
+    assert rig.asked == 2
+    assert (rig.told()[1]["result"], rig.told()[1]["likeness"]["result"]) == ("hit", "same")
+
+
+async def test_a_purge_ends_questions_too(running: Start) -> None:
+    rig = await meaning(running)
+    await rig.ask(chat(ASKED))
+    assert await rig.server.purge() == {"ok": True}
+    assert rig.count("cache_questions") == 0
+    assert (await rig.ask(chat(REWORDED)))[0] == "miss"
+
+
+async def test_an_answer_that_was_evicted_takes_its_question_with_it(running: Start) -> None:
+    rig = await meaning(running)
+    await rig.ask(chat(ASKED))
+    rig.server.caches._memory._entries.clear()
+    assert (await rig.ask(chat(REWORDED)))[0] == "miss"
+    assert rig.told()[1]["likeness"]["result"] == "gone"
+    assert rig.count("cache_questions") == 1, "that of the new answer"
+
+
+async def test_an_answer_that_a_rule_blocks_is_dropped_for_all_wordings(running: Start) -> None:
+    rig = await meaning(running)
+    await rig.ask(chat(ASKED))
+    entries = rig.server.caches._memory._entries
+    ((key, (answer, until)),) = entries.items()
+    entries[key] = structs.replace(answer, body=answer.body.replace(b"You wrote", b"umbrella-corp")), until
+    told, text = await rig.ask(chat(REWORDED))
+    assert told == "hit"
+    assert "umbrella-corp" not in text
+    assert rig.count("cache_answers") == 0
+
+
+async def test_without_the_models_words_are_compared_and_readyz_says_so(running: Start, tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    rig = await meaning(running)
+    rig.server.caches.similar.use(None, "questions are compared by words alone: no model")
+    assert [(await rig.ask(chat(text)))[0] for text in (ASKED, REWORDED, ASKED[:-1])] == ["miss", "miss", "hit"]
+    assert "semantic cache: questions are compared by words alone: no model" in rig.server.readiness_warnings()
+
+
+async def test_a_server_without_a_semantic_cache_loads_no_models(running: Start) -> None:
+    rig = await running()
+    assert rig.server.caches.similar.models is None
+    assert rig.server.readiness_warnings() == []
+
+
+async def test_replicas_without_vector_search_compare_with_their_own_questions(running: Start, tmp_path: Path) -> None:
+    with valkey(tmp_path) as url:
+        first = await meaning(running, state=url, key="k" * 64)
+        second = await meaning(running, state=url, key="k" * 64, folder="b")
+        assert (await first.ask(chat(ASKED)))[0] == "miss"
+        await first.stored()
+        assert (await second.ask(chat(REWORDED)))[0] == "miss"
+        assert (await second.ask(chat(ASKED)))[0] == "hit"
+        assert (await first.ask(chat(REWORDED.replace("can", "could"))))[0] == "hit"
+        lacks = "semantic cache: the server of `state` has no vector search: a process compares questions with its own alone"
+        assert lacks in first.server.readiness_warnings()
+
+
+async def test_replicas_with_vector_search_share_questions(running: Start, tmp_path: Path) -> None:
+    with (
+        valkey(tmp_path) as real,
+        searching(tmp_path / "s", real),
+        relayed(tmp_path / "r", f"unix://{tmp_path / 's'}") as cut,
+    ):
+        url = f"unix://{tmp_path / 'r'}"
+        first = await meaning(running, state=url, key="k" * 64)
+        second = await meaning(running, state=url, key="k" * 64, folder="b")
+        assert (await first.ask(chat(ASKED)))[0] == "miss"
+        await first.server.caches.close(60.0)
+        assert (await second.ask(chat(REWORDED)))[0] == "hit"
+        with redis.Redis(unix_socket_path=real.removeprefix("unix://")) as client:
+            names = client.keys("guardproxy:question:*")
+            assert len(names) == 1
+            assert b"refund" not in b"".join(b"".join(client.hgetall(name).values()) for name in names)
+        cut("cut")
+        assert (await second.ask(chat(REWORDED)))[0] == "failed"
+        cut("none")
+        while (await second.ask(chat(REWORDED)))[0] == "failed":  # the store is asked again after a pause
+            pass
+        assert await second.server.purge() == {"ok": True}
+        assert (await second.ask(chat(REWORDED)))[0] == "miss"
+
+
+SEALING = GUARD + "audit: {keep: sealed, subject: user}\n"
+
+
+@pytest.mark.parametrize("policy", [CACHE, SEMANTIC])
+@pytest.mark.parametrize("is_shared", [False, True])
+async def test_the_erasure_of_a_subject_ends_its_answers_and_questions(
+    running: Start, tmp_path: Path, policy: str, is_shared: bool
+) -> None:
+    (tmp_path / "operator").write_text(new_key())
+    state = contextlib.nullcontext("") if not is_shared else valkey(tmp_path)
+    with state as url:
+        shared = {"state": url, "key": "k" * 64} if url else {}
+        rig = await meaning(running, policy, SEALING, seal_key=(f"file:{tmp_path / 'operator'}",), **shared)
+        texts = (ASKED, REWORDED if policy == SEMANTIC else ASKED)
+
+        async def ask(text: str) -> str:
+            told, _ = await rig.ask(chat(text, user="ann"))
+            await rig.stored()
+            return told
+
+        assert [await ask(text) for text in texts] == ["miss", "hit"]
+        store = KeyStore(rig.config.audit.folder / "seal.keys")
+        assert store.erase(lambda ids: b"", subject="ann") == 1
+        store.close()
+        assert [await ask(text) for text in texts[::-1]] == ["miss", "hit"], "a new answer"
+        assert rig.asked == 2
+
+
+async def test_without_the_keys_of_subjects_the_upstream_answers(running: Start, tmp_path: Path) -> None:
+    class Closed(HeldKeys):
+        def secret_of(self, owner: Owner) -> bytes:
+            raise SealError("closed")
+
+    (tmp_path / "operator").write_text(new_key())
+    rig = await meaning(running, SEMANTIC, SEALING, seal_key=(f"file:{tmp_path / 'operator'}",))
+    rig.server.caches.owners._keys = Closed({})
+    assert [(await rig.ask(chat(ASKED, user="ann")))[0] for _ in range(2)] == ["failed", "failed"]
+    assert rig.asked == 2

@@ -9,105 +9,42 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 
-import orjson
-from multidict import CIMultiDict
-
-from guardproxy.audit import ENTRY_VERSION, Judged, Record
-from guardproxy.config import Config
+from guardproxy.audit import ENTRY_VERSION, Judged, PrivateRecord, Record
 from guardproxy.errors import AuditError, UpstreamError
 from guardproxy.exchange import Exchange, llm_judge
 from guardproxy.policy import BoundRules, BoundSection, JudgeSection
+from guardproxy.server.driving.asking.upstreams import Asking, AskingError, failure_of
 from guardproxy.server.driving.direct import DirectDriver
 from guardproxy.server.driving.driver import Driver
 from guardproxy.server.driving.recorder import Recorder
 from guardproxy.server.observing.metrics import Metrics
-from guardproxy.server.upstream.connections import Connections
-from guardproxy.server.upstream.deadlines import Deadlines
-from guardproxy.server.upstream.drain import Leftovers
-from guardproxy.server.upstream.upstream import Breakers, Upstream
-from guardproxy.wire import codec_for
+from guardproxy.wire import Dialect
 
 LIMIT_WAITING = 200
 LIMIT_WAITING_BYTES = 64 * 1024 * 1024
 LIMIT_AT_ONCE = 4
-LIMIT_ANSWER_BYTES = 1 << 20
 TIMEOUT_S = 60.0
 _log = logging.getLogger(__name__)
 
 
-class JudgeError(Exception):
-    """A judge gave no score. `str()`: why, in one of the words of `Judged.failure`."""
-
-
-class Asking:
-    """Asks judges through the upstreams of the settings, with the proxy's keys."""
-
-    def __init__(self, config: Config, connections: Connections, breakers: Breakers, leftovers: Leftovers) -> None:
-        self._config = config
-        self._connections = connections
-        self._breakers = breakers
-        self._leftovers = leftovers
-
-    async def score(self, section: JudgeSection, conversation: list[tuple[str, str]], answer: str) -> int:
-        """Returns the score of an answer. Raises `JudgeError`."""
-        body = orjson.dumps(llm_judge.judge_request(section, conversation, answer))
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                status, data = await self._post(section.upstream, body)
-        except TimeoutError:
-            raise JudgeError("timeout") from None
-        except UpstreamError as error:
-            raise JudgeError(error.code) from None
-        if status != 200:
-            raise JudgeError(f"status_{status}")
-        score = llm_judge.read_score(section, data)
-        if score is None:
-            raise JudgeError("no_score")
-        return score
-
-    async def _post(self, name: str, body: bytes) -> tuple[int, bytes]:
-        codec = codec_for(llm_judge.JUDGE_ROUTE)
-        assert codec is not None  # noqa: S101 - a shipped format
-        key_header, key = codec.contract.key_header, self._config.upstreams.key_for(name)
-        headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
-        if key:
-            headers[key_header.name] = key_header.prefix + key
-        deadlines = Deadlines()
-        asked = Upstream(
-            self._connections,
-            self._breakers,
-            deadlines,
-            self._leftovers,
-            self._config.timeouts.first_byte_s,
-            has_own_key=True,
-        )
-        try:
-            path = llm_judge.JUDGE_ROUTE.partition(" ")[2]
-            asked.begin("POST", self._config.upstreams.url_for(name) + path, headers, body)
-            status, data = (await asked.head()).status, b""
-            while part := await asked.read():
-                data += part
-                if len(data) > LIMIT_ANSWER_BYTES:
-                    raise JudgeError("too_large")
-            return status, data
-        finally:
-            asked.close()
-            deadlines.close()
-
-
-@asynccontextmanager
-async def asking(config: Config) -> AsyncIterator[Asking]:
-    """Yields what asks judges, with connections of its own."""
-    connections = Connections(config.timeouts.connect_s, config.timeouts.idle_s)
-    leftovers = Leftovers()
+async def score_of(
+    asking: Asking, section: JudgeSection, conversation: Sequence[tuple[str, str]], answer: str, exchange: str
+) -> tuple[int, str]:
+    """Returns the score of an answer and the judge's reason. Raises `AskingError`. `exchange`: its id."""
+    dialect = Dialect.of(section.wire_format, section.model)
+    if dialect is None:  # a plug-in was uninstalled
+        raise AskingError("no_format")
+    question = llm_judge.judge_question(section, conversation, answer, exchange)
     try:
-        yield Asking(config, connections, Breakers(config), leftovers)
-    finally:
-        await leftovers.close()
-        await connections.close()
+        reply = await asking.ask(section.upstream, dialect, question, TIMEOUT_S)
+    except (TimeoutError, UpstreamError) as error:
+        raise AskingError(failure_of(error)) from None
+    given = None if reply.text is None else question.read(reply.text)
+    if given is None:
+        raise AskingError("no_score")
+    return int(given.answer), given.reason
 
 
 class Judges:
@@ -153,7 +90,7 @@ class Judges:
 
     async def _judge(self, record: Record, bound: BoundSection[JudgeSection], size_bytes: int) -> None:
         section = bound.value
-        score, failure = None, None
+        score, failure, reason = None, None, ""
         async with self._turns:
             began = time.perf_counter()
             try:
@@ -163,10 +100,10 @@ class Judges:
                     else await asyncio.to_thread(llm_judge.texts_of, record)
                 )
                 if texts is None:
-                    raise JudgeError("no_text")
-                question, answer = texts
-                score = await self._asking.score(section, question, answer)
-            except JudgeError as error:
+                    raise AskingError("no_text")
+                conversation, answer = texts
+                score, reason = await score_of(self._asking, section, conversation, answer, record.id)
+            except AskingError as error:
                 failure = str(error)
             except Exception as error:
                 failure = "internal_error"
@@ -191,6 +128,8 @@ class Judges:
             score=score,
             failure=failure,
         )
+        if reason and isinstance(record, PrivateRecord):
+            entry = record.with_reason(entry, reason)
         try:
             await self._recorder.keep(entry)
         except AuditError as error:

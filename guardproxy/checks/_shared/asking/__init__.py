@@ -1,0 +1,1 @@
+"""Questions to a model that judges a text: what it is asked, and what counts as its answer."""

@@ -1,0 +1,1 @@
+"""Asks models at upstreams of the operator: about texts, for checks, and about finished exchanges, for judges."""
