@@ -95,6 +95,10 @@ class Passage(NamedTuple):
     is_key: bool = False
 
 
+RETRIEVED: tuple[Kind, ...] = ("tool_result", "document")
+"""The kinds of the texts of a request that an answer should rest on."""
+
+
 class Sources:
     """The texts with which an answer is compared. `texts`: the documents and results of tools of the request, as the model got
     them. `asked`: the texts of the user. `passages`: all texts, in the order of the conversation. `made`: what checks made of
@@ -115,6 +119,12 @@ class Sources:
         self.passages = passages
         self.earlier = earlier
         self.made: dict[str, Any] = {}
+
+    @property
+    def retrieved(self) -> tuple[Passage, ...]:
+        """`texts` with their places, as far as these are known."""
+        placed = tuple(each for each in self.passages if each.kind in RETRIEVED and not each.is_key)
+        return placed or tuple(Passage("document", "", text) for text in self.texts)
 
 
 class MaskedCopy:
@@ -234,7 +244,7 @@ class Detail:
 
     `place`: a path such as `items[2].name`; empty for the whole value. `shown`: the same path for the record, without
     words that come from the text. `said`: such words, if they help (a key that is not allowed). `origin`: where the value came
-    from, if that is the error.
+    from, if that is the error, or the passage that bears on a statement.
     """
 
     place: str
@@ -299,7 +309,8 @@ class Scan(Struct, frozen=True):
     is no verdict; `error` is then set too, so that code that ignores this member sees a failure and never a verdict.
     `state`: a value that the check receives with the next window of this text. `allowed`: places like those in
     `findings` that the policy allows. They are no findings, but a partner finds nothing in them. `verdict`: what a model
-    at an upstream said about the text, if one was asked.
+    at an upstream said about the text, if one was asked. `grounds`: statements on which texts of the request bear, with these
+    passages as origins of their details. They are no findings.
     """
 
     findings: tuple[Finding, ...]
@@ -310,6 +321,7 @@ class Scan(Struct, frozen=True):
     no_capacity: Shortage | None = None
     allowed: tuple[Finding, ...] = ()
     verdict: ModelVerdict | None = None
+    grounds: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +347,10 @@ class Traits:
 
     is_sensitive: bool = True
     """Whether its findings are values that no record may show. False for a check that judges a text as a whole."""
+
+    finds_sentences: bool = False
+    """Whether its findings are whole sentences with the space after them. A rule that redacts takes them out, as a placeholder
+    stands for a value."""
 
     is_slow: bool = True
     """Whether even a small window can take more than a millisecond, so that it is never scanned on the event loop."""

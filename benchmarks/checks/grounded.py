@@ -43,7 +43,10 @@ TRUE_FLAGGED = 0.05
 LISTED = 60
 """Misses, and true sentences that are flagged, of each kind of list."""
 PLACE = Channel("response", "assistant", "x")
-FORMS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {"words": ({}, {"support": 1.0})}
+FORMS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
+    "words": ({}, {"support": 1.0}),
+    "meaning": ({"by": "meaning"}, {"supported": 1.0, "contradicted": 1.0}),
+}
 """The options of each form, and those with which it flags at the least doubt."""
 GOALS = {
     "negations and exchanges": (

@@ -3,28 +3,36 @@
 In: windows of an answer, with the retrieved texts in their facts. Out: a finding for each unsupported sentence. Kept: an index
 of the retrieved texts, for as long as the exchange lasts.
 
-A sentence is unsupported if it states a number or a name that neither the retrieved texts nor the user's own texts have, or if
-too few of its words stand together in two neighbouring sentences of a retrieved text. Words are compared by their beginnings,
-without case. So the check finds what was added. It does not find a wrong combination of words that are there: a negation,
-an exchanged subject. Its cost is linear in the texts.
+By meaning, a network judges the sentences (`_shared/grounding/meaning.py`). By words, a sentence is unsupported if it states a
+number or a name that neither the retrieved texts nor the user's own texts have, or if too few of its words stand together in
+two neighbouring sentences of a retrieved text. Words are compared by their beginnings, without case. So this finds what was
+added. It does not find a wrong combination of words that are there: a negation, an exchanged subject. Its cost is linear in the
+texts.
 
-Decision: docs/decisions/0052-retrieved-texts-are-compared-by-words.md
+Decisions:
+- docs/decisions/0052-retrieved-texts-are-compared-by-words.md
+- docs/decisions/0074-groundedness-is-judged-by-meaning.md
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardproxy.checks._shared.declared.contract import Resources
+from guardproxy.checks._shared.declared.contract import PairJudge, Resources
+from guardproxy.checks._shared.declared.foreign import hint
 from guardproxy.checks._shared.declared.options import SCORE, Option, Options, options_digest, with_defaults
+from guardproxy.checks._shared.grounding.meaning import CONTRADICTED, UNSUPPORTED, MeaningCheck
 from guardproxy.concurrency import stop_point
+from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import ALL_PLACES, Check, Detail, Finding, Scan, Sources, Traits, Window
 
 VERSION = 1
+MEANING_VERSION = 1
 LABEL = "UNSUPPORTED"
 CAP = 600
 """The most characters of a sentence; a longer one is cut."""
@@ -43,26 +51,87 @@ therefore these they this those to too up us very via was we were what when wher
 without would you your
 """
 _COMMON = frozenset(_SMALL_WORDS.split())
+_POINT: Mapping[str, Any] = {"anyOf": [SCORE, {"type": "string", "minLength": 1}]}
 OPTIONS: Options = {
+    "by": Option(
+        "Whether a model judges what a sentence says (`meaning`), or its words are compared (`words`).",
+        {"enum": ["words", "meaning"]},
+        default="words",
+    ),
+    "contradicted": Option(
+        "By meaning: the probability from which a text contradicts a sentence, or the name of an operating point of the model.",
+        _POINT,
+        default="contradicted",
+        tighter="lower",
+    ),
+    "model": Option("By meaning: the name of a model folder.", {"type": "string", "minLength": 1}, default="pairs"),
+    "passages": Option(
+        "By meaning: the most passages of the texts that a sentence is compared with.",
+        {"type": "integer", "minimum": 1, "maximum": 8},
+        default=3,
+    ),
     "support": Option(
-        "The share of the words of a sentence, 0 to 1, that a retrieved text must have.", SCORE, default=0.6
+        "By words: the share of the words of a sentence, 0 to 1, that a retrieved text must have.", SCORE, default=0.6
+    ),
+    "supported": Option(
+        "By meaning: the probability from which a text supports a sentence, or the name of an operating point of the model.",
+        _POINT,
+        default="supported",
     ),
 }
+_BY_WORDS = ("support",)
+_BY_MEANING = ("contradicted", "model", "passages", "supported")
 _DETAIL = Detail("", "", "a statement that the documents support", "a sentence that they do not support")
+_ANSWERS = frozenset(place for place in ALL_PLACES if place[0] == "response")
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
-    """Builds the check `name`. Raises `OptionError` for an unknown option, or a share that is not a number from 0 to 1."""
-    support = with_defaults(options, OPTIONS)["support"]
+    """Builds the check `name`. Raises `OptionError` for an unknown option, a value that an option does not take, an option that
+    does not belong to what `by` says, and a model that is not there."""
+    values = with_defaults(options, OPTIONS)
+    is_meaning = values["by"] == "meaning"
+    for key in _BY_WORDS if is_meaning else _BY_MEANING:
+        if key in options:
+            raise OptionError(key, f"`{key}` needs `by: {'words' if is_meaning else 'meaning'}`")
+    if is_meaning:
+        return _by_meaning(name, values, resources)
+    support = float(values["support"])
+    traits = Traits(is_sensitive=False, needs_sources=True, labels=frozenset((LABEL,)), looks_at=_ANSWERS)
+    return _GroundedCheck(name, options_digest("grounded", VERSION, {"support": support}), traits, support)
+
+
+def _by_meaning(name: str, values: Mapping[str, Any], resources: Resources) -> Check:
+    if resources.pairs is None:
+        raise OptionError("by", "this process was started without models, so `by: meaning` cannot be used here")
+    if not isinstance(values["model"], str) or not values["model"]:
+        raise OptionError("model", "must be the name of a model")
+    try:
+        judge = resources.pairs(values["model"])
+    except ConfigError as error:
+        raise OptionError("model" if values["model"] != "pairs" else "by", str(error)) from error
+    supported, contradicted = (_probability(key, values[key], judge) for key in ("supported", "contradicted"))
+    options = {"supported": supported, "contradicted": contradicted, "passages": values["passages"]}
+    digest = options_digest("grounded by meaning", MEANING_VERSION, options, judge.digest, unicodedata.unidata_version)
     traits = Traits(
         is_sensitive=False,
+        finds_sentences=True,
         needs_sources=True,
-        labels=frozenset((LABEL,)),
-        looks_at=frozenset(place for place in ALL_PLACES if place[0] == "response"),
+        labels=frozenset((UNSUPPORTED, CONTRADICTED)),
+        looks_at=_ANSWERS,
     )
-    return _GroundedCheck(
-        name, options_digest("grounded", VERSION, {"support": float(support)}), traits, float(support)
-    )
+    return MeaningCheck(name, digest, traits, judge, supported, contradicted, values["passages"])
+
+
+def _probability(key: str, value: Any, judge: PairJudge) -> float:
+    """Returns the probability that an option names. Raises `OptionError`."""
+    if isinstance(value, str):
+        if value in judge.points:
+            return judge.points[value]
+        near = hint(value, list(judge.points)) or f"; known: {', '.join(judge.points)}"
+        raise OptionError(key, f"the model has no operating point `{value}`{near}")
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise OptionError(key, f"`{key}` must be a number from 0 to 1, or the name of an operating point")
+    return float(value)
 
 
 @dataclass(frozen=True, slots=True)

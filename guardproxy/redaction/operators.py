@@ -66,6 +66,7 @@ class Operator:
 
 PLACEHOLDER_OPERATOR = Operator()
 MASK_ALL = Operator("mask")
+REMOVAL = Operator("redact")
 
 
 @dataclass(frozen=True, slots=True)

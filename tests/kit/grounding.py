@@ -6,8 +6,11 @@ written before and measured afterwards, once.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
+
+from guardproxy.checks import PairScores, TextPair
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,3 +174,26 @@ def figures(cases: tuple[Case, ...], is_found: Callable[[str, str], bool]) -> di
             found, every = counts.get(kind, (0, 0))
             counts[kind] = found + bool(is_found(case.source, sentence)), every + 1
     return dict(sorted(counts.items()))
+
+
+YES, NO, OPEN = PairScores(0.9, 0.05, 0.05), PairScores(0.05, 0.9, 0.05), PairScores(0.2, 0.1, 0.7)
+
+
+class Reading:
+    """Implements `guardproxy.checks.PairJudge` by a function of the two texts. `asked`: every call."""
+
+    digest = "sha256:reading"
+    points: ClassVar = {"supported": 0.5, "contradicted": 0.6, "sure": 0.95}
+
+    def __init__(self, scores: Callable[[str, str], PairScores]) -> None:
+        self._scores = scores
+        self.asked: list[list[TextPair]] = []
+
+    def judge(self, pairs: Sequence[TextPair]) -> list[PairScores]:
+        self.asked.append(list(pairs))
+        return [self._scores(*pair) for pair in pairs]
+
+
+def by_words(first: str, second: str) -> PairScores:
+    """Supports what it has, contradicts what has `not`."""
+    return NO if " not " in second else YES if "ticket" in second and "ticket" in first else OPEN

@@ -106,9 +106,16 @@ class RecordedText(RecordLeaf, frozen=True, kw_only=True):
         Meta(description="The `path` of the first part, if the parts were read as one text. Findings may span parts."),
     ] = ""
 
+    grounds: Annotated[
+        tuple[RecordedFinding, ...],
+        Meta(
+            description="Statements that texts of the request support or contradict: these passages are the `origins`."
+        ),
+    ] = ()
+
     def document(self) -> dict[str, Any]:
         """Returns the JSON object of the text."""
-        large = len(self.findings) > _STEP_FINDINGS
+        large = len(self.findings) + len(self.grounds) > _STEP_FINDINGS
         return RecordPart.document(self) if large else RecordLeaf.document(self)
 
 

@@ -225,6 +225,9 @@ def _text(text: RecordedText) -> Iterator[Text]:
         for origin in finding.origins:
             words = origin_words(origin.argument, origin.path, origin.start, origin.end, is_earlier=origin.earlier)
             yield styled(f"      {words}")
+    for ground in text.grounds:
+        places = " and ".join(f"{passage.path} {passage.start}..{passage.end}" for passage in ground.origins)
+        yield styled(f"    {ground.check}: {ground.label} at {ground.start}-{ground.end} by {places}")
 
 
 def _with_marks(shown: str, text: RecordedText) -> Iterator[tuple[str, str] | str]:

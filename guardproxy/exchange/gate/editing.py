@@ -27,6 +27,7 @@ from guardproxy.redaction import (
     EVERYWHERE,
     MASK_ALL,
     PLACEHOLDER_OPERATOR,
+    REMOVAL,
     RESTORE,
     WITHHELD,
     Operator,
@@ -157,6 +158,8 @@ class Editor:
                 self._stop_at(lane, finding, edit.rule)
             elif edit:
                 operator = edit.operators.of(finding.label)
+                if operator == PLACEHOLDER_OPERATOR and self._finds_sentences(finding.check):
+                    operator = REMOVAL
                 back = edit.restores(finding.label) and self._knows(lane)
                 cuts.append(_Cut(start, end, finding.label, finding, operator, back, edit.rule, edit.restoration))
             if edit or self._is_sensitive(finding.check):
@@ -312,6 +315,11 @@ class Editor:
         """Whether a check judges calls, whose faults need not lie in a text that an edit could replace."""
         built = self.bound.checks.values() if self.bound else ()
         return any(candidate.name == check and candidate.traits.needs_call for candidate in built)
+
+    def _finds_sentences(self, check: str) -> bool:
+        """Whether what a check finds is taken out as a whole."""
+        built = self.bound.checks.values() if self.bound else ()
+        return any(candidate.name == check and candidate.traits.finds_sentences for candidate in built)
 
     def _is_sensitive(self, check: str) -> bool:
         """Whether the record must not show what the check found."""

@@ -105,7 +105,11 @@ class Forms(msgspec.Struct):
             call = lane.text.call
             return replace(self.facts, definition=call if isinstance(call, ToolDefinition) else None)
         if not needs_form(check):
-            return replace(self.facts, sources=self.sources) if check.traits.needs_sources else self.facts
+            if not check.traits.needs_sources:
+                return self.facts
+            joint = gate.lanes.joints.get(lane)
+            is_part = joint is not None and joint.lane is not lane  # a statement may go on in the next part
+            return replace(self.facts, sources=None if is_part else self.sources)
         part = self.contract.part(lane.channel)
         if own_form(check) or part == "answer":
             return replace(self.facts, form=own_form(check) or self.demand.answer)

@@ -80,6 +80,9 @@ class Joint:
             joined += [finding for finding in findings if finding.start >= self._settled]  # not those of the first part
             allowed += lane.progress.allowed
             lane.progress.allowed.clear()
+            for part, grounds in self.shares(lane.progress.grounds).items():
+                part.progress.grounds += grounds
+            lane.progress.grounds.clear()
             return
         number = self._numbers[lane]
         begin = self._starts[number]

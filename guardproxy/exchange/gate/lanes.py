@@ -204,14 +204,14 @@ class Progress:
     """Whether the next scan waits for more text."""
     allowed: list[Finding] = field(default_factory=list)
     """The settled places that policies allow, which are no findings."""
+    grounds: list[Finding] = field(default_factory=list)
+    """What retrieved texts say about statements of the text, for the record."""
     _cursors: list[_Cursor] = field(init=False)
     _waiting: _Unsettled = field(default_factory=_Unsettled)
     _scanned: int = -1  # the length that was scanned, + 1 with the end; -1: no scan yet
-    _is_raw_read: bool = field(init=False)  # whether a check reads the raw text
 
     def __post_init__(self) -> None:
         self._cursors = [_Cursor() for _ in self.checks]
-        self._is_raw_read = [check for check in self.checks if check.traits.is_raw] != []
         for check in self.checks:
             if check.traits.joins:
                 self._waiting.joins |= check.traits.joins
@@ -223,8 +223,14 @@ class Progress:
         a scan for each small part of a stream would make the cost quadratic. `all_text`: the scan does not wait.
         """
         mark = text.total + text.ended
-        if mark == self._scanned or (self.held and not text.ended and not self._is_raw_read):
+        if mark == self._scanned:
             return False
+        if self.held and not text.ended:
+            for check in self.checks:
+                if check.traits.is_raw:  # it reads the raw text while it grows
+                    break
+            else:
+                return False
         unsettled = self._scanned - min([cursor.at for cursor in self._cursors], default=0)
         self.is_patient = (
             not (text.ended or all_text)
@@ -255,6 +261,8 @@ class Progress:
             check, cursor, findings = self.checks[number], self._cursors[number], scan.findings
             cursor.at, cursor.keep, cursor.state = scan.settled, scan.keep, scan.state
             self._waiting.allowed += scan.allowed
+            if scan.grounds:
+                self.grounds += scan.grounds
             if scan.error:
                 end = window.start + len(window.text)
                 # The check counts as done with the text, or the text would wait for it for ever. The finding spans all of

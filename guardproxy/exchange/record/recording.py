@@ -49,7 +49,7 @@ from guardproxy.exchange.gate.lanes import Lane, unedited
 from guardproxy.exchange.gate.notes import Attempt, Notes, Side, is_unmapped
 from guardproxy.exchange.record.masking import Masks
 from guardproxy.exchange.routes.routing import recorded_plan
-from guardproxy.findings import Direction, Finding, ModelVerdict
+from guardproxy.findings import Direction, Finding, ModelVerdict, ValueOrigin
 from guardproxy.gateway import Refusal, StoreAnswered
 from guardproxy.harmless import is_harmless
 from guardproxy.policy import BoundRules, FieldChange, Keeping, Outcome
@@ -457,6 +457,12 @@ class Writer(msgspec.Struct, frozen=True):
             judged=lane.judged or bool(lane.quotation.fault_end and not lane.text.ended),
             shape=shape,
             run=self.masks.path(joint.lane.channel.path) if joint else "",
+            grounds=tuple(  # the parts of a message are read apart and together, so that some are there twice
+                self._finding(ground, shown.span(ground.start, ground.end))
+                for ground in sorted(set(lane.progress.grounds))
+            )
+            if lane.progress.grounds
+            else (),
         )
 
     def _finding(self, finding: Finding, span: tuple[int, int]) -> RecordedFinding:
@@ -470,17 +476,20 @@ class Writer(msgspec.Struct, frozen=True):
             origins=tuple(self._origins(finding)) if finding.details else (),
         )
 
+    def _place(self, origin: ValueOrigin) -> tuple[str, tuple[int, int]]:
+        """The path and the span of a place in the request. Offsets are those of the text as the record shows it."""
+        lane = self.masks.sides[0].gate.lanes.at(origin.path)
+        if lane is None or origin.is_earlier:
+            return plain_path(origin.path), (origin.start, origin.end)
+        span = self.masks.masked(lane).span(*unedited(lane.rewrite.edits, origin.start, origin.end))
+        return self.masks.path(origin.path), span
+
     def _origins(self, finding: Finding) -> Iterator[RecordedOrigin]:
-        """Where a value in the arguments of a call came from. Offsets are those of the text as the record shows it."""
-        side = self.masks.sides[0]
+        """Where a value in the arguments of a call came from, or what bears on a statement."""
         for detail in finding.details:
             if (origin := detail.origin) is None:
                 continue
-            lane = side.gate.lanes.at(origin.path)
-            path, span = plain_path(origin.path), (origin.start, origin.end)
-            if lane is not None and not origin.is_earlier:
-                span = self.masks.masked(lane).span(*unedited(lane.rewrite.edits, *span))
-                path = self.masks.path(origin.path)
+            path, span = self._place(origin)
             yield RecordedOrigin(
                 argument=detail.shown,
                 kind=origin.kind,

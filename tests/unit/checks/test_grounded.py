@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from guardproxy.checks import Resources, build
 from guardproxy.checks.grounded import CAP, MOST_PLACES, sentences
-from guardproxy.errors import OptionError
+from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Channel, Facts, Finding, Sources, Window
 from tests.kit.grounding import HELD_OUT, TUNED, figures
 
@@ -101,6 +101,23 @@ def test_a_sentence_without_an_end_is_cut() -> None:
 def test_a_wrong_option_is_an_error(value: Any) -> None:
     with pytest.raises(OptionError, match="`support` must be a number from 0 to 1"):
         build("grounded", "g", {"support": value}, Resources())
+
+
+def test_by_meaning_needs_a_model() -> None:
+    def missing(name: str) -> Any:
+        raise ConfigError(f"no model `{name}`: pip install it")
+
+    with pytest.raises(OptionError, match="started without models"):
+        build("grounded", "g", {"by": "meaning"}, Resources())
+    with pytest.raises(OptionError, match="no model `pairs`: pip install it"):
+        build("grounded", "g", {"by": "meaning"}, Resources(pairs=missing))
+    with pytest.raises(OptionError, match="`supported` needs `by: meaning`"):
+        build("grounded", "g", {"supported": 0.7}, Resources())
+
+
+def test_the_digest_of_a_check_by_words_is_that_of_earlier_releases() -> None:
+    assert CHECK.digest == build("grounded", "other", {"by": "words", "support": 0.6}, Resources()).digest
+    assert CHECK.digest == "sha256:a65d84b7cc9fd8af852f5c965e6d52c7a9ecf37c71ad25fc49fe2f3687484393"
 
 
 def test_the_index_is_made_once_for_an_exchange() -> None:
