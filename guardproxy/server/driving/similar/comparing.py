@@ -26,7 +26,7 @@ from guardproxy.checks import Embedder, PairJudge, PairScores, TextPair
 from guardproxy.errors import ConfigError, GuardproxyError, NoCapacityError
 from guardproxy.exchange import CacheQuery, caching
 from guardproxy.policy import CacheSection
-from guardproxy.server.driving.similar.questions import MemoryQuestions, NearQuestion, Questions, StoredQuestion
+from guardproxy.server.driving.similar.questions import MemoryQuestions, NearQuestion, QuestionStore, StoredQuestion
 from guardproxy.server.driving.similar.shared import SharedQuestions
 from guardproxy.server.driving.store_cipher import EntryOwner, Owners, StoreCipher
 from guardproxy.server.observing.metrics import Metrics
@@ -84,7 +84,7 @@ class Comparison:
         self.told: RecordedLikeness | None = None
         self.found: StoredQuestion | None = None
         self.vector = b""
-        self.questions: Questions | None = None
+        self.questions: QuestionStore | None = None
         self.generation = ""
 
 
@@ -200,7 +200,7 @@ class SimilarQuestions:
             point=point,
         )
 
-    async def _questions_for(self, query: CacheQuery) -> Questions:
+    async def _questions_for(self, query: CacheQuery) -> QuestionStore:
         """Where the questions are with which this one is compared. Those that policies seal never leave the process."""
         if self._shared is None or query.owner is not None or not await self._shared.is_usable():
             return self.memory

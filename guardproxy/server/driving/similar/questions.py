@@ -44,7 +44,7 @@ class NearQuestion(NamedTuple):
     similarity: float
 
 
-class Questions(Protocol):
+class QuestionStore(Protocol):
     """Keeps questions."""
 
     async def nearest(
