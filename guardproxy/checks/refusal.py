@@ -4,8 +4,8 @@ In: windows of answers. Out: a finding for each such sentence at the beginning o
 cannot help with that") or `UNABLE` ("I do not have access to current data"). Kept: nothing between scans.
 `_shared/patterns/reach.py` describes the search in growing text.
 
-Only the first `chars` characters of an answer are read; what follows leaves a stream at once. A text of the kind `refusal`, in
-which some APIs put what a model declines, is a finding as it is.
+Only the first `chars` characters of an answer are read, sentence by sentence; what follows leaves a stream at once. A text of
+the kind `refusal`, in which some APIs put what a model declines, is a finding as it is.
 
 The score says how clear a sentence is: 0.95 for an apology with it ("I'm sorry, but I can't"), 0.85 for a verb of help that is
 denied ("I cannot provide"), 0.6 for words that also begin an answer ("As an AI, I must emphasize that").
@@ -18,8 +18,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
-
-from msgspec import structs
 
 from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.checks._shared.declared.options import SCORE, Option, Options, chosen, options_digest, with_defaults
@@ -133,6 +131,7 @@ _DECLINED = (
     (CLEAR, r"申し訳[^。\n]{0,40}(?:できません|かねます)"),
     (CLEAR, r"죄송[^.\n]{0,40}(?:없습니다|어렵습니다)"),
 )
+_SENTENCE_END = re.compile(r"[.!?][\"'”’)\]*_]*\s|[\n。！？]")
 _HELPLESS = re.compile(r"(?i)\bhelp (?:it|but|my\w*|our\w*|\w+ing)\Z")
 _AI = r"as an? (?:ai|artificial intelligence|large language|language|text-based)[^,.!?\n]{0,60},? "
 _UNABLE = (
@@ -209,11 +208,20 @@ class _RefusalCheck:
             return self._whole(window, end)
         if self.reach is None:
             return Scan((), end, end)
-        if end < self.chars:
-            return self.reach.scan(self.name, window)
         # What stands behind the beginning changes nothing, so the beginning is read as a whole text.
-        beginning = structs.replace(window, text=window.text[: self.chars - window.start], last=True)
-        return structs.replace(self.reach.scan(self.name, beginning), settled=end, keep=end)
+        text, is_last = window.text[: self.chars - window.start], window.last or end >= self.chars
+        findings: list[Finding] = []
+        at = window.settled - window.start
+        while at < len(text):
+            match = _SENTENCE_END.search(text, at)
+            if match is None and not is_last:
+                break
+            stop = match.end() if match else len(text)
+            sentence = Window(window.channel, text[at:stop], window.start + at, window.start + at)
+            findings += self.reach.scan(self.name, sentence).findings
+            at = stop
+        settled = end if at == len(text) and is_last else window.start + at
+        return Scan(tuple(findings), settled, settled)
 
     def _whole(self, window: Window, end: int) -> Scan:
         """Returns the scan of a text in which the API says what the model declined: its beginning is the finding."""
