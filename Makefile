@@ -234,6 +234,7 @@ bench-all: bench $(VENV)/.bench
 	$(BIN)/python -m benchmarks.checks.pii $(WITH_PEERS)
 	$(BIN)/python -m benchmarks.gateway.policy $(WITH_PEERS)
 	$(BIN)/python -m benchmarks.models.supervisor $(WITH_PEERS) $(if $(TORCH),--torch $(TORCH))
+	$(BIN)/python -m benchmarks.checks.small $(RESULTS)
 	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.checks.pii_quality $(RESULTS))
 	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.models.supervisor_quality $(WITH_PEERS) $(if $(NPM),--npm $(NPM)))
 

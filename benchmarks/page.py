@@ -1,6 +1,6 @@
 """The tables of pages that come from files of benchmarks; `make pages` writes them.
 
-In: `overhead.json`, `scan.json`, `growth.json` and `agents.json` in `benchmarks/results`. Out: the lines between
+In: `overhead.json`, `scan.json`, `growth.json`, `agents.json` and `small.json` in `benchmarks/results`. Out: the lines between
 `<!-- generated: NAME -->` and `<!-- end -->`. A test compares the pages with the files, so no figure can be older than its
 file.
 """
@@ -142,6 +142,39 @@ def _percent(row: Mapping[str, Any]) -> str:
     return f"{shown}, so below {row['below_percent']:.0f} %" if "below_percent" in row else shown
 
 
+def small_cost(report: Mapping[str, Any]) -> str:
+    """What each of the small checks costs, and how much of a stream it holds."""
+    rows = [
+        [name, f"{row['whole']:,.0f}", f"{row['stream']:,.0f}", f"{row['held_median']:,.0f}, {row['held_most']:,.0f}"]
+        for name, row in report["cost"].items()
+    ]
+    return table(["check", "whole, us per KB", "stream, us per KB", "held characters: median, most"], rows)
+
+
+def small_findings(report: Mapping[str, Any]) -> str:
+    """What the small checks find in texts of other people. A zero has its bound beside it."""
+    rows = []
+    for row in report["findings"]:
+        options = ", ".join(f"{key}: {str(value).replace(chr(39), '')}" for key, value in row["options"].items())
+        check = f"`{row['check']}`" + (f", {options}" if options else "")
+        shown = f"{row['percent']:.4g} %" + (f", so below {row['below_percent']:.2g} %" if not row["found"] else "")
+        wanted = "found" if row["wanted"] == "all" else "false alarms"
+        rows.append([check, row["texts"], wanted, f"{row['found']:,} of {row['rows']:,}", shown])
+    return table(["check", "texts", "counted", "texts with a finding", "share"], rows)
+
+
+def small_files(report: Mapping[str, Any]) -> str:
+    """The files whose language is named."""
+    head = ["language", "files", "`use: code`", "pygments"]
+    return table(
+        head,
+        [
+            [row["language"], *(f"{row[key]:,}" for key in ("files", "guardproxy", "pygments"))]
+            for row in report["files"]
+        ],
+    )
+
+
 def parts() -> dict[str, str]:
     """The generated parts of the pages, by name; those whose file is not there are left as they are."""
 
@@ -159,6 +192,12 @@ def parts() -> dict[str, str]:
         found["workers"] = workers(report)
     if (report := read("agents")) is not None:
         found["agents"] = agents(report)
+    if (report := read("small")) is not None:
+        found |= {
+            "small-cost": small_cost(report),
+            "small-findings": small_findings(report),
+            "small-files": small_files(report),
+        }
     return found
 
 

@@ -184,7 +184,8 @@ class Facts:
     `Content-Language` header. `canary`: the secret word that policies put into the tenant's system prompts, if one does.
     `sources`: the retrieved texts, for checks that need them. `call`: the call that the text is a part of, and
     `definition`: the definition of a tool that it is, for checks that need them. `seen_tools`: the tools of the tenant as they
-    were first seen, for checks that compare with them. `masked`: the text as the record shows it, for checks that need it."""
+    were first seen, for checks that compare with them. `masked`: the text as the record shows it, for checks that need it.
+    `request`: all texts of the request that the text is a part of, as they came, for checks that compare with them."""
 
     route: str = ""
     model: str = ""
@@ -197,6 +198,7 @@ class Facts:
     definition: ToolDefinition | None = None
     seen_tools: ToolPins | None = None
     masked: MaskedCopy | None = None
+    request: Sources | None = None
 
 
 NO_FACTS = Facts()
@@ -363,6 +365,9 @@ class Traits:
 
     needs_sources: bool = False
     """Whether it compares an answer with the retrieved texts of the request (`Facts.sources`)."""
+
+    needs_request: bool = False
+    """Whether it compares a text of a request with the texts before it (`Facts.request`)."""
 
     needs_call: bool = False
     """Whether it scans only texts of calls of tools, with the call (`Facts.call`). It gets a text once that is complete, and

@@ -17,7 +17,7 @@ from guardproxy.events import End, Event, Frame, Text
 from guardproxy.exchange.gate.calls import Calls, call_of
 from guardproxy.exchange.gate.definitions import with_definitions
 from guardproxy.exchange.gate.gate import Gate, Job, Lane
-from guardproxy.findings import NO_FACTS, Channel, Facts, Form, Sources, Window
+from guardproxy.findings import NO_FACTS, Channel, Facts, Form, Passage, Sources, Window
 from guardproxy.policy import BoundRules
 from guardproxy.redaction import Shape, Shapes
 from guardproxy.tool_pins import ToolDefinition
@@ -44,6 +44,13 @@ def with_own(shapes: Shapes, checks: Sequence[Check]) -> Shapes:
     return replace(shapes, answer=Shape("policy", own.schema)) if own and not shapes.answer else shapes
 
 
+def _passages(gate: Gate) -> Iterator[Passage]:
+    """Yields the texts of a request in their order, as they came."""
+    for lane in gate.lanes.every:
+        if not lane.judged:
+            yield Passage(lane.channel.kind, lane.channel.path, lane.text.part(0, lane.text.total))
+
+
 class Forms(msgspec.Struct):
     """The forms of an exchange. `facts`: the facts that hold for all its texts."""
 
@@ -54,6 +61,7 @@ class Forms(msgspec.Struct):
     refused: str = ""  # the schema that cannot be used, and the reason
     server: str = ""  # the name of the server, if the route has it
     tree: Any = None  # of the request, as the client sent it
+    request: Sources | None = None  # all texts of the request, once a check needs them
     calls: Calls = msgspec.field(default_factory=lambda: Calls(NO_CALLS, "response"))  # of the answer
     _jobs: list[tuple[str, Job]] = msgspec.field(default_factory=list)
 
@@ -101,6 +109,10 @@ class Forms(msgspec.Struct):
                 return None
             sources = self.sources or self.facts.sources if check.traits.needs_sources else None
             return replace(self.facts, call=call_of(lane, self.contract.calls, self.server), sources=sources)
+        if check.traits.needs_request and lane.channel.direction == "request":
+            if self.request is None:
+                self.request = Sources((), passages=tuple(_passages(gate)))
+            return replace(self.facts, request=self.request)
         if check.traits.needs_definition:
             call = lane.text.call
             return replace(self.facts, definition=call if isinstance(call, ToolDefinition) else None)

@@ -10,9 +10,10 @@ from guardproxy.checks import Resources, build
 from guardproxy.checks import repetition as module
 from guardproxy.checks.repetition import LONGEST
 from guardproxy.errors import OptionError
-from guardproxy.findings import Window
+from guardproxy.findings import Channel, Facts, Passage, Sources, Window
 from guardproxy.testing import assert_promise
 from tests.kit.checks import CHANNEL, PROSE, assert_every_split, held_words, scan_in_chunks, whole
+from tests.kit.play import CHAT, MESSAGES, Play, policy_set
 
 SENTENCE = "The same sentence comes again and again in here. "
 
@@ -89,3 +90,66 @@ def test_a_wrong_option_is_refused() -> None:
 def test_a_window_without_the_state_of_the_one_before_is_refused() -> None:
     with pytest.raises(ValueError, match="state"):
         CHECK.scan([Window(CHANNEL, "x", 5, 5)])
+
+
+def request(*texts: str) -> Facts:
+    passages = (Passage("user", f"messages[{number}].content", text) for number, text in enumerate(texts))
+    return Facts(request=Sources((), passages=tuple(passages)))
+
+
+def scanned(facts: Facts, number: int, cuts: tuple[int, ...] = (), **options: Any) -> list[tuple[int, int]]:
+    assert facts.request is not None
+    passage = facts.request.passages[number]
+    every, keep, settled, state = [], 0, 0, None
+    for end in (*cuts, len(passage.text)):
+        window = Window(
+            Channel("request", "user", passage.path),
+            passage.text[keep:end],
+            keep,
+            settled,
+            end == len(passage.text),
+            facts,
+            state,
+        )
+        (scan,) = check(**options).scan([window])
+        every += [(finding.start, finding.end) for finding in scan.findings]
+        keep, settled, state = scan.keep, scan.settled, scan.state
+    return every
+
+
+def test_a_passage_that_is_sent_again_and_again_is_found_where_it_comes_for_the_third_time() -> None:
+    passage = PROSE[:400]
+    facts = request(passage, f"Look: {passage}", "short", f"And again: {passage} Well?", passage)
+    found = [scanned(facts, number, conversation=True) for number in range(5)]
+    assert [len(each) for each in found] == [0, 0, 0, 1, 1]
+    ((start, end),) = found[3]
+    assert start < 50
+    assert end <= 11 + 400
+    assert [scanned(facts, number) for number in range(5)] == [[]] * 5, "without the option, a text counts alone"
+    for cuts in ((50,), (12, 100, 300), tuple(range(1, 400))):
+        assert scanned(facts, 3, cuts, conversation=True) == found[3]
+
+
+def test_a_text_of_an_unknown_place_counts_alone() -> None:
+    facts = request(PROSE, PROSE, PROSE)
+    (scan,) = check(conversation=True).scan([Window(CHANNEL, PROSE, facts=facts)])
+    assert scan.findings == ()
+    assert whole(check(conversation=True), PROSE) == []
+
+
+def test_the_memory_of_a_request_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "REMEMBERED", 1100)
+    passage = PROSE[:400]
+    assert scanned(request(passage, passage, passage), 2, conversation=True) != []
+    assert scanned(request("x y " * 600, passage, passage, passage), 3, conversation=True) == []
+
+
+@pytest.mark.parametrize("route", [CHAT, MESSAGES])
+def test_a_request_that_repeats_a_passage_is_blocked(route: str) -> None:
+    policy = "policy: p\nchecks: {bloat: {use: repetition, conversation: true}}\n"
+    policies = policy_set(policy + "rules: [{id: no-bloat, on: request, when: bloat, action: block}]\n")
+    passage = PROSE[:400]
+    turns = [{"role": role, "content": passage} for role in ("user", "assistant", "user")]
+    for count, is_blocked in ((1, False), (3, True)):
+        play = Play(policies, route).ask({"model": "m", "max_tokens": 9, "messages": turns[:count]})
+        assert play.exchange.is_over == is_blocked
