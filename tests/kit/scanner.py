@@ -31,7 +31,13 @@ checks:
   far: {use: http, url: "https://dlp.example/check"}
   links: {use: links, allow: [ok.example]}
   hidden: {use: control_chars}
+  names: {use: words, words: [old tower, herring]}
+  loop: {use: repetition, times: 2, words: 10, conversation: true}
+  code: {use: code}
+  refused: {use: refusal}
 rules:
+  - {id: small, when: names or loop or code, action: flag}
+  - {id: refused, on: response, when: refused, action: flag}
   - {id: identifiers, when: pii or secrets, action: redact, restore: true}
   - {id: words, on: response, when: word, action: redact}
   - {id: links, on: response, when: links or hidden, action: redact, operators: {DEFAULT: neutralise}}

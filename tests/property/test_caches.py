@@ -24,6 +24,10 @@ TEXTS = (
     "See ![a](https://evil.example/?q=1) and <a title='x' href='//evil.example'>it</a>\x1b[0m, or https://ok.example/ instead.",
     "This answer holds a marmot, so it is asked for once more, if that is still allowed, and given as it is if not.",
 )
+TEXTS += (
+    "I cannot provide that. Ring the bell of the old tower, ring the bell of the old tower, ring the bell of the tower.",
+    "Then:\n```python\nprint(1)\n```\nand so on, until the end of the week, as was said before. It is late at the old towers.",
+)
 TEXT = st.sampled_from(TEXTS)
 CUTS: st.SearchStrategy[list[int]] = st.one_of(st.just([]), st.lists(st.integers(1, 107), min_size=1, max_size=6))
 BYTES = st.one_of(st.just([]), st.just([*range(100, 3000, 100)]), st.lists(st.integers(1, 1500), max_size=3))
