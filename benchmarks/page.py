@@ -158,9 +158,8 @@ def small_findings(report: Mapping[str, Any]) -> str:
         options = ", ".join(f"{key}: {str(value).replace(chr(39), '')}" for key, value in row["options"].items())
         check = f"`{row['check']}`" + (f", {options}" if options else "")
         shown = f"{row['percent']:.4g} %" + (f", so below {row['below_percent']:.2g} %" if not row["found"] else "")
-        wanted = "found" if row["wanted"] == "all" else "false alarms"
-        rows.append([check, row["texts"], wanted, f"{row['found']:,} of {row['rows']:,}", shown])
-    return table(["check", "texts", "counted", "texts with a finding", "share"], rows)
+        rows.append([check, row["texts"], row["wanted"], f"{row['found']:,} of {row['rows']:,}", shown])
+    return table(["check", "texts", "wanted", "found", "share"], rows)
 
 
 def small_files(report: Mapping[str, Any]) -> str:

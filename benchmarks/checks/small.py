@@ -180,13 +180,20 @@ def sets(most: int) -> Iterator[tuple[str, dict[str, Any], str, dict[str, list[s
         },
     )
     english = benign(most)
-    yield "language", {"allow": ["en"]}, "none", english
+    only_english = {name: texts for name, texts in english.items() if name != "real_user_prompts"}
+    yield "language", {"allow": ["en"]}, "none", only_english | benign(most, "nq_open", "wikianswers_questions")
     abroad = {
         f"prompts in {code}": rows("content/multijail.jsonl.gz", most, lambda row, code=code: row["lang"] == code)
         for code in ("it", "vi", "ar", "ko", "th", "zh", "bn", "sw", "jv")
     }
     yield "language", {"allow": ["en"]}, "all", abroad
-    yield "language", {"allow": ["en"], "letters": 20}, "all", abroad
+    yield "language", {"deny": ["it", "sw"]}, "all", {name: abroad[name] for name in ("prompts in it", "prompts in sw")}
+    yield (
+        "language",
+        {"deny": ["it", "sw", "de"]},
+        "none",
+        {"prompts in vi": abroad["prompts in vi"], **benign(most, "p3_prompts")},
+    )
     yield "gibberish", {}, "all", mashed(500)
     yield (
         "gibberish",

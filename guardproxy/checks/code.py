@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.checks._shared.declared.options import SCORE, Option, Options, chosen, options_digest, with_defaults
-from guardproxy.checks._shared.patterns.reach import compile_pattern
+from guardproxy.checks._shared.patterns.reach import compile_pattern, encodable
 from guardproxy.concurrency import stop_point
 from guardproxy.findings import Advice, Check, Finding, Scan, Traits, Window
 
@@ -171,7 +171,6 @@ _SIGNS: Mapping[str, tuple[tuple[float, str], ...]] = {
 }
 STRONG = 0.7
 """A segment needs a sign of at least this weight: signs below it stand in prose, formulas and JSON too."""
-_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @cache
@@ -293,9 +292,7 @@ def _closes(line: str, fence: CodeFence) -> bool:
 
 def language_of(segment: str, *, is_fenced: bool = False) -> tuple[str, float]:
     """Returns the language whose signs weigh most in a segment, and the score from 0 to 1; none without a strong sign."""
-    if not segment.isascii():
-        segment = _SURROGATE.sub("\ufffd", segment)
-    lines = [line[:LINE] for line in segment.splitlines() if line.strip()]
+    lines = [line[:LINE] for line in encodable(segment).splitlines() if line.strip()]
     weights: dict[str, list[float]] = {
         language: [
             next(weight for weight, sign in signs if sign.search(line)) for line in lines if any_sign.search(line)

@@ -20,6 +20,7 @@ from typing import Any
 from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.checks._shared.declared.options import SCORE, Option, Options, options_digest, with_defaults
 from guardproxy.checks._shared.passages.cutting import PassageCheck, PassageSize, PassageVerdict
+from guardproxy.checks._shared.patterns.reach import encodable
 from guardproxy.errors import OptionError
 from guardproxy.findings import Advice, Check, Traits
 
@@ -48,7 +49,7 @@ OPTIONS: Options = {
     "letters": Option(
         "A passage with fewer letters gets no verdict.",
         {"type": "integer", "minimum": 10, "maximum": 400},
-        default=40,
+        default=20,
         tighter="lower",
     ),
     "window_chars": Option(
@@ -78,7 +79,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     letters, most = int(values["letters"]), int(values["window_chars"])
     judge = LanguageJudge(named, threshold, letters, is_allowed=key == "allow")
     advice = (
-        (Advice("letters", "shorter texts are often taken for a related language; 40 was measured"),)
+        (Advice("letters", "shorter texts are often taken for a related language; 20 was measured"),)
         if letters < OPTIONS["letters"].default
         else ()
     )
@@ -102,7 +103,7 @@ class LanguageJudge:
         """Returns a verdict on a passage in a wrong language; `None` for any other, and for one that says too little."""
         if not has_letters(passage, self._letters):
             return None
-        shares = self._identifier.rank(passage)
+        shares = self._identifier.rank(encodable(passage))
         named = sum(share for code, share in shares if code in self._named)
         score = round(1 - named if self._is_allowed else named, 4)
         if score < self._threshold:

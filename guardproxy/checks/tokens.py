@@ -17,6 +17,7 @@ from typing import Any
 
 from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.checks._shared.declared.options import Option, Options, options_digest, with_defaults
+from guardproxy.checks._shared.patterns.reach import encodable
 from guardproxy.concurrency import stop_point
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Advice, Check, Detail, Finding, Scan, Traits, Window
@@ -123,7 +124,7 @@ class _TokensCheck:
         """Returns the offset of the first token of a piece that is too many, and the number of tokens up to its end."""
         if counted > self.most:  # what follows need not be counted
             return 0, counted
-        offsets = self.tokenizer.encode(piece, add_special_tokens=False).offsets
+        offsets = self.tokenizer.encode(encodable(piece), add_special_tokens=False).offsets
         total = counted + len(offsets)
         return (int(offsets[self.most - counted][0]) if total > self.most else None), total
 

@@ -137,6 +137,11 @@ def rule(
     )
 
 
+def encodable(text: str) -> str:
+    """Returns a text of the same length without lone surrogates, which libraries in C cannot take."""
+    return text if text.isascii() or not _SURROGATE.search(text) else _SURROGATE.sub("\ufffd", text)
+
+
 class Reach:
     """The search for some rules in growing text."""
 
@@ -172,9 +177,7 @@ class Reach:
     def scan(self, name: str, window: Window) -> Scan:
         """Finds the rules' matches in `window`. `name`: the name of the check."""
         text, size = window.text, _BLOCK
-        # A lone surrogate cannot be encoded. No rule matches it, so any other character can replace it.
-        if not text.isascii() and _SURROGATE.search(text):
-            text = _SURROGATE.sub("\ufffd", text)
+        text = encodable(text)  # no rule matches a lone surrogate, so any other character can replace it
         at = window.settled - window.start
         findings: list[Finding] = []
         while True:
