@@ -105,6 +105,10 @@ def is_answer(row: Row) -> bool:
     return row.get("kind") == "answer"
 
 
+def in_language(code: str) -> Callable[[Row], bool]:
+    return lambda row: row["lang"] == code
+
+
 BENIGN = (
     "alpaca_eval_answers-nc",
     "chitchat",
@@ -183,7 +187,7 @@ def sets(most: int) -> Iterator[tuple[str, dict[str, Any], str, dict[str, list[s
     only_english = {name: texts for name, texts in english.items() if name != "real_user_prompts"}
     yield "language", {"allow": ["en"]}, "none", only_english | benign(most, "nq_open", "wikianswers_questions")
     abroad = {
-        f"prompts in {code}": rows("content/multijail.jsonl.gz", most, lambda row, code=code: row["lang"] == code)
+        f"prompts in {code}": rows("content/multijail.jsonl.gz", most, in_language(code))
         for code in ("it", "vi", "ar", "ko", "th", "zh", "bn", "sw", "jv")
     }
     yield "language", {"allow": ["en"]}, "all", abroad

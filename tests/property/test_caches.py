@@ -23,8 +23,6 @@ TEXTS = (
     "An attack on the walls was planned for the morning, with the card 4111 1111 1111 1111. It failed in the end.",
     "See ![a](https://evil.example/?q=1) and <a title='x' href='//evil.example'>it</a>\x1b[0m, or https://ok.example/ instead.",
     "This answer holds a marmot, so it is asked for once more, if that is still allowed, and given as it is if not.",
-)
-TEXTS += (
     "I cannot provide that. Ring the bell of the old tower, ring the bell of the old tower, ring the bell of the tower.",
     "Then:\n```python\nprint(1)\n```\nand so on, until the end of the week, as was said before. It is late at the old towers.",
 )
