@@ -41,8 +41,9 @@ class Dialect:
 
     @classmethod
     def of(cls, name: str, model: str) -> Dialect | None:
-        """Returns how an installed format asks a model; `None` if the format cannot ask, or is not installed."""
-        codec = codec_named(name)
+        """Returns how an installed format asks a model; `None` if the format cannot ask, or is not installed. `name`: empty for
+        the first format that can."""
+        codec = codec_named(name or cls.names()[0])
         return None if codec is None else _dialect(codec, model)
 
     @staticmethod

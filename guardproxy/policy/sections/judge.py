@@ -61,8 +61,7 @@ def read_judge(reading: FileReading, node: YamlNode) -> JudgeSection | None:
     rubric = reading.word(keys.get("rubric"), "a text, written as words")
     if rubric and len(rubric) > LIMIT_RUBRIC_CHARS:
         reading.fail(keys["rubric"].place, f"a rubric has at most {LIMIT_RUBRIC_CHARS} characters")
-    formats = Dialect.names()
-    wire_format = reading.choice(keys.get("format"), formats, place="format") or formats[0]
+    wire_format = reading.choice(keys.get("format"), Dialect.names(), place="format") or ""
     sample = read_share(reading, keys.get("sample")) if "sample" in keys else WHOLE // 20
     low, high = _scale(reading, keys.get("scale"))
     least = reading.number(keys.get("least"), low, high, whole=True)

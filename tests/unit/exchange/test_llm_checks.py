@@ -142,6 +142,23 @@ def test_parts_of_a_message_are_asked_about_once_as_one_text() -> None:
     assert asking.again().verdict == "identical"
 
 
+def test_one_check_may_be_asked_before_and_another_beside() -> None:
+    more = '  short: {use: llm, upstream: judge, model: m, rubric: "Is it short?"}\n'
+    beside = "  - {id: short, on: request, when: short, action: flag, parallel: true}\n"
+    models = FakeModels(rude)
+    play = Play(policies_asking(models, CHECKS + more + "rules:\n" + ASKED + beside), CHAT)
+    parts = [{"type": "text", "text": text} for text in ("one", "two")]
+    play.ask({"model": "m", "messages": [{"role": "user", "content": parts}]})
+    before, after = [command for command in play.done if isinstance(command, RunScans)]
+    assert [(job.check.name, job.joins) for job in before.jobs] == [
+        ("polite", False),
+        ("polite", False),
+        ("polite", True),
+    ]
+    assert [(job.check.name, job.joins) for job in after.jobs] == [("short", False), ("short", False), ("short", True)]
+    assert models.texts == ["onetwo", "onetwo"]
+
+
 def test_a_check_that_failed_keeps_a_text_here() -> None:
     """Nobody knows what it would have found, so the record does not show the text either."""
     asking = Asking(MAIL, ASKED, more="on_error: flag\n")
@@ -367,13 +384,14 @@ def test_however_an_answer_is_cut_the_same_is_asked_and_decided(
         assert [command.body for command in whole.sent] == [command.body for command in pieces.sent]
 
 
-def test_arguments_of_a_tool_are_read_as_they_are_sent() -> None:
+@pytest.mark.parametrize("rules", [(MAIL, ANSWERED), (ANSWERED,)])
+def test_arguments_of_a_tool_are_read_as_they_are_sent(rules: tuple[str, ...]) -> None:
     call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"to": "jo@ab.io", "say": "rude"}'}}
-    asking = Asking(MAIL, ANSWERED).ask("hello")
+    asking = Asking(*rules).ask("hello")
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     tree = {"model": "m", "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls"}]}
     asking.play.stream([json.dumps(tree).encode()], media="application/json")
-    assert any('"say": "rude"' in text and "jo@ab.io" not in text for text in asking.models.texts)
+    assert any('"say": "rude"' in text and ("jo@ab.io" in text) == (len(rules) == 1) for text in asking.models.texts)
     assert asking.outcome == "blocked_response"
     assert asking.again().verdict == "identical"
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Any, cast
 
 import pytest
 
+from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Text
+from guardproxy.wire.contract.codec import Codec
 from guardproxy.wire.contract.writing import Prompt, Reply
-from guardproxy.wire.dialect import Dialect, ModelReply
+from guardproxy.wire.dialect import Dialect, ModelReply, _dialect
 from guardproxy.wire.json import write
 from guardproxy.wire.registry import codecs, served
 
@@ -70,6 +73,29 @@ def test_what_is_no_answer_has_no_text(name: str, body: bytes) -> None:
 def test_an_answer_without_a_text_has_none(name: str) -> None:
     asked = dialect(name)
     assert asked.read(write(asked.codec.author.error(500, "no"))).text is None
+
+
+def test_the_first_format_is_meant_where_none_is_named() -> None:
+    found = Dialect.of("", "m")
+    assert found is not None
+    assert found.codec.name == NAMES[0]
+
+
+class Deaf:
+    """A format that does not read its own requests."""
+
+    def __init__(self, codec: Codec) -> None:
+        self._codec = codec
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._codec, name)
+
+    def read_request(self, path: str, query: str, body: bytes) -> Any:
+        raise DownstreamError(ErrorCode.INVALID_JSON)
+
+
+def test_a_format_that_does_not_read_its_own_question_asks_nobody() -> None:
+    assert _dialect(cast(Codec, Deaf(dialect(NAMES[0]).codec)), "m") is None
 
 
 def test_a_path_names_the_model_where_the_format_has_it_there() -> None:

@@ -138,10 +138,10 @@ class AskedModels:
             raise OptionError(
                 "upstream", f"the upstream `{name}` is this proxy, which would ask itself about each question"
             )
-        names = Dialect.names()
-        dialect = Dialect.of(model.wire_format or names[0], model.model)
+        dialect = Dialect.of(model.wire_format, model.model)
         if dialect is None:
-            raise OptionError("format", f"no wire format `{model.wire_format}` asks a model; known: {', '.join(names)}")
+            known = ", ".join(Dialect.names())
+            raise OptionError("format", f"no wire format `{model.wire_format}` asks a model; known: {known}")
         if model.cost is not None and self._prices().rates((model.model,)) is None:
             raise OptionError("budget", f"the model `{model.model}` has no price, so no `cost` can be counted")
         return ModelClient(self, model, dialect)
