@@ -42,6 +42,7 @@ class Memory:
         self.at_s = 0.0  # the time at which the attempt ended
         self.rescanned: set[str] = set()
         self.unreadable = ""  # the name of a check that needs a text that was not kept
+        self.unasked = ""  # the name of a check that would have to ask a model elsewhere
         sides: tuple[RecordedSide, ...] = (record.request, *record.answers)
         for number, side in enumerate(sides):
             for text in side.texts:
@@ -80,6 +81,9 @@ class Memory:
             return settle_all(window, ())  # the schema of a request that was sent
         if same and (recorded := self.findings(window, check.name)) is not None:
             return settle_all(window, () if first else recorded)
+        if check.traits.needs_masked:
+            self.unasked = check.name  # a replay asks nobody
+            return settle_all(window, ())
         # The record has no text of what is only judged. In a request the replay makes the text again.
         is_answer = window.channel.direction == "response"
         if is_answer and any(text.judged for _, text in self._at(window)):

@@ -56,6 +56,7 @@ from guardproxy.wire import UNBOUNDED
 from guardproxy.wire.json import dotted
 
 _NO_TEXT = "the record keeps no text"
+_NOT_ASKED = "a replay asks no model elsewhere"
 _KEY = hashlib.sha256(b"guardproxy replay: what a new rule redacts gets a placeholder of its own").digest()
 _NAME = "#key"  # ends the path of a text that is the name of a member
 _WHY = "the value is masked in the record, and the check that found it has changed"
@@ -82,7 +83,7 @@ def replay(record: Record | Closing, policies: PolicySet) -> ReplayResult:
 
 def judged(record: Record | Closing, again: Rerun | str, policies: PolicySet, shown: ShownPath = str) -> ReplayResult:
     """Returns the result of a replay. `again`: what `rerun` returned for these policies."""
-    if isinstance(again, str) and again.startswith(_NO_TEXT) and isinstance(record, Record):
+    if isinstance(again, str) and again.startswith((_NO_TEXT, _NOT_ASKED)) and isinstance(record, Record):
         return replay_findings(record, policies, again, shown)
     if isinstance(again, str) or isinstance(record, Closing):
         return ReplayResult("not replayable", (str(again),))
@@ -159,6 +160,8 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
         done += _answer(exchange, memory, recorded, attempt, ending, signs, cache)
     if memory.unreadable:
         return f"{_NO_TEXT} of a call that `{memory.unreadable}` would read"
+    if memory.unasked:
+        return f"{_NOT_ASKED}, as `{memory.unasked}` would"
     new = done[-1].record if done and isinstance(done[-1], Finish) else exchange.record("sent upstream")
     return Rerun(exchange, new, tuple(done), tuple(sorted(memory.rescanned)), frozenset(memory.blind))
 

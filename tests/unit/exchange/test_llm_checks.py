@@ -404,7 +404,8 @@ def test_another_rubric_cannot_be_judged_again() -> None:
     asking.answer("ok")
     other = asking.text.replace("Is it rude?", "Is it kind?")
     again = replay(record_of(asking.play.record), policies_asking(None, other))
-    assert again.rescanned == ("polite",)
+    assert again.verdict == "cannot be told"
+    assert again.differences == ("rule `rude`: whether it holds cannot be told; `polite` would have to read a text",)
     assert len(asking.models.texts) == 1, "nobody was asked"
 
 
