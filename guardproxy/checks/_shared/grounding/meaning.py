@@ -21,7 +21,17 @@ from typing import NamedTuple
 
 from guardproxy.checks._shared.declared.contract import PairJudge, PairScores, TextPair
 from guardproxy.checks._shared.grounding.passages import Candidate, Index, bare_words
-from guardproxy.checks._shared.grounding.sentences import COMMON, is_fact, plain, sentences, statement, stem, words_of
+from guardproxy.checks._shared.grounding.sentences import (
+    COMMON,
+    is_fact,
+    is_heading,
+    is_item,
+    plain,
+    sentences,
+    statement,
+    stem,
+    words_of,
+)
 from guardproxy.concurrency import stop_point
 from guardproxy.findings import Detail, Finding, Scan, Traits, ValueOrigin, Window
 
@@ -53,10 +63,12 @@ NOWHERE = Verdict(UNSUPPORTED, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class _Antecedent:
-    """What a text has said before a window. `count`: of sentences; `said`: the last sentence that names what it is about."""
+    """What a text has said before a window. `count`: of sentences; `said`: the last sentence that names what it is about;
+    `intro`: the sentence before the items of a list."""
 
     count: int = 0
     said: str = ""
+    intro: str = ""
 
 
 @dataclass(slots=True)
@@ -111,11 +123,14 @@ class MeaningCheck:
             bare = plain(window.text[start:stop])
             if not bare:
                 continue
+            raw = window.text[start:stop]
             is_pointing = _POINTING.match(bare) is not None
-            if said := statement(bare):
-                its = _Statement(start, stop, before.count + 1, said, before.said if is_pointing else "")
+            intro = before.intro if is_item(raw) else ""
+            if not is_heading(raw) and (said := statement(bare)):
+                its = _Statement(start, stop, before.count + 1, said, intro or (before.said if is_pointing else ""))
                 statements.append(its)
-            before = _Antecedent(before.count + 1, before.said if is_pointing else bare)
+            said = before.said if is_pointing else bare
+            before = _Antecedent(before.count + 1, said, bare if bare.endswith(":") else intro)
         todo = iter(statements)
         while some := list(islice(todo, TOGETHER)):
             stop_point()
@@ -170,7 +185,7 @@ class MeaningCheck:
 
     def _look_up(self, each: _Statement, index: Index) -> None:
         """Finds the verdict on a statement that needs no model, or the passages with which it is to be compared."""
-        same = index.whole.get(bare_words(each.said)) if not each.before else None
+        same = None if _POINTING.match(each.said) else index.whole.get(bare_words(each.said))
         if same is not None:
             each.verdict = Verdict(SUPPORTED, 1.0, (index.place(same, same + 1),))
             return

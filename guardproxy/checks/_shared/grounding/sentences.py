@@ -25,6 +25,7 @@ _SHORT = re.compile(
 )
 _WORD = re.compile(r"\d[\d.,:]*\d|\d|[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
 _MARKS = re.compile(r"\A\s*(?:>\s*)*(?:[-*+\u2022\u2013]\s+|\d{1,3}[.)]\s+|#+\s+)*")
+_ITEM = re.compile(r"\s*(?:[-*+\u2022\u2013]|\d{1,3}[.)])\s")
 _LINK = re.compile(r"\[([^\]\n]{1,200})\]\([^)\s]{1,500}\)")
 _CITED = re.compile(
     r"\s?(?:\[\^?\d[\d,\s-]*\]|\u3010[^\u3011]{0,100}\u3011|\((?:source|see|doc|document)s?:?\s[^()]{0,100}\))",
@@ -151,6 +152,22 @@ def statement(bare: str) -> str:
         return ""
     meaning = {word.casefold() for word in words if word.casefold() not in COMMON}
     return said if len(meaning) >= LEAST_WORDS or (meaning and has_number) else ""
+
+
+def is_item(sentence: str) -> bool:
+    """Whether a sentence is an item of a list."""
+    return _ITEM.match(sentence) is not None
+
+
+def is_heading(sentence: str) -> bool:
+    """Whether a line is a heading: marked as one, or without an end and with capital letters at all its words of meaning."""
+    line = sentence.strip()
+    if line.startswith("#"):
+        return True
+    if not sentence.endswith("\n") or is_item(sentence) or not line.rstrip("*_")[-1:].isalnum():
+        return False
+    words = [word for word in words_of(line) if word.casefold() not in COMMON]
+    return len(words) > 1 and all(word[0].isupper() for word in words)
 
 
 def words_of(text: str) -> list[str]:

@@ -155,6 +155,16 @@ def test_a_pronoun_is_judged_with_the_sentence_before() -> None:
     ]  # fmt: skip
 
 
+def test_an_item_of_a_list_is_judged_with_the_sentence_before_the_list() -> None:
+    judge = Reading(lambda first, second: OPEN)
+    text = "The ferry carries:\n- large dogs\n- old mail\n\n## Fares And More\nLindholm Ferry\nDogs want tickets.\n"
+    text += "- rare dogs\n"
+    scanned(checked(judge), text, sources_of(FERRY))
+    assert [pair.second for pair in judge.asked[0]] == [
+        "The ferry carries: large dogs", "The ferry carries: old mail", "Dogs want tickets.", "rare dogs"
+    ]  # fmt: skip
+
+
 def test_many_sentences_are_judged_in_several_calls() -> None:
     judge = Reading(lambda first, second: YES)
     scanned(checked(judge), "Dogs want tickets here. " * (2 * TOGETHER + 1), sources_of(FERRY))

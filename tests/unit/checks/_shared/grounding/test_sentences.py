@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardproxy.checks._shared.grounding.sentences import CAP, is_fact, plain, sentences, statement, stem, words_of
+from guardproxy.checks._shared.grounding.sentences import (
+    CAP,
+    is_fact,
+    is_heading,
+    plain,
+    sentences,
+    statement,
+    stem,
+    words_of,
+)
 
 PIECES = st.sampled_from(
     ["word ", "Word ", "a.", ". ", ".\n", "\n", "\n\n", "! ", '." ', "Dr. ", "e.g. ", "U.S. ", "1. ", "- ", "3.5", "。", "  ",
@@ -101,6 +110,18 @@ def test_what_states_nothing(said: str) -> None:
 )
 def test_what_states_something(said: str, states: str) -> None:
     assert statement(said) == states
+
+
+@pytest.mark.parametrize(
+    ("line", "is_one"),
+    [
+        ("## Fares and more", True), ("Fares and Rules\n", True), ("**Fares And Rules**\n", True),
+        ("- Fares And More\n", False),
+        ("Fares rise\n", False), ("Fares And More", False), ("Fares And More.\n", False), ("Fares\n", False), ("\n", False),
+    ],
+)  # fmt: skip
+def test_headings(line: str, is_one: bool) -> None:
+    assert is_heading(line) is is_one
 
 
 def test_how_words_are_compared() -> None:
