@@ -7,7 +7,7 @@ from guardproxy.audit.proof.copies import Copies, read_copies
 from guardproxy.audit.proof.folder import NO_KEY, LogReport, logs_of, verify_signed_folder
 from guardproxy.audit.proof.inventory import found_states
 from guardproxy.audit.proof.keys import private_key, public_key, signer_of, write_key
-from guardproxy.audit.proof.note import COSIGNS, SIGNS, PrivateKey, SignedNote
+from guardproxy.audit.proof.note import PrivateKey, SignedNote
 from guardproxy.audit.proof.proofs import (
     ConsistencyProof,
     Proven,
@@ -44,7 +44,7 @@ from guardproxy.audit.record.document import (
     RecordedValues,
 )
 from guardproxy.audit.record.document_schema import log_schema
-from guardproxy.audit.record.entries import AnyEntry, Erased, Judged, Rotated, Unsealed
+from guardproxy.audit.record.entries import AnyEntry, Better, Comparison, Erased, Judged, Rotated, Unsealed
 from guardproxy.audit.record.feedback import RecordedFeedback, RecordedJudge, RecordedOpinion
 from guardproxy.audit.record.masking import Moves, OffsetMap, Span, beside, mask, merge
 from guardproxy.audit.record.private import NO_SEALING, Owner, Private, PrivateRecord, Sealing
@@ -69,20 +69,20 @@ from guardproxy.audit.writing.log_file import Entry, FileSink, Rotation
 from guardproxy.audit.writing.segment import numbers, path_of
 
 __all__ = [
-    "COSIGNS",
     "ENTRY_VERSION",
     "NO_KEY",
     "NO_SEALING",
     "SERVER_ERROR",
-    "SIGNS",
     "UPSTREAM_5XX",
     "AnyEntry",
     "Arrears",
     "Batch",
+    "Better",
     "CheckpointReport",
     "CheckpointStore",
     "Checkpointer",
     "Closing",
+    "Comparison",
     "ConsistencyProof",
     "Copies",
     "Disk",

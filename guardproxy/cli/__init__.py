@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from guardproxy.cli import audit, demo, drift, importing, keys, limits, policy, replay, scan, serve, tenant
+from guardproxy.cli import audit, demo, drift, importing, keys, limits, policy, replay, routes, scan, serve, tenant
 from guardproxy.cli.agents import confirm, mcp, tools
 from guardproxy.cli.model import commands as model
 from guardproxy.cli.printing import CommandLine, say
@@ -56,6 +56,7 @@ app.add_typer(keys.app, name="keys")
 app.add_typer(limits.app, name="limits")
 app.add_typer(tools.app, name="tools")
 app.add_typer(model.app, name="model")
+app.add_typer(routes.app, name="route")
 app.add_typer(audit.app, name="audit")
 app.command("confirm")(confirm.confirm)
 app.command("replay")(replay.replay)

@@ -73,6 +73,7 @@ from guardproxy.exchange.phases.states import (
 from guardproxy.exchange.routes.attempts import Attempts
 from guardproxy.findings import Direction
 from guardproxy.policy import BoundRules, FieldChange, Outcome
+from guardproxy.wire import Dialect
 
 
 @dataclass(slots=True)
@@ -234,6 +235,14 @@ class Exchange:
     def attempt(self) -> int:
         """The number of the answer that is under way, from 0."""
         return self._guard.attempt
+
+    def for_another(self, model: str) -> tuple[Dialect, bytes]:
+        """Returns the request as it went upstream first, so without redacted values, for another model: where it goes, and its
+        body. Raises `DownstreamError` if the body cannot be read."""
+        attempts, codec = self._ledger.attempts, self.setting.codec
+        path, query = self.setting.address.sent
+        path, tree = codec.turns.with_model(attempts.path or path, codec.read_body(attempts.body), model)
+        return Dialect(codec, model, f"{path}?{query}" if query else path), codec.write_body(tree)
 
     @property
     def bound(self) -> BoundRules | None:

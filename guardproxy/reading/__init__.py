@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from guardproxy.reading.comparisons import CandidateResults, candidate_results
 from guardproxy.reading.drift import Shift, shifts
 from guardproxy.reading.drift_page import drift_metrics, drift_page, verdict_of
 from guardproxy.reading.exports import exported_lines
@@ -14,6 +15,7 @@ from guardproxy.reading.sql import LogDatabase
 from guardproxy.reading.summary import TrafficSummary
 
 __all__ = [
+    "CandidateResults",
     "HourlySamples",
     "Hours",
     "LogDatabase",
@@ -23,6 +25,7 @@ __all__ = [
     "TrafficSummary",
     "Verification",
     "baseline_hours",
+    "candidate_results",
     "drift_metrics",
     "drift_page",
     "exported_lines",

@@ -159,7 +159,7 @@ class Server:
         self._leftovers = Leftovers()
         mark = mark_of(key)
         asking = self._asked_models.asking = Asking(config, self._connections, self._breakers, self._leftovers, mark)
-        self.judges = Judges(asking, self._recorder, self.metrics, self._engine)
+        self.judges = Judges(asking, self._recorder, self.metrics, self._engine, lambda: self.clients.limits.prices)
         self.loop_lag = LoopLag(self.metrics)
         self._open: dict[asyncio.Task[Any], Driver | None] = {}
         self._slots: set[asyncio.Task[Any]] = set()

@@ -1,4 +1,4 @@
-"""Asks a model in any wire format: writes a question as a request, and reads the text of the plain answer.
+"""Asks a model in any wire format: writes a question as a request, and reads the text of the answer.
 
 In: a model, texts, a JSON Schema. Out: the path and the body of a request; then what the model said, and the tokens that it
 took. Pure: the server sends. Whether a format can ask follows from the format itself: it writes a question, and reads its own
@@ -57,9 +57,10 @@ class Dialect:
             _tree(self.codec, self.path, Prompt(self.model, text, system=system, schema=schema))
         )
 
-    def read(self, body: bytes) -> ModelReply:
-        """Reads the body of a plain answer."""
-        decoder = self.codec.decoder(streamed=False, failed=False, limit_bytes=LIMIT_ANSWER_BYTES)
+    def read(self, body: bytes, media_type: str = "") -> ModelReply:
+        """Reads the body of an answer. `media_type`: of the answer, which tells a stream."""
+        is_streamed = media_type == self.codec.contract.media.streamed
+        decoder = self.codec.decoder(streamed=is_streamed, failed=False, limit_bytes=max(LIMIT_ANSWER_BYTES, len(body)))
         events = [*decoder.feed(body), *decoder.end()]
         contract, usage = self.codec.contract, decoder.seen.usage
         prompt, answer = contract.tokens(usage)

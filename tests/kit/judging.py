@@ -17,7 +17,7 @@ from guardproxy.demo.scripted import start
 from guardproxy.events import Text
 from guardproxy.server.app import Server
 from guardproxy.server.intake.listener import Listener
-from guardproxy.wire import Prompt, Reply, served
+from guardproxy.wire import Prompt, Reply, served, word_parts
 from guardproxy.wire.json import write
 from tests.kit.asked import asked_about
 
@@ -64,6 +64,30 @@ class ScriptedJudge:
         return web.Response(body=write(whole), status=self._status, content_type="application/json")
 
 
+class ScriptedCandidate:
+    """A model that gets the same requests. `says`: its answer. `seen`: the bodies and keys of the requests."""
+
+    def __init__(self, says: str, status: int = 200) -> None:
+        self.seen: list[tuple[dict[str, Any], str]] = []
+        self._says = says
+        self._status = status
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        path = request.path.removeprefix("/cheap")
+        found = served(f"POST {path}")
+        assert found is not None
+        body = await request.read()
+        codec, read = found.codec, found.codec.read_request(path, "", body)
+        header = codec.contract.key_header
+        self.seen.append((json.loads(body), request.headers.get(header.name, "").removeprefix(header.prefix)))
+        prompt, reply = Prompt(read.model, "", prompt_words=20, stream=read.stream), Reply(self._says)
+        if not read.stream:
+            whole = write(codec.author.answer(prompt, reply, "abc"))
+            return web.Response(body=whole, status=self._status, content_type=codec.contract.media.whole)
+        frames = b"".join(codec.author.frames(prompt, reply, "abc", word_parts))
+        return web.Response(body=frames, status=self._status, content_type=codec.contract.media.streamed)
+
+
 class JudgingRig:
     """A server, and what is behind it."""
 
@@ -95,17 +119,22 @@ class JudgingRig:
 
 
 @asynccontextmanager
-async def serving(folder: Path, grader: ScriptedJudge, policy: str, **settings: Any) -> AsyncIterator[JudgingRig]:
-    """A server under a policy, whose upstream `grader` is the model that judges."""
+async def serving(
+    folder: Path, grader: ScriptedJudge, policy: str, candidate: ScriptedCandidate | None = None, **settings: Any
+) -> AsyncIterator[JudgingRig]:
+    """A server under a policy, whose upstream `grader` is the model that judges, and `cheap` the candidate."""
     (folder / "policies").mkdir()
     (folder / "policies" / "policy.yaml").write_text(policy)
     app = web.Application(client_max_size=1 << 24)
+    if candidate:
+        app.router.add_post("/cheap/{path:.*}", candidate.answer)
     app.router.add_post("/{path:.*}", grader.answer)
     judging = web.AppRunner(app, handler_cancellation=True)
     await judging.setup()
     await web.TCPSite(judging, "127.0.0.1", 0).start()
     upstream = await start()
-    urls = upstream.url, f"grader=http://127.0.0.1:{judging.addresses[0][1]}"
+    behind = f"http://127.0.0.1:{judging.addresses[0][1]}"
+    urls = (upstream.url, f"grader={behind}", *((f"cheap={behind}/cheap",) if candidate else ()))
     given: dict[str, Any] = {
         "policies": folder / "policies",
         "audit": folder / "audit",
@@ -114,7 +143,11 @@ async def serving(folder: Path, grader: ScriptedJudge, policy: str, **settings: 
     }
     runner = server = None
     try:
-        server = Server(Config.of(upstream=urls, upstream_key=("grader=sk-judge",), **given))
+        server = Server(
+            Config.of(
+                upstream=urls, upstream_key=("grader=sk-judge", *(("cheap=sk-cheap",) if candidate else ())), **given
+            )
+        )
         listener = Listener(server.handle, limit=99, timeout_head_s=5.0, auto_decompress=False, access_log=None)
         runner = web.ServerRunner(listener)
         await runner.setup()

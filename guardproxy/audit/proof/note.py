@@ -101,9 +101,9 @@ class PrivateKey:
     seed: bytes
 
     @classmethod
-    def new(cls, name: str, kind: int = SIGNS) -> PrivateKey:
-        """Makes a key. Raises `AuditError` for a name that a note cannot hold."""
-        return cls._of(name, secrets.token_bytes(_KEY_BYTES), kind)
+    def new(cls, name: str, *, is_witness: bool = False) -> PrivateKey:
+        """Makes a key, which signs or (`is_witness`) cosigns. Raises `AuditError` for a name that a note cannot hold."""
+        return cls._of(name, secrets.token_bytes(_KEY_BYTES), COSIGNS if is_witness else SIGNS)
 
     @classmethod
     def read(cls, text: str) -> PrivateKey:

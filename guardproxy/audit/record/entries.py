@@ -6,12 +6,15 @@ shortened: what it says about a person would outlive the erasure.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from guardproxy.audit.record.document import Closing, Engine, ExchangeId, Gap, Intent, LogEntry, Record, RecordedSealing
+from guardproxy.audit.record.part import RecordLeaf
 
+Better = Literal["answer", "candidate", "equal"]
+BOTH_ORDERS = 2
 Who = Annotated[str, Meta(description="The user of the machine who ran the command, or the name that `--by` gives.")]
 Why = Annotated[str, Meta(description="The reason that the command was given.")]
 
@@ -44,6 +47,40 @@ class Unsealed(LogEntry, frozen=True, kw_only=True, tag="unsealed"):
     why: Why
 
 
+class Comparison(RecordLeaf, frozen=True, kw_only=True):
+    """A judge compared the answer of an exchange with that of a candidate, which got the same request. It was not told which is
+    which, and was asked twice, in both orders."""
+
+    upstream: str
+    model: Annotated[str, Meta(description="The model that answered the same request.")]
+    ms: Annotated[float, Meta(description="How long the candidate and the judge took, in milliseconds.")]
+    said: Annotated[
+        tuple[Better, ...],
+        Meta(
+            description="The better one (`answer`, `candidate` or `equal`), first with the answer in front, then behind."
+        ),
+    ] = ()
+    tokens: Annotated[
+        tuple[int, int] | None, Meta(description="The candidate's tokens of the request and of the answer.")
+    ] = None
+    cost: Annotated[
+        int | None, Meta(description="The cost of the candidate's answer, in millionths of the unit of prices.")
+    ] = None
+    failure: Annotated[
+        str | None,
+        Meta(
+            description="Why nothing was compared, as in `failure` of the entry; `no_answer`: the candidate said nothing."
+        ),
+    ] = None
+
+    @property
+    def better(self) -> Better | None:
+        """Returns which answer is better: `equal` also if the order decided; `None` if nothing was compared."""
+        if len(self.said) != BOTH_ORDERS:
+            return None
+        return self.said[0] if self.said[0] == self.said[1] else "equal"
+
+
 class Judged(LogEntry, frozen=True, kw_only=True, tag="judged"):
     """A judge was asked about the answer of an exchange."""
 
@@ -62,6 +99,9 @@ class Judged(LogEntry, frozen=True, kw_only=True, tag="judged"):
             description="Why there is no score: `no_text` (the record keeps none), `no_score` (the answer holds none), "
             "`timeout`, `too_large`, `no_format`, `status_` and the HTTP status, or the code of an error."
         ),
+    ] = None
+    compared: Annotated[
+        Comparison | None, Meta(description="The comparison with a candidate, if the policy names one.")
     ] = None
     sealed: Annotated[
         RecordedSealing | None,

@@ -60,10 +60,10 @@ def keygen_command(
     The private key must lie outside the audit folder: whoever can write the log must not be able to sign it. Give
     auditors the public key.
     """
-    from guardproxy.audit import COSIGNS, SIGNS, PrivateKey, write_key  # noqa: PLC0415
+    from guardproxy.audit import PrivateKey, write_key  # noqa: PLC0415
 
     with wrong_use():
-        key = PrivateKey.new(name, COSIGNS if is_witness else SIGNS)
+        key = PrivateKey.new(name, is_witness=is_witness)
         write_key(file, key)
     say(str(key.public))
 

@@ -21,6 +21,12 @@ _ABOUT = (
     "The text is a JSON object: `conversation`, and `answer`, the answer of another model to it. Judge the answer, by a score "
     "from {low} to {high}. Give the reason first."
 )
+_COMPARE = (
+    "The text is a JSON object: `conversation`, and `first` and `second`, the answers of two models to it. Say which answer is "
+    "better by these instructions, whatever its place and its length. Give the reason first."
+)
+ORDERS = ("first", "second", "equal")
+"""What a judge says of two answers."""
 _MESSAGE = re.compile(r"[^\[]*\[\d+\]")  # the list and the number of a message, at the beginning of a path
 
 
@@ -70,7 +76,25 @@ def judge_question(
     `exchange`: its id."""
     left = section.max_chars
     shown = _cut(answer, left)
-    left -= len(shown)
+    messages = _end_of(conversation, left - len(shown))
+    material = json.dumps({"conversation": messages, "answer": shown}, ensure_ascii=False)
+    rubric = f"{section.rubric}\n\n{_ABOUT.format(low=section.low, high=section.high)}"
+    return JudgeQuestion.scored(rubric, section.low, section.high, material, (exchange,))
+
+
+def comparison_question(
+    section: JudgeSection, conversation: Sequence[tuple[str, str]], answers: tuple[str, str], exchange: str
+) -> JudgeQuestion:
+    """Returns the question which of two answers is better. It does not tell whose they are. `exchange`: its id."""
+    left = section.max_chars
+    shown = [_cut(answer, left // 2) for answer in answers]
+    messages = _end_of(conversation, left - sum(map(len, shown)))
+    material = json.dumps({"conversation": messages, "first": shown[0], "second": shown[1]}, ensure_ascii=False)
+    return JudgeQuestion.chosen(f"{section.rubric}\n\n{_COMPARE}", ORDERS, material, (exchange, "compare"))
+
+
+def _end_of(conversation: Sequence[tuple[str, str]], left: int) -> list[dict[str, str]]:
+    """The last messages, in `left` characters."""
     messages: list[dict[str, str]] = []
     for role, text in reversed(conversation):
         if left <= 0:
@@ -78,9 +102,7 @@ def judge_question(
         part = _cut(text, left)
         left -= len(part)
         messages.append({"role": role, "content": part})
-    material = json.dumps({"conversation": messages[::-1], "answer": shown}, ensure_ascii=False)
-    rubric = f"{section.rubric}\n\n{_ABOUT.format(low=section.low, high=section.high)}"
-    return JudgeQuestion.scored(rubric, section.low, section.high, material, (exchange,))
+    return messages[::-1]
 
 
 def _cut(text: str, limit: int) -> str:

@@ -26,15 +26,23 @@ MOST_SCORE = 100
 MAX_CHARS = 8000
 LEAST_CHARS = 100
 MOST_CHARS = 100_000
-_KEYS = ("upstream", "model", "rubric", "format", "sample", "scale", "least", "max_chars")
+_KEYS = ("candidate", "upstream", "model", "rubric", "format", "sample", "scale", "least", "max_chars")
 _SCALE_FORM = f"two whole numbers like [1, 5], from 0 to {MOST_SCORE}, with 1 to {LIMIT_STEPS} steps between them"
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A model that gets the sampled requests, too, so that the judge can compare its answer with the one that was sent."""
+
+    upstream: str
+    model: str
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeSection:
     """The section. `upstream`: the name of the upstream that is asked for `model`, in a wire format (`wire_format`).
     `sample`: the number of exchanges in a million. `low`, `high`: the scale. `least`: the lowest score of a good answer.
-    `max_chars`: how much of an exchange the judge reads at most."""
+    `max_chars`: how much of an exchange the judge reads at most. `candidate`: a model to compare with."""
 
     upstream: str
     model: str
@@ -45,6 +53,7 @@ class JudgeSection:
     least: int = SCALE[1] - 1
     max_chars: int = MAX_CHARS
     wire_format: str = ""
+    candidate: Candidate | None = None
 
     @property
     def digest(self) -> str:
@@ -66,12 +75,24 @@ def read_judge(reading: FileReading, node: YamlNode) -> JudgeSection | None:
     low, high = _scale(reading, keys.get("scale"))
     least = reading.number(keys.get("least"), low, high, whole=True)
     max_chars = reading.number(keys.get("max_chars"), LEAST_CHARS, MOST_CHARS, whole=True)
+    candidate = _candidate(reading, keys.get("candidate"))
     if upstream is None or model is None or rubric is None or sample is None:
         return None
     good = max(low, high - 1) if least is None else int(least)
     return JudgeSection(
-        upstream, model, rubric.strip(), sample, low, high, good, int(max_chars or MAX_CHARS), wire_format
+        upstream, model, rubric.strip(), sample, low, high, good, int(max_chars or MAX_CHARS), wire_format, candidate
     )
+
+
+def _candidate(reading: FileReading, node: YamlNode | None) -> Candidate | None:
+    if node is None:
+        return None
+    keys = reading.entries(
+        node, "a mapping like {upstream: cheap, model: gpt-5-nano}", ("upstream", "model"), ("upstream", "model")
+    )
+    upstream = reading.word(keys.get("upstream"), "the name of an upstream")
+    model = reading.word(keys.get("model"), "the name of a model")
+    return None if upstream is None or model is None else Candidate(upstream, model)
 
 
 def _scale(reading: FileReading, node: YamlNode | None) -> tuple[int, int]:
@@ -98,6 +119,16 @@ _SCHEMA: dict[str, Any] = {
         "format": {
             "type": "string",
             "description": "The wire format that the upstream speaks. Default: chat completions.",
+        },
+        "candidate": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["upstream", "model"],
+            "properties": {
+                "upstream": {**_WORD, "description": "The name of an upstream that speaks the format of the requests."},
+                "model": {**_WORD, "description": "The model that answers the sampled requests, too."},
+            },
+            "description": "A model whose answers the judge compares with those that were sent, in both orders.",
         },
         "sample": {"type": "string", "description": f"The share of exchanges, like `{SAMPLE}`, which is the default."},
         "scale": {
@@ -137,11 +168,14 @@ def _recorded(sections: Sequence[BoundSection[JudgeSection]], exchange_id: str) 
 
 
 def _explain(section: JudgeSection) -> str:
-    return f"{section.model} scores {section.sample / 10_000:g} % of the answers"
+    beside = f" and compares them with those of {section.candidate.model}" if section.candidate else ""
+    return f"{section.model} scores {section.sample / 10_000:g} % of the answers{beside}"
 
 
 def _needs(section: JudgeSection) -> Iterator[NeededUpstream]:
     yield NeededUpstream("the judge asks", section.upstream, gets_request=False)
+    if section.candidate:
+        yield NeededUpstream("the judge compares with", section.candidate.upstream, gets_request=False)
 
 
 JUDGE = Section(

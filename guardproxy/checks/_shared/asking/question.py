@@ -109,6 +109,11 @@ class JudgeQuestion:
         """Returns a question about a text that asks for a score and a reason. `seed`: see `question_of`."""
         return question_of(rubric, scores(low, high, with_reason=True), text, seed)
 
+    @staticmethod
+    def chosen(rubric: str, answers: Sequence[str], text: str, seed: Sequence[str]) -> JudgeQuestion:
+        """Returns a question about a text that asks for one of these words and a reason. `seed`: see `question_of`."""
+        return question_of(rubric, AllowedAnswers(tuple(answers), with_reason=True), text, seed)
+
     def read(self, said: str) -> GivenAnswer | None:
         """Returns the answer in what the model says; `None` if it is anything but an answer."""
         return self.allowed.read(said, self.code)

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from guardproxy.audit import ENTRY_VERSION, Judged, PrivateRecord, Record
 from guardproxy.errors import AuditError, UpstreamError
 from guardproxy.exchange import Exchange, llm_judge
-from guardproxy.policy import BoundRules, BoundSection, JudgeSection
+from guardproxy.gateway import Prices, prices_of
+from guardproxy.policy import BoundSection, JudgeSection
+from guardproxy.server.driving.asking.comparing import Comparing
 from guardproxy.server.driving.asking.upstreams import Asking, AskingError, failure_of
 from guardproxy.server.driving.direct import DirectDriver
 from guardproxy.server.driving.driver import Driver
@@ -48,10 +50,13 @@ async def score_of(
 
 
 class Judges:
-    """Asks judges about finished exchanges. `engine`: the version that entries name."""
+    """Asks judges about finished exchanges. `engine`: the version that entries name; `prices`: returns those in force."""
 
-    def __init__(self, asking: Asking, recorder: Recorder, metrics: Metrics, engine: str) -> None:
+    def __init__(
+        self, asking: Asking, recorder: Recorder, metrics: Metrics, engine: str, prices: Callable[[], Prices]
+    ) -> None:
         self._asking = asking
+        self._prices = prices
         self._recorder = recorder
         self._metrics = metrics
         self._engine = engine
@@ -62,12 +67,13 @@ class Judges:
     def finished(self, driver: Driver | DirectDriver) -> None:
         """Takes a finished exchange whose record names judges. Without a durable record, none is asked."""
         if driver.finished and driver.is_recorded:
-            bound = driver.exchange.bound if isinstance(driver.exchange, Exchange) else None
-            assert bound is not None  # noqa: S101 - the record has judges, so policies were bound
-            self._offer(driver.finished.record, bound)
+            assert isinstance(driver.exchange, Exchange)  # noqa: S101 - the record has judges, so policies were bound
+            self._offer(driver.finished.record, driver.exchange)
 
-    def _offer(self, record: Record, bound: BoundRules) -> None:
+    def _offer(self, record: Record, exchange: Exchange) -> None:
         """Queues the questions about a recorded exchange. Returns at once."""
+        bound = exchange.bound
+        assert bound is not None  # noqa: S101 - as above
         size_bytes = sum(record.sizes.values())
         for section in llm_judge.judges_of(record, bound):
             is_full = self._waiting_bytes + size_bytes > LIMIT_WAITING_BYTES and self._tasks
@@ -75,7 +81,9 @@ class Judges:
                 self._metrics.judged.labels(section.policy, "dropped").inc()
                 continue
             self._waiting_bytes += size_bytes
-            task = asyncio.create_task(self._judge(record, section, size_bytes))
+            task = asyncio.create_task(
+                self._judge(record, section, self._comparing(section.value, exchange), size_bytes)
+            )
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
@@ -88,9 +96,19 @@ class Judges:
         if self._tasks:
             await asyncio.wait(self._tasks)
 
-    async def _judge(self, record: Record, bound: BoundSection[JudgeSection], size_bytes: int) -> None:
+    def _comparing(self, section: JudgeSection, exchange: Exchange) -> Comparing | None:
+        """Returns what compares the answer with that of a candidate, if the section names one."""
+        if section.candidate is None:
+            return None
+        lists = prices_of(exchange.bound)
+        rates = lambda model: self._prices().rates((model,), time.time(), 0, lists)  # noqa: E731
+        return Comparing(self._asking, rates, section, exchange.for_another)
+
+    async def _judge(
+        self, record: Record, bound: BoundSection[JudgeSection], comparing: Comparing | None, size_bytes: int
+    ) -> None:
         section = bound.value
-        score, failure, reason = None, None, ""
+        score, failure, reason, texts, compared = None, None, "", None, None
         async with self._turns:
             began = time.perf_counter()
             try:
@@ -111,6 +129,8 @@ class Judges:
             finally:
                 self._waiting_bytes -= size_bytes
             took_ms = round((time.perf_counter() - began) * 1000, 3)
+            if comparing and texts:
+                compared = await comparing.compare(record.id, *texts)
         self._metrics.judged.labels(bound.policy, "scored" if failure is None else "failed").inc()
         if score is not None:
             self._metrics.scores.labels(bound.policy, str(score)).inc()
@@ -127,6 +147,7 @@ class Judges:
             ms=took_ms,
             score=score,
             failure=failure,
+            compared=compared,
         )
         if reason and isinstance(record, PrivateRecord):
             entry = record.with_reason(entry, reason)

@@ -63,14 +63,22 @@ class Asking:
 
     async def ask(self, upstream: str, dialect: Dialect, question: JudgeQuestion, timeout_s: float) -> ModelReply:
         """Returns what a model said. Raises `AskingError`, `UpstreamError` and `TimeoutError`."""
-        body = dialect.body(question.system, question.text, question.allowed.schema)
+        return await self.send(
+            upstream, dialect, dialect.body(question.system, question.text, question.allowed.schema), timeout_s
+        )
+
+    async def send(
+        self, upstream: str, dialect: Dialect, body: bytes, timeout_s: float, limit_bytes: int = LIMIT_ANSWER_BYTES
+    ) -> ModelReply:
+        """Returns what a model said to a request. `limit_bytes`: of its answer. Raises `AskingError`, `UpstreamError` and
+        `TimeoutError`."""
         async with asyncio.timeout(timeout_s):
-            status, data = await self._post(upstream, dialect, body)
+            status, media_type, data = await self._post(upstream, dialect, body, limit_bytes)
         if status != 200:
             raise AskingError(f"status_{status}")
-        return dialect.read(data)
+        return dialect.read(data, media_type)
 
-    async def _post(self, name: str, dialect: Dialect, body: bytes) -> tuple[int, bytes]:
+    async def _post(self, name: str, dialect: Dialect, body: bytes, limit_bytes: int) -> tuple[int, str, bytes]:
         contract = dialect.codec.contract
         headers = CIMultiDict({"Content-Type": "application/json", "Accept-Encoding": "identity"})
         headers.update(contract.headers.needed)
@@ -89,13 +97,13 @@ class Asking:
         )
         try:
             asked.begin("POST", self._config.upstreams.url_for(name) + dialect.path, headers, body)
-            status, parts, size_bytes = (await asked.head()).status, list[bytes](), 0
+            head, parts, size_bytes = await asked.head(), list[bytes](), 0
             while part := await asked.read():
                 size_bytes += len(part)
-                if size_bytes > LIMIT_ANSWER_BYTES:
+                if size_bytes > limit_bytes:
                     raise AskingError("too_large")
                 parts.append(part)
-            return status, b"".join(parts)
+            return head.status, head.content_type, b"".join(parts)
         finally:
             asked.close()
             deadlines.close()

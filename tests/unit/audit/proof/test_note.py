@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.audit.proof.note import COSIGNS, PrivateKey, PublicKey, SignedNote, cosign, sign
+from guardproxy.audit.proof.note import PrivateKey, PublicKey, SignedNote, cosign, sign
 from guardproxy.errors import AuditError
 
 # The example of the documentation of Go's package golang.org/x/mod/sumdb/note.
@@ -54,11 +54,11 @@ def is_signed(data: bytes) -> bool:
 
 
 def test_a_witness_cosigns() -> None:
-    witness = PrivateKey.new("witness.example", COSIGNS)
+    witness = PrivateKey.new("witness.example", is_witness=True)
     note = SignedNote.read(cosign(sign(TEXT, KEY), witness, 1_700_000_000).data)
     assert note.is_signed_by(KEY.public)
     assert note.cosigned_at(witness.public) == 1_700_000_000
-    assert note.cosigned_at(PrivateKey.new("witness.example", COSIGNS).public) is None
+    assert note.cosigned_at(PrivateKey.new("witness.example", is_witness=True).public) is None
     assert note.cosigned_at(KEY.public) is None
     assert not note.is_signed_by(witness.public)
     signatures = note.signatures
@@ -76,7 +76,7 @@ def _later(name: str, key_id: bytes, blob: bytes) -> tuple[str, bytes, bytes]:
 
 
 def test_kinds_of_keys_are_not_mixed_up() -> None:
-    witness = PrivateKey.new("w", COSIGNS)
+    witness = PrivateKey.new("w", is_witness=True)
     with pytest.raises(AuditError, match="it only cosigns"):
         sign(TEXT, witness)
     with pytest.raises(AuditError, match="keygen --witness"):

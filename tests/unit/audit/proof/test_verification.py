@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from guardproxy.audit.proof.checkpoint import CheckpointEntry, CoveredLog, ListHeader, TreeHead, write_line
 from guardproxy.audit.proof.folder import verify_folder
-from guardproxy.audit.proof.note import COSIGNS, PrivateKey, SignedNote, cosign, sign
+from guardproxy.audit.proof.note import PrivateKey, SignedNote, cosign, sign
 from guardproxy.audit.proof.store import LIST, NOTE, CheckpointStore
 from guardproxy.audit.proof.tree import Frontier, line_hash
 from guardproxy.audit.proof.verification import verify_checkpoints
@@ -259,7 +259,7 @@ def test_a_list_that_contradicts_itself(tmp_path: Path) -> None:
 
 
 def test_a_witness(signed: SignedFolder) -> None:
-    witness = PrivateKey.new("witness.example", COSIGNS)
+    witness = PrivateKey.new("witness.example", is_witness=True)
     keys = [KEY.public, witness.public]
     assert codes(signed.folder, keys) == {"checkpoint": ["signature"]}
     copies: list[SignedNote] = [cosign(note, witness, 5) for note in signed.notes[:2]]

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from guardproxy.audit.proof.note import COSIGNS, PrivateKey
+from guardproxy.audit.proof.note import PrivateKey
 from guardproxy.audit.proof.prover import prove_consistency
 from guardproxy.audit.proof.store import CheckpointStore
 from guardproxy.audit.proof.witness import witness
 from guardproxy.errors import AuditError
 from tests.kit.proof import KEY, OTHER
 
-OWN = PrivateKey.new("witness.example", COSIGNS)
+OWN = PrivateKey.new("witness.example", is_witness=True)
 
 
 def test_a_witness_follows_a_log(tmp_path: Path) -> None:

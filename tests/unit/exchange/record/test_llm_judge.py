@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardproxy.audit import Record, RecordedJudge
-from guardproxy.exchange.record.llm_judge import judge_question, judges_of, texts_of
+from guardproxy.exchange.record.llm_judge import comparison_question, judge_question, judges_of, texts_of
 from guardproxy.policy import JUDGE, BoundRules, JudgeSection
+from guardproxy.policy.sections.judge import Candidate
 from tests.kit.asked import answer, text_in
 from tests.kit.play import policy_set
 from tests.kit.records import plain_answer, plain_record, plain_text, through_log
@@ -117,6 +118,25 @@ def test_of_a_long_exchange_the_answer_and_the_last_messages_are_shown() -> None
     assert [message["role"] for message in material["conversation"]] == ["assistant", "user"]
     assert material["conversation"][0]["content"] == "x" * 50 + " [...]"
     assert not material_of(section, conversation, "a" * 400)["conversation"]
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(st.sampled_from(["user", "assistant"]), st.text())), st.text(), st.text(), st.integers(100, 300)
+)
+def test_two_answers_are_compared_without_saying_whose_they_are(
+    conversation: list[tuple[str, str]], one: str, other: str, limit: int
+) -> None:
+    section = JudgeSection("grader", "m", "be fair", 1, max_chars=limit, candidate=Candidate("cheap", "small-model"))
+    questions = [comparison_question(section, conversation, pair, "id") for pair in ((one, other), (other, one))]
+    front, behind = (json.loads(text_in(question)) for question in questions)
+    assert (front["first"], front["second"]) == (behind["second"], behind["first"])
+    assert front["conversation"] == behind["conversation"]
+    assert sum(map(len, (front["first"], front["second"]))) <= limit
+    for question in questions:
+        assert "small-model" not in question.system
+        assert question.read(answer(question, "second", reason="r")) == ("second", "r")
+        assert question.read(answer(question, "third", reason="r")) is None
 
 
 def test_half_of_a_surrogate_pair_does_not_stop_the_question() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import jsonschema_rs
@@ -9,8 +10,10 @@ import pytest
 
 from guardproxy.policy import PolicyErrors, parse
 from guardproxy.policy.sections import NeededUpstream
-from guardproxy.policy.sections.judge import JUDGE, LIMIT_RUBRIC_CHARS, JudgeSection, is_sampled
+from guardproxy.policy.sections.judge import JUDGE, LIMIT_RUBRIC_CHARS, Candidate, JudgeSection, is_sampled
+from guardproxy.wire import Dialect
 
+FIRST = Dialect.names()[0]
 POLICY = """
 policy: graded
 checks: {word: {use: pattern, words: [x]}}
@@ -23,12 +26,21 @@ def read(text: str) -> Any:
 
 
 def test_the_defaults() -> None:
-    assert read("{upstream: grader, model: m, rubric: ' good '}") == JudgeSection("grader", "m", "good", 50_000)
+    assert read("{upstream: grader, model: m, rubric: ' good '}") == JudgeSection(
+        "grader", "m", "good", 50_000, wire_format=FIRST
+    )
 
 
 def test_every_key() -> None:
     text = "{upstream: u, model: m, rubric: r, sample: 0.5 %, scale: [0, 10], least: 7, max_chars: 100}"
-    assert read(text) == JudgeSection("u", "m", "r", 5000, 0, 10, 7, 100)
+    assert read(text) == JudgeSection("u", "m", "r", 5000, 0, 10, 7, 100, wire_format=FIRST)
+
+
+def test_a_candidate_has_an_upstream_and_a_model() -> None:
+    text = "{upstream: u, model: m, rubric: r, candidate: {upstream: cheap, model: small}}"
+    assert read(text).candidate == Candidate("cheap", "small")
+    with pytest.raises(PolicyErrors, match="`model` is missing"):
+        read("{upstream: u, model: m, rubric: r, candidate: {upstream: cheap}}")
 
 
 @pytest.mark.parametrize(("scale", "least"), [("[0, 1]", 0), ("[3, 5]", 4)])
@@ -77,3 +89,6 @@ def test_a_judge_says_what_it_scores_and_which_upstream_it_needs() -> None:
     assert JUDGE.explain is not None
     assert JUDGE.explain(section) == "m scores 5 % of the answers"
     assert list(JUDGE.needs(section)) == [NeededUpstream("the judge asks", "grader", gets_request=False)]
+    beside = replace(section, candidate=Candidate("cheap", "small"))
+    assert JUDGE.explain(beside) == "m scores 5 % of the answers and compares them with those of small"
+    assert list(JUDGE.needs(beside))[1:] == [NeededUpstream("the judge compares with", "cheap", gets_request=False)]
