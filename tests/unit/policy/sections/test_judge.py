@@ -11,9 +11,7 @@ import pytest
 from guardproxy.policy import PolicyErrors, parse
 from guardproxy.policy.sections import NeededUpstream
 from guardproxy.policy.sections.judge import JUDGE, LIMIT_RUBRIC_CHARS, Candidate, JudgeSection, is_sampled
-from guardproxy.wire import Dialect
 
-FIRST = Dialect.names()[0]
 POLICY = """
 policy: graded
 checks: {word: {use: pattern, words: [x]}}
@@ -33,7 +31,7 @@ def test_the_defaults() -> None:
 
 def test_every_key() -> None:
     text = "{upstream: u, model: m, rubric: r, sample: 0.5 %, scale: [0, 10], least: 7, max_chars: 100}"
-    assert read(text) == JudgeSection("u", "m", "r", 5000, 0, 10, 7, 100, wire_format=FIRST)
+    assert read(text) == JudgeSection("u", "m", "r", 5000, 0, 10, 7, 100)
 
 
 def test_a_candidate_has_an_upstream_and_a_model() -> None:
