@@ -15,7 +15,7 @@ pytest.importorskip("transformers", reason="needs transformers: make test-export
 pytestmark = pytest.mark.export
 
 from guardproxy.inference.models import read  # noqa: E402
-from guardproxy.lab import batch, parity, write_graph  # noqa: E402
+from guardproxy.lab.exporting.graphs import batch, parity, write_graph  # noqa: E402
 from models.supervisor.recipe.second.look import logits  # noqa: E402
 from models.supervisor.recipe.second.network import CHANNEL_TOKENS, ComposedSupervisor, jailbreak  # noqa: E402
 from models.supervisor.recipe.second.outputs import JAILBREAK, OUTPUTS, PARTS, make_row, targets  # noqa: E402

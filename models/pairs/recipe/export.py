@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from guardproxy.lab import parity, write_graph, write_int8
-from guardproxy.lab.graphs import Batches
+from guardproxy.lab.exporting.graphs import Batches
 from models.encoder import write_tokenizer
 from models.pairs.recipe.business import RELATIONS
 from models.pairs.recipe.everyday import scene_pairs, story_pairs

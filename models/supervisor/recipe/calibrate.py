@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from guardproxy.lab import Judge, fit, joint_cutoffs, load_judge
+from guardproxy.lab import Judge, load_judge
+from guardproxy.lab.calibration import fit
+from guardproxy.lab.shares import joint_cutoffs
 from models.supervisor.recipe.sources import INJECTION, Row
 
 SHARES = {"5%": 0.05, "1%": 0.01, "0.5%": 0.005, "0.1%": 0.001}

@@ -16,8 +16,8 @@ from tokenizers import Tokenizer
 
 from guardproxy.inference.folders.folder import GPU_FILE
 from guardproxy.inference.folders.model import FIRST_STAGE
-from guardproxy.lab import batch, parity, write_fp16, write_graph, write_int8
-from guardproxy.lab.graphs import Batches
+from guardproxy.lab import parity, write_graph, write_int8
+from guardproxy.lab.exporting.graphs import Batches, batch, write_fp16
 from models.encoder import write_sums
 from models.supervisor.recipe.rows import Row
 

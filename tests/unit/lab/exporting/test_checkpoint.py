@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from guardproxy.errors import ConfigError
-from guardproxy.lab.checkpoint import Checkpoint, _spare_embeddings, load, naming
+from guardproxy.lab.exporting.checkpoint import Checkpoint, _spare_embeddings, load, naming
 from tests.kit.checkpoints import FAMILIES, checkpoint
 
 PAIR = ["SAFE", "INJECTION"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from guardproxy.lab.graphs import batch, parity, write_fp16, write_graph, write_int8
+from guardproxy.lab.exporting.graphs import batch, parity, write_fp16, write_graph, write_int8
 
 ROWS = [[5, 6, 7, 8], [9, 3], [4]]
 

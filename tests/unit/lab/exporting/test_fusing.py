@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from guardproxy.errors import ConfigError
-from guardproxy.lab.fusing import fuse_attention
-from guardproxy.lab.graphs import batch, parity, write_graph, write_int8
+from guardproxy.lab.exporting.fusing import fuse_attention
+from guardproxy.lab.exporting.graphs import batch, parity, write_graph, write_int8
 
 pytestmark = pytest.mark.export
 HEADS, WIDTH = 2, 16

@@ -16,8 +16,8 @@ from guardproxy.cli import app
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Channel, Window
 from guardproxy.inference import models as supervisor
-from guardproxy.lab.checkpoint import load
-from guardproxy.lab.exporter import ParityError, export, groups
+from guardproxy.lab.exporting.checkpoint import load
+from guardproxy.lab.exporting.exporter import ParityError, export, groups
 from tests.kit.checkpoints import FAMILIES, checkpoint
 
 pytestmark = pytest.mark.export
@@ -137,7 +137,7 @@ def test_eight_bits_are_measured_row_by_row_and_run(tmp_path: Path) -> None:
 
 
 def test_a_graph_that_says_something_else_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from guardproxy.lab import exporter as room
+    from guardproxy.lab.exporting import exporter as room
 
     source = checkpoint(tmp_path / "source", "distilbert", PAIR)
     right = room._write_graph

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guardproxy.errors import ConfigError
-from guardproxy.lab.checkpoint import MISSING
-from guardproxy.lab.fusing import fuse_attention
+from guardproxy.lab.exporting.checkpoint import MISSING
+from guardproxy.lab.exporting.fusing import fuse_attention
 
 Batches = list[tuple[NDArray[np.int64], NDArray[np.int64]]]
 """Token ids and attention masks, (rows, tokens) each."""

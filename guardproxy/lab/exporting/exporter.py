@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from guardproxy.errors import ConfigError
-from guardproxy.lab.checkpoint import Checkpoint
+from guardproxy.lab.exporting.checkpoint import Checkpoint
+from guardproxy.lab.exporting.graphs import Batches, Parity, batch, parity, write_fp16, write_graph, write_int8
 from guardproxy.lab.folders import configure, new
-from guardproxy.lab.graphs import Batches, Parity, batch, parity, write_fp16, write_graph, write_int8
 
 Rows = list[list[int]]
 TOLERANCE = 1e-3

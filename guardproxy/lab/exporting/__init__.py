@@ -1,0 +1,1 @@
+"""Turns a checkpoint of transformers into a model folder."""
