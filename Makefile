@@ -14,7 +14,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
 
-.PHONY: run quick slow test coverage test-export timing lint format docs pages test-long kills test-clients test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names train-difficulty names-weights names-without train-before-gate depth exit leave-out gate train-pairs gate-pairs lock wheel clean
+.PHONY: run quick slow test coverage test-export timing lint format docs pages test-long kills test-clients test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names train-difficulty names-weights names-without train-before-gate depth exit leave-out gate train-pairs train-embedding gate-pairs lock wheel clean
 
 # The first run installs for a minute or two: each step says what it does. The program is $(BIN)/guardproxy, and the log is in
 # the folder that the pages name.
@@ -169,6 +169,15 @@ $(BUILT_BEFORE)/train.jsonl: | $(VENV)/.train
 train-before-gate: $(BUILT_BEFORE)/train.jsonl $(BUILT_THIRD)/train.jsonl
 	$(RECIPE).second.train --plain --threads 2 --steps 3000 --rate 1e-4 --data $(BUILT_BEFORE) --out $(BUILT_BEFORE)/checkpoint.pt
 	$(RECIPE).second.finish --data $(BUILT_THIRD) --checkpoint $(BUILT_BEFORE)/checkpoint.pt --folder $(BUILT_BEFORE)/model
+
+# The model of vectors of models/embedding: what the encoder makes of texts and tokens, the table, its folder and its figures, in a
+# quarter of an hour on one core.
+EMBEDDING = $(BIN)/python -m models.embedding.recipe
+train-embedding: | $(VENV)/.encoder
+	$(EMBEDDING).teacher
+	$(EMBEDDING).train
+	$(EMBEDDING).export
+	$(EMBEDDING).measure
 
 # The tagger `fast` of models/fast, in build/names: texts that the network marks, the weights, two trainings that leave sources out
 # (constants are chosen on those), and the figures. `make -j2 train-names` trains two at once: half an hour on two cores.

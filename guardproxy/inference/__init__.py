@@ -15,6 +15,7 @@ from guardproxy.inference.running.throughput import Ratio, work_ahead
 from guardproxy.inference.services import Remotes, origin, origin_of
 
 if TYPE_CHECKING:
+    from guardproxy.inference.embedding import TableEmbedder, background_texts
     from guardproxy.inference.pairs.judge import ModelPairJudge
     from guardproxy.inference.scoring.scorer import ModelScorer
     from guardproxy.inference.serving import Serving
@@ -29,6 +30,8 @@ __all__ = [
     "Remotes",
     "Serving",
     "Settings",
+    "TableEmbedder",
+    "background_texts",
     "cores",
     "find",
     "load",
@@ -40,6 +43,8 @@ _HEAVY = {
     "ModelPairJudge": "guardproxy.inference.pairs.judge",
     "ModelScorer": "guardproxy.inference.scoring.scorer",
     "Serving": "guardproxy.inference.serving",
+    "TableEmbedder": "guardproxy.inference.embedding",
+    "background_texts": "guardproxy.inference.embedding",
 }
 
 

@@ -41,34 +41,46 @@ AT_ONCE = 512
 
 @dataclass(frozen=True, slots=True)
 class VectorTable:
-    """A checked folder. `digest`: of all its files. `table`, `weights`: see above."""
+    """A checked folder. `digest`: of all its files. `rows`: of the table; `weights`: see above."""
 
     digest: str
-    table: NDArray[np.int8]
+    rows: NDArray[np.int8]
     weights: NDArray[np.uint16]
 
 
 class TableEmbedder:
-    """Implements `guardproxy.checks.Embedder`. Any thread may use it. `provider`: how it runs, shown on the status page."""
+    """Implements `guardproxy.checks.Embedder`. Any thread may use it. `provider`: how it runs, shown on the status page;
+    `table`: what it reads."""
 
     provider = "numpy"
 
     def __init__(self, folder: Path) -> None:
         """Raises `ConfigError` when the folder is incomplete, does not match its SHA256SUMS, or cannot be used."""
-        table = read(folder)
+        self.table = read(folder)
         self._tokenizer: Any = tokens.load(folder)[0]
-        if self._tokenizer.get_vocab_size() > len(table.table):
+        if self._tokenizer.get_vocab_size() > len(self.table.rows):
             raise ConfigError(f"{folder / 'weights.npz'} has fewer rows than the tokenizer has tokens")
-        self.digest = table.digest
-        self.dimensions = table.table.shape[1]
-        self._table = table.table
-        self._weights = table.weights.astype(np.float64)
-        self._texts = texts_of(folder)
+        self.digest = self.table.digest
+        self.dimensions = self.table.rows.shape[1]
+        self._weights = self.table.weights.astype(np.float64)
+        self._texts = background_texts(folder)
 
     @cached_property
     def background(self) -> tuple[bytes, ...]:
         """The vectors of the ordinary texts that the folder has."""
         return tuple(self.embed(self._texts))
+
+    def tokens(self, text: str) -> list[int]:
+        """Returns the numbers of the tokens of a text."""
+        clean = text.encode("utf-8", "replace").decode()  # the tokenizer refuses half of a surrogate pair
+        found: list[int] = self._tokenizer.encode(clean, add_special_tokens=False).ids
+        return found
+
+    def token(self, name: str) -> int:
+        """Returns the number of a token. Raises `ConfigError`."""
+        if (number := self._tokenizer.token_to_id(name)) is None:
+            raise ConfigError(f"the tokenizer of the model of vectors lacks {name}")
+        return int(number)
 
     def embed(self, texts: Sequence[str]) -> list[bytes]:
         """See `guardproxy.checks.Embedder.embed`. A text without a token has a vector of zeros."""
@@ -76,20 +88,19 @@ class TableEmbedder:
 
     def _embed(self, text: str) -> bytes:
         stop_point()
-        clean = text.encode("utf-8", "replace").decode()  # the tokenizer refuses half of a surrogate pair
-        ids = self._tokenizer.encode(clean, add_special_tokens=False).ids
+        ids = self.tokens(text)
         total = np.zeros(self.dimensions)
         for start in range(0, len(ids), AT_ONCE):
             stop_point()
             part = ids[start : start + AT_ONCE]
-            total += self._weights.take(part) @ self._table.take(part, 0).astype(np.float64)
+            total += self._weights.take(part) @ self.table.rows.take(part, 0).astype(np.float64)
         length = sqrt(fsum(np.square(total).tolist()))
         if not length:
             return bytes(self.dimensions)
         return np.rint(total * (LENGTH / length)).astype(np.int8).tobytes()
 
 
-def texts_of(folder: Path) -> tuple[str, ...]:
+def background_texts(folder: Path) -> tuple[str, ...]:
     """Returns the ordinary texts of the folder. Raises `ConfigError`."""
     path = folder / "background.json"
     try:

@@ -1,7 +1,7 @@
 """The ordinary texts that ship with the model: with them a topic is compared, and from them its threshold is fitted.
 
 In: the folder of the data sets (`GUARDPROXY_DATA`). Out: texts, the same for the same data. Only sources under terms that
-let a text be given away with the model: MIT, Apache-2.0, and own lines of small talk.
+let a text be given away with the model: MIT, Apache-2.0, ODC-BY, and own lines of small talk.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ SMALL_TALK = Path(__file__).parent / "own" / "small_talk.txt"
 MOST_CHARS = 240
 SEED = 20_26
 SOURCES: dict[str, tuple[tuple[str, ...], int]] = {
-    "benign/agent_user_requests.jsonl.gz": (("BFCL", "AgentBench"), 350),
-    "benign/chitchat.jsonl.gz": (("BYU",), 350),
-    "benign/gsm8k.jsonl.gz": (("GSM8K",), 60),
-    "benign/nl2bash.jsonl.gz": (("nl2bash",), 60),
-    "benign/repo_docs_code.jsonl.gz": ((), 100),
-    "benign/self_instruct_mtbench.jsonl": ((), 450),
-    "benign/tool_outputs.jsonl.gz": (("gdm_stealth", "ToolAlpaca", "tau-bench"), 100),
+    "benign/agent_user_requests.jsonl.gz": (("BFCL", "AgentBench"), 300),
+    "benign/chitchat.jsonl.gz": (("BYU",), 250),
+    "benign/gsm8k.jsonl.gz": (("GSM8K",), 50),
+    "benign/nl2bash.jsonl.gz": (("nl2bash",), 50),
+    "benign/real_user_prompts.jsonl.gz": (("Arena-Hard",), 150),
+    "benign/repo_docs_code.jsonl.gz": ((), 80),
+    "benign/self_instruct_mtbench.jsonl": ((), 350),
+    "benign/tool_outputs.jsonl.gz": (("gdm_stealth", "ToolAlpaca", "tau-bench"), 80),
+    "content/coconot.jsonl.gz": ((), 300),
 }
 """For each file the beginnings of the sources that are taken (none: all), and how many texts."""
 

@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("build/embedding"))
     parser.add_argument("--out", type=Path, default=Path("build/embedding/table.npy"))
     parser.add_argument("--width", type=int, default=256)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--pairs", type=float, default=1.0, help="the weight of the cosines of pairs")
     parser.add_argument("--decay", type=float, default=1e-4, help="pulls a token's own part towards nothing")

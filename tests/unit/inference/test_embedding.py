@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -13,42 +12,21 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
 from guardproxy.errors import ConfigError
 from guardproxy.inference.embedding import AT_ONCE, LENGTH, TableEmbedder
 from guardproxy.inference.folders.folder import VECTOR_FILES
 from guardproxy.inference.models import Models
-from models.embedding.recipe.export import whole
 from models.encoder import write_arrays, write_sums
 from tests.kit.checks import promise
+from tests.kit.vectors import BACKGROUND, WIDTH, WORDS, write_vectors
 
-WORDS = ["red", "green", "blue", "apple", "pear", "car", "bus"]
-WIDTH = 8
-BACKGROUND = ["a red car", "the green bus"]
 TEXTS = st.lists(st.sampled_from([*WORDS, "unknown", "\ud800", "Red", "[UNK]"]), max_size=40).map(" ".join)
-
-
-def write(folder: Path, **changed: Any) -> Path:
-    """A model of a few words, each with a direction of its own."""
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer: Any = Tokenizer(
-        models.WordLevel({word: at for at, word in enumerate(["[UNK]", *WORDS])}, unk_token="[UNK]")
-    )
-    tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    arrays = whole(np.eye(len(WORDS) + 1, WIDTH) * np.arange(len(WORDS) + 1)[:, None])
-    write_arrays(folder / "weights.npz", arrays | changed)
-    (folder / "background.json").write_text(json.dumps({"texts": BACKGROUND}))
-    (folder / "config.json").write_text(json.dumps({"format": 1, "kind": "vectors", "version": "1"}))
-    write_sums(folder, VECTOR_FILES)
-    return folder
 
 
 @cache
 def embedder() -> TableEmbedder:
-    return TableEmbedder(write(Path(mkdtemp())))
+    return TableEmbedder(write_vectors(Path(mkdtemp())))
 
 
 def vector(text: str) -> list[int]:
@@ -57,9 +35,9 @@ def vector(text: str) -> list[int]:
 
 
 def test_a_vector_has_a_fixed_length_whatever_the_text() -> None:
-    assert vector("red") == [0, LENGTH, 0, 0, 0, 0, 0, 0]
+    assert vector("red") == [0, 0, 0, 0, LENGTH, *[0] * 7]
     assert vector("red red RED") == vector("red")
-    assert vector("red green")[1:3] == [round(LENGTH / 5**0.5), round(2 * LENGTH / 5**0.5)]
+    assert vector("red green")[4:6] == [round(LENGTH / 5**0.5), round(2 * LENGTH / 5**0.5)]
     assert vector("red") != vector("green")
 
 
@@ -92,21 +70,21 @@ def test_threads_get_the_same_vectors_and_long_texts_are_read_in_parts() -> None
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"table": np.zeros((8, WIDTH), np.int16)}, "must be 8-bit numbers"),
-        ({"table": np.zeros(8, np.int8)}, "must be 8-bit numbers"),
-        ({"table": np.zeros((8, 2000), np.int8)}, "must be 8-bit numbers"),
+        ({"table": np.zeros((11, WIDTH), np.int16)}, "must be 8-bit numbers"),
+        ({"table": np.zeros(11, np.int8)}, "must be 8-bit numbers"),
+        ({"table": np.zeros((11, 2000), np.int8)}, "must be 8-bit numbers"),
         ({"weights": np.zeros(7, np.uint16)}, "a 16-bit number for each row"),
-        ({"weights": np.zeros(8, np.int8)}, "a 16-bit number for each row"),
+        ({"weights": np.zeros(11, np.int8)}, "a 16-bit number for each row"),
         ({"table": np.zeros((3, WIDTH), np.int8), "weights": np.zeros(3, np.uint16)}, "fewer rows than the tokenizer"),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        TableEmbedder(write(tmp_path, **changed))
+        TableEmbedder(write_vectors(tmp_path, **changed))
 
 
 def test_a_folder_that_holds_no_table_is_refused(tmp_path: Path) -> None:
-    write(tmp_path)
+    write_vectors(tmp_path)
     write_arrays(tmp_path / "weights.npz", {"other": np.zeros(3)})
     write_sums(tmp_path, VECTOR_FILES)
     with pytest.raises(ConfigError, match="does not hold a table of vectors"):
@@ -123,7 +101,7 @@ def test_a_folder_that_holds_no_table_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_background_that_cannot_be_read_is_refused(tmp_path: Path, content: str, message: str) -> None:
-    write(tmp_path)
+    write_vectors(tmp_path)
     (tmp_path / "background.json").write_text(content)
     write_sums(tmp_path, VECTOR_FILES)
     with pytest.raises(ConfigError, match=message):
@@ -131,11 +109,15 @@ def test_a_background_that_cannot_be_read_is_refused(tmp_path: Path, content: st
 
 
 def test_a_model_is_loaded_once(tmp_path: Path) -> None:
-    write(tmp_path / "mine")
+    write_vectors(tmp_path / "mine")
     models = Models((tmp_path,))
     first = models.embedder("mine")
     assert models.embedder("mine") is first
     assert models.background("mine") == tuple(first.embed(BACKGROUND))
+    assert isinstance(first, TableEmbedder)
+    assert (first.token("red"), first.tokens("red apple")) == (4, [4, 7])
+    with pytest.raises(ConfigError, match="lacks other"):
+        first.token("other")
     assert (first.dimensions, first.digest[:7]) == (WIDTH, "sha256:")
     with pytest.raises(ConfigError, match="no model `other`"):
         models.embedder("other")
