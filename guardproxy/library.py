@@ -75,6 +75,7 @@ def read_policies(name_or_path: Path | None) -> tuple[tuple[Policy, ...], str, F
 
 
 JUDGES = ("supervisor",)  # checks that use a model's judgement
+TOPICS = ("topic",)  # checks that use the model of vectors
 DISTANT = ("http", "llm")  # checks that use a service
 
 CheckSelection = Callable[[Policy], Policy]

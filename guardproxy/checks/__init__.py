@@ -29,18 +29,19 @@ from guardproxy.checks.http import VERSION
 from guardproxy.checks.llm import QuestionOutcome
 from guardproxy.checks.supervisor import Supervisor
 from guardproxy.checks.supervisor import build as build_supervisor
+from guardproxy.checks.topic import FittedTopic, TopicCheck, fit_topics
 from guardproxy.concurrency import ScanStopped, stop_point, stoppable
-from guardproxy.findings import QUICK, Advice, Check, Traits
+from guardproxy.findings import QUICK, Check, Traits
 
 __all__ = [
     "ALLOW",
     "QUICK",
     "VERSION",
-    "Advice",
     "AskedModel",
     "Check",
     "Embedder",
     "Fingerprint",
+    "FittedTopic",
     "JudgeQuestion",
     "Option",
     "Options",
@@ -56,11 +57,13 @@ __all__ = [
     "Tag",
     "Tagger",
     "TextPair",
+    "TopicCheck",
     "Traits",
     "build",
     "build_supervisor",
     "check_names",
     "fingerprint_of",
+    "fit_topics",
     "foreign",
     "hint",
     "is_name",

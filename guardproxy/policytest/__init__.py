@@ -7,6 +7,7 @@ from guardproxy.policytest.contrasts import Fragment, contrast
 from guardproxy.policytest.explaining import Explanation, RuleOutcome, explain, kinds_of, scene_of
 from guardproxy.policytest.junit_xml import junit
 from guardproxy.policytest.mismatches import Mismatch
+from guardproxy.policytest.nearness import ExampleNearLine, near_line
 from guardproxy.policytest.playing import Delivery, TextFinding
 from guardproxy.policytest.running import CaseResult, run_tests, untested
 from guardproxy.policytest.scan import scan_text
@@ -15,6 +16,7 @@ __all__ = [
     "Agreement",
     "CaseResult",
     "Delivery",
+    "ExampleNearLine",
     "Explanation",
     "Fragment",
     "LabelledCase",
@@ -27,6 +29,7 @@ __all__ = [
     "explain",
     "junit",
     "kinds_of",
+    "near_line",
     "read_cases",
     "run_tests",
     "scan_text",

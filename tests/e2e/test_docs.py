@@ -40,6 +40,7 @@ NOT_RUN = {
     "docs/audit/reading.md": 1,  # a browser; `test_report_print.py` prints where there is one
     "docs/audit/proof.md": 1,  # a collector and a bucket; `test_audit_signed.py` copies to both
     "docs/audit/replay.md": 2,  # a cluster, and its machines
+    "docs/models/distil.md": 1,  # a log with hundreds of verdicts; `cli/model/test_distil.py` writes one
     "docs/policies/judge.md": 1,  # a judge; `cli/test_judging.py` asks a scripted one
     "docs/plugins/index.md": 1,  # pip; `test_plugin.py` installs the check
     "docs/plugins/sink.md": 1,  # an installed package; `test_plugin.py` opens the sink

@@ -45,7 +45,6 @@ NAMES_CEILINGS = {
     "gateway": 73,
     "exchange": 52,
     "wire/json": 58,
-    "lab": 41,
 }
 START_LIMIT_S = 0.3
 

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
+from guardproxy.cli.model.distil import distil
 from guardproxy.cli.model.route import route
+from guardproxy.cli.model.topic import topic
 from guardproxy.cli.printing import aligned, complain, fail, is_terminal, progress_console, say, say_json
 from guardproxy.errors import ConfigError
 from guardproxy.findings import KINDS, Kind
@@ -370,3 +372,5 @@ def _print(rows: Sequence[Sequence[str]]) -> None:
 
 
 app.command("route")(route)
+app.command("topic")(topic)
+app.command("distil")(distil)

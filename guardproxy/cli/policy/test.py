@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from guardproxy.policy import Policy
-    from guardproxy.policytest import CaseResult, Mismatch
+    from guardproxy.policytest import CaseResult, ExampleNearLine, Mismatch
 
 
 def run(
@@ -46,7 +47,8 @@ def run(
     """Run the `tests:` of every policy file, each against its own policy alone. Needs no network.
 
     An answer is played whole, streamed, and streamed in random pieces; all must give the same result. Checks that use
-    a service (`http`) are left out, and tests that need them are skipped. Exit code 0: all tests passed; 1: a test
+    a service (`http`) are left out, and tests that need them are skipped. Examples of topics that lie near the line
+    between found and not found are shown; they are no failures. Exit code 0: all tests passed; 1: a test
     failed; 2: wrong use.
 
     With --judge, each line of FILE is a labelled case: `request` (or `messages`), `answer` and `good`. Keys of upstreams
@@ -63,7 +65,8 @@ def run(
         fail("--untested covers all tests; leave --only and --no-model out")
     results: list[CaseResult] = []
     policies: list[Policy] = []
-    for result in _results(folders, only, policies, prices, limits, with_model=not no_model, code=allow_code):
+    near: list[ExampleNearLine] = []
+    for result in _results(folders, only, policies, near, prices, limits, with_model=not no_model, code=allow_code):
         results.append(result)
         if not as_json:
             say(*_lines(result))
@@ -80,8 +83,10 @@ def run(
         except OSError as error:
             fail(f"{junit}: {(error.strerror or '').lower()}")
     if as_json:
-        say_json(_json(results, missed, show_untested), 2)
+        say_json(_json(results, missed, near, show_untested), 2)
     else:
+        for example in near:
+            say(styled(("near", "yellow"), f" {example.policy}: {example.check}: {example}"))
         for policy, rule in missed:
             say(styled(("none", "yellow"), f" {policy.name}: `{rule}` holds in no test"))
         summary = f"{len(results) - failed - skipped} passed, {failed} failed" + (
@@ -95,17 +100,18 @@ def _results(
     folders: list[Path],
     only: str,
     policies: list[Policy],
+    near: list[ExampleNearLine],
     prices: str,
     limits: Path | None,
     *,
     with_model: bool,
     code: bool,
 ) -> Iterator[CaseResult]:
-    from guardproxy.library import DISTANT, JUDGES, all_but, folder_of, loader  # noqa: PLC0415
+    from guardproxy.library import DISTANT, JUDGES, TOPICS, all_but, folder_of, loader  # noqa: PLC0415
     from guardproxy.policy import Files  # noqa: PLC0415
-    from guardproxy.policytest import run_tests  # noqa: PLC0415
+    from guardproxy.policytest import near_line, run_tests  # noqa: PLC0415
 
-    left_out = DISTANT if with_model else (*DISTANT, *JUDGES)
+    left_out = DISTANT if with_model else (*DISTANT, *JUDGES, *TOPICS)
     load = loader(selection=all_but(left_out), code=code)
     try:
         sets = [(load(folder), Files(folder_of(folder)).read) for folder in folders]
@@ -116,6 +122,7 @@ def _results(
         raise typer.Exit(2) from None
     for loaded, read in sets:
         policies += loaded.policies
+        near += near_line(loaded)
         yield from run_tests(loaded, read, time.perf_counter, only, left_out=left_out)
 
 
@@ -146,7 +153,9 @@ def _mismatch(mismatch: Mismatch) -> Iterator[Text]:
         yield from (styled(("| ", "dim"), line) for line in mismatch.got.splitlines())
 
 
-def _json(results: list[CaseResult], missed: list[tuple[Policy, str]], with_missed: bool) -> dict[str, Any]:
+def _json(
+    results: list[CaseResult], missed: list[tuple[Policy, str]], near: list[ExampleNearLine], with_missed: bool
+) -> dict[str, Any]:
     tests = [
         {
             "policy": result.policy.name,
@@ -165,6 +174,8 @@ def _json(results: list[CaseResult], missed: list[tuple[Policy, str]], with_miss
         for result in results
     ]
     document: dict[str, Any] = {"ok": not any(result.mismatches for result in results) and not missed, "tests": tests}
+    if near:
+        document["near"] = [asdict(example) for example in near]
     if with_missed:
         document["untested"] = [{"policy": policy.name, "rule": rule} for policy, rule in missed]
     return document
