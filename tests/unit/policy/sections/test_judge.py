@@ -24,9 +24,7 @@ def read(text: str) -> Any:
 
 
 def test_the_defaults() -> None:
-    assert read("{upstream: grader, model: m, rubric: ' good '}") == JudgeSection(
-        "grader", "m", "good", 50_000, wire_format=FIRST
-    )
+    assert read("{upstream: grader, model: m, rubric: ' good '}") == JudgeSection("grader", "m", "good", 50_000)
 
 
 def test_every_key() -> None:
