@@ -198,12 +198,13 @@ def cost_ms(check: Check, runs: int) -> dict[str, float]:
     }
 
 
-def forms() -> dict[str, tuple[Check, Check]]:
-    """Each form of the check, and the same that flags at the least doubt."""
+def forms(names: Sequence[str] = tuple(FORMS)) -> dict[str, tuple[Check, Check]]:
+    """Forms of the check, and the same that flag at the least doubt."""
     models = Models(settings=Settings(remembered=0))
     resources = Resources(models.scorer, pairs=models.pairs)
     found = {}
-    for name, (options, doubt) in FORMS.items():
+    for name in names:
+        options, doubt = FORMS[name]
         found[name] = (
             build("grounded", "grounded", options, resources),
             build("grounded", "grounded", {**options, **doubt}, resources),
