@@ -34,7 +34,7 @@ from guardproxy.lab.shares import auc, cutoff
 SEED = 31
 OTHER_FOUND = 0.02
 LISTED = 40
-TRAFFIC_EACH = 1000
+TRAFFIC_EACH = 300
 
 
 @dataclass(frozen=True, slots=True)
