@@ -38,7 +38,8 @@ from guardproxy.inference.models import Models, Settings
 from guardproxy.lab.shares import auc, cutoff
 
 SEED = 31
-DOCUMENTS = 2 * len(SIZES_WORDS) * len(scenes())
+DOCUMENTS = len(SIZES_WORDS) * len(scenes())
+MCTEST = 2400
 TRUE_FLAGGED = 0.05
 LISTED = 60
 """Misses, and true sentences that are flagged, of each kind of list."""
@@ -81,8 +82,10 @@ def by_check(check: Check, doubting: Check) -> Callable[[Sequence[Statement]], J
     """A form of the check. `doubting`: the same that flags at the least doubt, so that its scores are known."""
 
     def judge(rows: Sequence[Statement]) -> Judged:
+        found = [
+            doubting.scan([window(row)])[0].findings for row in rows
+        ]  # first: the other asks the network nothing new
         flagged = [bool(check.scan([window(row)])[0].findings) for row in rows]
-        found = [doubting.scan([window(row)])[0].findings for row in rows]
         return Judged([max((each.score for each in findings), default=0.0) for findings in found], flagged)
 
     return judge
@@ -103,8 +106,8 @@ def pieces(passages: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def peers() -> dict[str, Callable[[Sequence[Statement]], Judged]]:
-    rouge, encoder = meaning_peers.RougeL(), meaning_peers.MiniLm()
+def peers(encoder: meaning_peers.MiniLm) -> dict[str, Callable[[Sequence[Statement]], Judged]]:
+    rouge = meaning_peers.RougeL()
 
     def cosine(row: Statement) -> float:
         return 1 - float((encoder.embed(pieces(row.passages)) @ encoder.embed([row.sentence])[0]).max())
@@ -198,9 +201,9 @@ def cost_ms(check: Check, runs: int) -> dict[str, float]:
     }
 
 
-def forms(names: Sequence[str] = tuple(FORMS)) -> dict[str, tuple[Check, Check]]:
-    """Forms of the check, and the same that flag at the least doubt."""
-    models = Models(settings=Settings(remembered=0))
+def forms(names: Sequence[str] = tuple(FORMS), remembered: int = 1 << 16) -> dict[str, tuple[Check, Check]]:
+    """Forms of the check, and the same that flag at the least doubt. `remembered`: verdicts of the network that are kept."""
+    models = Models(settings=Settings(remembered=remembered))
     resources = Resources(models.scorer, pairs=models.pairs)
     found = {}
     for name in names:
@@ -229,18 +232,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--peers", type=Path, default=meaning_peers.FOLDER)
     parser.add_argument("--documents", type=int, default=DOCUMENTS)
-    parser.add_argument("--mctest", type=int, default=None, help="statements of MCTest; all by default")
+    parser.add_argument("--mctest", type=int, default=MCTEST, help="statements of MCTest, of whole stories")
     parser.add_argument("--runs", type=int, default=12, help="documents of 2,000 words for the costs")
     options = parser.parse_args(arguments)
     data = os.environ.get("GUARDPROXY_DATA")
     sets = {"frame": statements(SEED, options.documents)}
     if data is not None:
         sets["MCTest"] = mctest(Path(data))[: options.mctest]
-    checks = forms()
-    candidates = {name: by_check(*both) for name, both in checks.items()}
-    left_out = dict(meaning_peers.LEFT_OUT)
+    candidates = {name: by_check(*both) for name, both in forms().items()}
+    left_out, encoder = dict(meaning_peers.LEFT_OUT), None
     if meaning_peers.installed(options.peers):
-        candidates |= peers()
+        encoder = meaning_peers.MiniLm()
+        candidates |= peers(encoder)
     else:
         left_out["ROUGE-L, BM25, MiniLM cosine"] = "not installed"
     report: dict[str, Any] = {"machine": machine(), "left_out": left_out, "statements": {}}
@@ -253,7 +256,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if judged.flagged is not None and name == "frame":
                 found |= {"by length": by_length(rows, judged.flagged), "lists": listed(rows, judged.flagged)}
         show(name, {key: value for key, value in report["statements"][name].items() if key != "sentences"})
-    report["ms"] = {name: cost_ms(check, options.runs) for name, (check, _) in checks.items()}
+        if encoder is not None:
+            encoder.save()
+    report["ms"] = {name: cost_ms(check, options.runs) for name, (check, _) in forms(remembered=0).items()}
     print(json.dumps(report["ms"], indent=1))
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "grounded.json").write_text(json.dumps(report, indent=1) + "\n")

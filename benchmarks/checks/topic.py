@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             topics.traffic(Path(data), SEED, TRAFFIC_EACH),
         )
     candidates: dict[str, Fit] = {}
-    left_out = dict(meaning_peers.LEFT_OUT)
+    left_out, encoder = dict(meaning_peers.LEFT_OUT), None
     if meaning_peers.installed(options.peers):
         encoder = meaning_peers.MiniLm()
         candidates["BM25, best example"] = by_words
@@ -163,6 +163,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{name}: {candidate}", file=sys.stderr, flush=True)
             report["sets"][name][candidate] = figures(found, fit, traffic)
         show(report["sets"][name])
+    if encoder is not None:
+        encoder.save()
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "topic.json").write_text(json.dumps(report, indent=1) + "\n")
     return 0

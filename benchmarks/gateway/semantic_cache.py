@@ -43,9 +43,11 @@ LISTED = 60
 USUAL = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 """Thresholds of cosines. GPTCache's default is 0.8, that of RedisVL 0.9."""
 PROBABILITIES = (0.5, 0.8, 0.9, 0.95, 0.97, 0.99)
-WORDS = 30
 COSTS = 200
+LEAD = "I am a customer of yours from a small town near the coast, and this is what I want to know today: "
+"""Makes questions of about 30 words of short ones."""
 Liken = Callable[[str, str], float]
+NOTHING: Callable[[], int] = int
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """`liken`: how alike two texts are; `points`: the scores from which on a pair is a hit, by name."""
+    """`liken`: how alike two texts are; `points`: the scores from which on a pair is a hit, by name; `asked`: how often a
+    network was asked."""
 
     liken: Liken
     points: Mapping[str, float]
+    asked: Callable[[], int] = NOTHING
 
 
 def frame(rewordings_most: int, others_most: int) -> list[Row]:
@@ -116,16 +120,25 @@ def listed(rows: Sequence[Row]) -> list[list[str]]:
     return [[row.group, row.kind, row.first, row.second] for row in Random(SEED).sample(rows, min(LISTED, len(rows)))]
 
 
-def cost_ms(liken: Liken) -> dict[str, float]:
-    """The median and the 99th percentile for two questions of about 30 words."""
-    asked = rewordings(SEED + 1, 4 * COSTS)
+def cost_ms(liken: Liken, asked: Callable[[], int] = NOTHING) -> dict[str, float]:
+    """The median and the 99th percentile for two questions of about 30 words that ask the same. `asked`: counts what the
+    network was asked; where it counts, only pairs that reach the network are timed."""
     times = []
-    for one, other in zip(asked[:COSTS], asked[COSTS:], strict=False):
-        first, second = (" ".join((pair.first + " " + pair.second).split()[:WORDS]) for pair in (one, other))
+    for pair in rewordings(SEED + 1, COSTS):
+        first, second = LEAD + pair.first, LEAD + pair.second
+        before = asked()
         began = time.perf_counter()
         liken(first, second)
-        times.append((time.perf_counter() - began) * 1000)
-    return {"median": round(statistics.median(times), 3), "p99": round(sorted(times)[int(len(times) * 0.99)], 3)}
+        took_ms = (time.perf_counter() - began) * 1000
+        if asked is NOTHING or asked() > before:
+            times.append(took_ms)
+    if not times:
+        return {"pairs": 0}
+    return {
+        "pairs": len(times),
+        "median": round(statistics.median(times), 3),
+        "p99": round(sorted(times)[int(len(times) * 0.99)], 3),
+    }
 
 
 def by_wording(first: str, second: str) -> float:
@@ -165,8 +178,7 @@ def cosine(first: bytes, second: bytes) -> float:
     return sum(a * b for a, b in zip(memoryview(first).cast("b"), memoryview(second).cast("b"), strict=True)) / 127**2
 
 
-def peers() -> dict[str, Candidate]:
-    encoder = meaning_peers.MiniLm()
+def peers(encoder: meaning_peers.MiniLm) -> dict[str, Candidate]:
     return {"MiniLM cosine": Candidate(encoder.cosine, {f"{point:g}": point for point in USUAL})}
 
 
@@ -188,10 +200,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data = os.environ.get("GUARDPROXY_DATA")
     rows += of_others(Path(data)) if data is not None else []
     cache = Cache()
-    candidates = {"equal wording": Candidate(by_wording, {"": 1.0}), "the cache": Candidate(cache, cache.points)}
-    left_out = dict(meaning_peers.LEFT_OUT)
+    candidates = {
+        "equal wording": Candidate(by_wording, {"": 1.0}),
+        "the cache": Candidate(cache, cache.points, lambda: cache.asked),
+    }
+    left_out, encoder = dict(meaning_peers.LEFT_OUT), None
     if meaning_peers.installed(options.peers):
-        candidates |= peers()
+        encoder = meaning_peers.MiniLm()
+        candidates |= peers(encoder)
     else:
         left_out["MiniLM cosine"] = "not installed"
     report: dict[str, Any] = {
@@ -203,8 +219,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     for name, candidate in candidates.items():
         print(name, file=sys.stderr, flush=True)
-        report["ms"][name] = cost_ms(candidate.liken)
+        report["ms"][name] = cost_ms(candidate.liken, candidate.asked)
         report["candidates"][name] = figures(rows, candidate)
+    if encoder is not None:
+        encoder.save()
+    report["the network was asked"] = {"pairs": cache.asked, "refused by a particular": cache.refused}
     show(report["candidates"])
     print(json.dumps(report["ms"], indent=1))
     options.out.mkdir(parents=True, exist_ok=True)

