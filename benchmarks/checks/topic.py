@@ -53,8 +53,8 @@ def by_words(topic: Topic) -> Fitted:
     """BM25 of the text for the best of the examples and the sentence."""
     from rank_bm25 import BM25Plus
 
-    index = BM25Plus([text.lower().split() for text in (topic.about, *topic.examples)])
-    return Fitted(lambda text: float(max(index.get_scores(text.lower().split()))))
+    index = BM25Plus([meaning_peers.words_of(text) for text in (topic.about, *topic.examples)])
+    return Fitted(lambda text: float(max(index.get_scores(meaning_peers.words_of(text)))))
 
 
 def by_centroid(encoder: meaning_peers.MiniLm) -> Fit:

@@ -11,6 +11,7 @@ GPTCache, the cosine with examples for `BanTopics`.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,10 +98,14 @@ class RougeL:
         return float(self._scorer.score(sentence, text)["rougeL"].recall)
 
 
+def words_of(text: str) -> list[str]:
+    return re.findall(r"[a-z0-9]+", text.lower())
+
+
 def bm25_best(sentence: str, texts: Sequence[str]) -> float:
     """The highest score that a text has for a sentence, as a share of the score of the sentence for itself."""
     from rank_bm25 import BM25Plus
 
-    words = [text.lower().split() for text in (*texts, sentence)]
+    words = [words_of(text) for text in (*texts, sentence)]
     scores = BM25Plus(words).get_scores(words[-1])
     return float(max(scores[:-1]) / scores[-1])
