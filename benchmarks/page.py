@@ -1,6 +1,7 @@
 """The tables of pages that come from files of benchmarks; `make pages` writes them.
 
-In: `overhead.json`, `scan.json`, `growth.json`, `agents.json` and `small.json` in `benchmarks/results`. Out: the lines between
+In: `overhead.json`, `scan.json`, `growth.json`, `agents.json`, `small.json` and those of `meaning_tables.py` in
+`benchmarks/results`. Out: the lines between
 `<!-- generated: NAME -->` and `<!-- end -->`. A test compares the pages with the files, so no figure can be older than its
 file.
 """
@@ -13,6 +14,7 @@ import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from benchmarks import meaning_tables
 from benchmarks.processes import ROOT
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -197,6 +199,20 @@ def parts() -> dict[str, str]:
             "small-findings": small_findings(report),
             "small-files": small_files(report),
         }
+    if (report := read("grounded")) is not None:
+        found |= {
+            "grounded": meaning_tables.grounded(report, table),
+            "grounded-kinds": meaning_tables.grounded_kinds(report, table),
+            "grounded-wrong": meaning_tables.grounded_wrong(report),
+        }
+    if (report := read("semantic_cache")) is not None:
+        found |= {
+            "likeness": meaning_tables.likeness(report, table),
+            "likeness-kinds": meaning_tables.likeness_kinds(report, table),
+            "likeness-wrong": meaning_tables.likeness_wrong(report),
+        }
+    if (report := read("topic")) is not None:
+        found["topics"] = meaning_tables.topics(report, table)
     return found
 
 

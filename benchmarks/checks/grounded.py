@@ -27,7 +27,7 @@ from random import Random
 from typing import Any
 
 from benchmarks.models.frame.by_others import mctest
-from benchmarks.models.frame.statements import SIZES_WORDS, Statement, scenes, statements
+from benchmarks.models.frame.statements import GOALS, SIZES_WORDS, Statement, scenes, statements
 from benchmarks.peers import meaning_peers
 from benchmarks.processes import machine
 from benchmarks.shares import share
@@ -49,19 +49,6 @@ FORMS: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any]]] = {
     "meaning": ({"by": "meaning"}, {"supported": 1.0, "contradicted": 1.0}),
 }
 """The options of each form, and those with which it flags at the least doubt."""
-GOALS = {
-    "negations and exchanges": (
-        *("altered: negation", "altered: opposite", "altered: names exchanged", "altered: roles exchanged"),
-    ),
-    "other alterations": (
-        *("altered: number", "altered: unit", "altered: date or span", "altered: quantifier", "altered: order in time"),
-        *("altered: condition", "altered: one half of two"),
-    ),
-    "additions": (
-        *("added: with a name", "added: with a number", "added: detail", "added: known to everyone"),
-        *("added: beside a true half",),
-    ),
-}
 Score = Callable[[Statement], float]
 """How surely a sentence is not supported. Only the order counts."""
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from benchmarks.checks import grounded, topic
 from benchmarks.gateway import semantic_cache
 from benchmarks.models.frame import topics
-from benchmarks.models.frame.statements import Statement, statements
+from benchmarks.models.frame.statements import GOALS, Statement, statements
 from benchmarks.shares import share
 
 ROWS = statements(seed=1, documents=40)
@@ -20,7 +20,7 @@ def test_a_candidate_that_knows_the_truth_finds_everything_and_flags_nothing_tru
     assert found["auc"] == 1.0
     for counts in (found["flagged"], found["at 5 %"]):
         assert counts["true"] == share(0, TRUTHS.count("supported"))
-        assert all(counts[goal]["percent"] == 100 for goal in grounded.GOALS)
+        assert all(counts[goal]["percent"] == 100 for goal in GOALS)
     assert grounded.listed(ROWS, flags) == {
         "true sentences that are flagged": [],
         "altered sentences that are missed": [],
@@ -41,7 +41,7 @@ def test_what_is_wrong_is_listed_and_counted_by_length() -> None:
 
 def test_the_goals_name_every_kind_that_is_not_true() -> None:
     kinds = {row.kind for row in statements(seed=1, documents=400) if row.truth != "supported"}
-    assert {kind for goal in grounded.GOALS.values() for kind in goal} == kinds
+    assert {kind for goal in GOALS.values() for kind in goal} == kinds
 
 
 def test_a_form_of_the_check_flags_by_itself_and_is_ordered_by_its_doubt() -> None:

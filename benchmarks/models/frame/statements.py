@@ -56,6 +56,20 @@ KINDS: dict[str, tuple[Truth, str]] = {
     "+d": ("absent", "added: detail"),
     "+k": ("absent", "added: known to everyone"),
 }
+GOALS = {
+    "negations and exchanges": (
+        *("altered: negation", "altered: opposite", "altered: names exchanged", "altered: roles exchanged"),
+    ),
+    "other alterations": (
+        *("altered: number", "altered: unit", "altered: date or span", "altered: quantifier", "altered: order in time"),
+        *("altered: condition", "altered: one half of two"),
+    ),
+    "additions": (
+        *("added: with a name", "added: with a number", "added: detail", "added: known to everyone"),
+        *("added: beside a true half",),
+    ),
+}
+"""Kinds of sentences that a document does not support, in groups."""
 SIZES_WORDS = (40, 120, 250, 500, 1000, 2000)
 """The least words of a document; the smallest holds one or two facts, the others a whole scene."""
 LONGEST_WORDS = 2000
