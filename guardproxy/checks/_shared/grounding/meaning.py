@@ -73,22 +73,18 @@ class _Antecedent:
 
 @dataclass(slots=True)
 class _Statement:
-    """A sentence that states something. `number`: of the sentence in the text; `before`: a sentence that says what its pronoun
-    means."""
+    """A sentence that states something. `number`: of the sentence in the text; `judged_as`: the sentence, after the one before
+    the list that it is an item of; `about`: that, after the one that says what its pronoun means. Its words find passages."""
 
     start: int
     end: int
     number: int
     said: str
-    before: str
+    judged_as: str
+    about: str
     verdict: Verdict | None = None
     candidates: list[Candidate] = field(default_factory=list)
     judged: list[tuple[PairScores, tuple[ValueOrigin, ...]]] = field(default_factory=list)
-
-    @property
-    def second(self) -> str:
-        """The text that is judged."""
-        return f"{self.before} {self.said}" if self.before else self.said
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +123,11 @@ class MeaningCheck:
             is_pointing = _POINTING.match(bare) is not None
             intro = before.intro if is_item(raw) else ""
             if not is_heading(raw) and (said := statement(bare)):
-                its = _Statement(start, stop, before.count + 1, said, intro or (before.said if is_pointing else ""))
-                statements.append(its)
-            said = before.said if is_pointing else bare
-            before = _Antecedent(before.count + 1, said, bare if bare.endswith(":") else intro)
+                judged_as = f"{intro} {said}" if intro else said
+                about = f"{before.said} {said}" if is_pointing else judged_as
+                statements.append(_Statement(start, stop, before.count + 1, said, judged_as, about))
+            meant = before.said if is_pointing else bare
+            before = _Antecedent(before.count + 1, meant, bare if bare.endswith(":") else intro)
         todo = iter(statements)
         while some := list(islice(todo, TOGETHER)):
             stop_point()
@@ -164,7 +161,9 @@ class MeaningCheck:
             asked = [
                 (each, spans) for each in statements if each.verdict is None for spans in passages_of(each.candidates)
             ]
-            pairs = [TextPair(" ".join(index.passage(*span) for span in spans), each.second) for each, spans in asked]
+            pairs = [
+                TextPair(" ".join(index.passage(*span) for span in spans), each.judged_as) for each, spans in asked
+            ]
             for (each, spans), scores in zip(asked, self.judge.judge(pairs) if pairs else (), strict=True):
                 each.judged.append((scores, tuple(index.place(*span) for span in spans)))
             for each in statements:
@@ -194,7 +193,7 @@ class MeaningCheck:
         if any(fact not in index.known and fact not in index.reckoned for fact in facts):
             each.verdict = NOWHERE
             return
-        stems = dict.fromkeys(stem(word) for word in words_of(each.second) if word.casefold() not in COMMON)
+        stems = dict.fromkeys(stem(word) for word in words_of(each.about) if word.casefold() not in COMMON)
         each.candidates = index.candidates(stems, self.most)
         if not each.candidates:
             each.verdict = NOWHERE

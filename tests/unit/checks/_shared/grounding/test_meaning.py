@@ -145,23 +145,25 @@ def test_a_passage_that_supports_outweighs_one_that_does_not() -> None:
     assert scan.grounds[0].label == "SUPPORTED"
 
 
-def test_a_pronoun_is_judged_with_the_sentence_before() -> None:
+def test_a_pronoun_means_the_sentence_before() -> None:
+    """Its words find the passage. The network judges the sentence alone, as the one before may be wrong."""
     judge = Reading(lambda first, second: OPEN)
-    text = "Dogs want tickets. They pay fares. They cost euros."
-    check = checked(judge)
-    scanned(check, text, sources_of(FERRY.replace("3", "fares and")))
+    text = "The harbour master is strict. He paints boats. They rust quickly. Cats want fish."
+    every = far("Boats rust.", "Cats like fish.", "The harbour master paints.")
+    scanned(checked(judge, passages=1), text, sources_of(every))
     assert [pair.second for pair in judge.asked[0]] == [
-        "Dogs want tickets.", "Dogs want tickets. They pay fares.", "Dogs want tickets. They cost euros."
+        "The harbour master is strict.", "He paints boats.", "They rust quickly.", "Cats want fish."
     ]  # fmt: skip
+    assert ["master" in pair.first for pair in judge.asked[0]] == [True, True, True, False]
 
 
 def test_an_item_of_a_list_is_judged_with_the_sentence_before_the_list() -> None:
     judge = Reading(lambda first, second: OPEN)
-    text = "The ferry carries:\n- large dogs\n- old mail\n\n## Fares And More\nLindholm Ferry\nDogs want tickets.\n"
+    text = "The ferry carries:\n- Large dogs\n- old mail\n\n## Fares And More\nLindholm Ferry\nDogs want tickets.\n"
     text += "- rare dogs\n"
     scanned(checked(judge), text, sources_of(FERRY))
     assert [pair.second for pair in judge.asked[0]] == [
-        "The ferry carries: large dogs", "The ferry carries: old mail", "Dogs want tickets.", "rare dogs"
+        "The ferry carries: Large dogs", "The ferry carries: old mail", "Dogs want tickets.", "rare dogs"
     ]  # fmt: skip
 
 
