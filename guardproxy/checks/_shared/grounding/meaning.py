@@ -40,6 +40,10 @@ CONTRADICTED = "CONTRADICTED"
 SUPPORTED = "SUPPORTED"
 TOGETHER = 16
 """The most sentences that are judged in one call of the model."""
+LEAST_OF_BEST = 0.5
+"""The share of the words of the best passage that a further passage has at least."""
+LEAST_ADDED = 0.15
+"""The share of a sentence's words by which a second passage completes the best one."""
 _POINTING = re.compile(
     r"(?:it|its|they|their|them|he|his|she|her|this|that|these|those|both|the (?:former|latter))\b", re.IGNORECASE
 )
@@ -209,8 +213,10 @@ def _best(candidates: Sequence[Candidate]) -> Iterator[_Spans]:
 
 
 def _others(candidates: Sequence[Candidate]) -> Iterator[_Spans]:
-    """Yields the other passages, and the two best as one text, in the order of the texts."""
+    """Yields other passages with enough of the words, and the two best as one text, in the order of the texts, if the second
+    has words that the best has not."""
     for candidate in candidates[1:]:
-        yield (candidate.span,)
-    if len(candidates) > 1:
+        if candidate.share >= LEAST_OF_BEST * candidates[0].share:
+            yield (candidate.span,)
+    if len(candidates) > 1 and candidates[1].added >= LEAST_ADDED:
         yield tuple(sorted(candidate.span for candidate in candidates[:2]))

@@ -7,9 +7,10 @@ counts for nothing. Reading the texts costs time linear in their length.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from math import log
 
 from guardproxy.checks._shared.grounding.sentences import plain, sentences, stem, words_of
@@ -40,11 +41,12 @@ _MOST_RECKONED = 16  # numbers of a sentence that are reckoned over into other u
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A passage that may support a sentence. `first`, `after`: of its sentences in the index; `share`: of the weight of the
-    sentence's words that it has."""
+    sentence's words that it has; `added`: the share of those that the best passage has not."""
 
     first: int
     after: int
     share: float
+    added: float = 0.0
 
     @property
     def span(self) -> tuple[int, int]:
@@ -120,11 +122,13 @@ class Index:
         same words the one that begins first counts, as it says what pronouns mean."""
         totals: dict[int, float] = defaultdict(float)
         weight = 0.0
+        values: list[tuple[float, Sequence[int]]] = []
         for each in stems:
             its = self._places.get(each, ())
             if len(its) > MOST_PLACES:
                 continue
             value = log(1 + len(self._units) / max(1, len(its)))
+            values.append((value, its))
             weight += value
             for first in {first for place in its for first in self._beginning(place)}:
                 totals[first] += value
@@ -139,7 +143,12 @@ class Index:
                 break
             if all(after <= other.first or other.after <= first for other in chosen):
                 chosen.append(Candidate(first, after, totals[first] / weight if weight else 0.0))
-        return chosen
+        if not weight:
+            return chosen
+        return [
+            replace(each, added=sum(value for value, its in values if _adds(its, each, chosen[0])) / weight)
+            for each in chosen
+        ]
 
     def _beginning(self, place: int) -> Iterator[int]:
         """Yields the first sentences of the passages that have a sentence."""
@@ -154,6 +163,16 @@ class Index:
         """Returns the text of sentences, as one line."""
         unit = self._units[first]
         return " ".join(self.texts[unit.text].text[unit.start : self._units[after - 1].end].split())
+
+
+def _adds(places: Sequence[int], candidate: Candidate, best: Candidate) -> bool:
+    """Whether a passage has a word, by its places, that the best one has not."""
+    return _has(candidate, places) and not _has(best, places)
+
+
+def _has(candidate: Candidate, places: Sequence[int]) -> bool:
+    at = bisect_left(places, candidate.first)
+    return at < len(places) and places[at] < candidate.after
 
 
 def bare_words(text: str) -> str:

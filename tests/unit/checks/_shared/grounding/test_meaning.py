@@ -132,6 +132,21 @@ def test_a_sentence_is_judged_against_further_passages_and_their_union() -> None
     assert places(scan.grounds[0])[0].start < places(scan.grounds[0])[1].start
     assert [len(call) for call in judge.asked] == [1, 2]
     judge = Reading(lambda first, second: OPEN)
+    scanned(
+        checked(judge), "The ferry leaves early.", sources_of(far("The ferry leaves early.", "A ferry leaves early."))
+    )
+    assert [len(call) for call in judge.asked] == []  # it stands there
+    scanned(
+        checked(judge), "A big ferry leaves early.", sources_of(far("The ferry leaves early.", "A ferry leaves early."))
+    )
+    assert [len(call) for call in judge.asked] == [1, 1]  # the second passage adds no word
+    scanned(
+        checked(judge),
+        "A big red ferry leaves early.",
+        sources_of(far("Red big ferry leaves early.", "Birds are early.")),
+    )
+    assert [len(call) for call in judge.asked] == [1, 1, 1]  # the second passage has few of the words
+    judge = Reading(lambda first, second: OPEN)
     (finding,) = scanned(checked(judge, passages=1), "The ferry from pier 4 costs 3 euros.", sources_of(both)).findings
     assert finding.label == "UNSUPPORTED"
     assert [len(call) for call in judge.asked] == [1]
