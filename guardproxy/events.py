@@ -49,6 +49,28 @@ class Frame(msgspec.Struct, frozen=True, eq=False):
     left_out: tuple[str, ...] = ()
 
 
+class Holder(NamedTuple):
+    """Says that other texts are parts of a text. `number`: of the text in its request. `is_read`: whether checks read the text
+    as a whole, too."""
+
+    number: int
+    is_read: bool
+
+
+class Excerpt(NamedTuple):
+    """The place of a text in another text of its frame, which is sent instead of it. `holder`: the number of that text;
+    `start`, `end`: in it. `document`: names the document that the text is a part of; empty if it is none. `is_aside`: the
+    attributes of a tag, which belong to the document but are not its content. `is_of_system`: the other text is one of the
+    system."""
+
+    holder: int
+    start: int
+    end: int
+    document: str = ""
+    is_aside: bool = False
+    is_of_system: bool = False
+
+
 class Text(msgspec.Struct, frozen=True):
     """Checkable text at `path` of `frame.tree`: the next part of its channel's text, or all of it.
 
@@ -60,7 +82,8 @@ class Text(msgspec.Struct, frozen=True):
     text, so an edit becomes a stop. `unmapped`: the format does not know the place. `parts`: the text is a row of
     short numbers at these places. `encode`: encodes an edited text for the frame. `run`: names the parts that are read as one
     text; empty if the text stands alone. All texts of a run are of the same kind; a `RunEnd` follows the last.
-    `call`: the call that the text is a part of, if a check asks for it (`exchange/gate/calls.py`).
+    `call`: the call that the text is a part of, if a check asks for it (`exchange/gate/calls.py`). `holder`: says that other
+    texts are parts of this one; `excerpt`: its place in another text (`exchange/gate/documents.py`).
     """
 
     channel: Channel
@@ -80,6 +103,8 @@ class Text(msgspec.Struct, frozen=True):
     encode: Callable[[str], str] | None = None
     run: str = ""
     call: Any = None
+    holder: Holder | None = None
+    excerpt: Excerpt | None = None
 
 
 class Opaque(msgspec.Struct, frozen=True):

@@ -12,6 +12,7 @@ from guardproxy.policy.file.document_schema import schema
 from guardproxy.policy.file.load import Files, PolicyErrors, build_checks, load_file, load_folder, parse
 from guardproxy.policy.sections import (
     CACHE,
+    DOCUMENTS,
     JUDGE,
     LIMITS,
     PRICES,
@@ -92,6 +93,7 @@ __all__ = [
     "ANY_LIMIT",
     "CACHE",
     "CHECK_ERROR",
+    "DOCUMENTS",
     "JUDGE",
     "KINDS_OF",
     "LARGEST",

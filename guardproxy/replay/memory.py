@@ -232,7 +232,8 @@ def _kinds(kinds: Sequence[str] | None) -> frozenset[Kind] | None:
 
 @dataclass(frozen=True, slots=True)
 class RecordedHistory:
-    """The `History` of a recorded exchange. `counted_tokens`: the tokens of each attempt.
+    """The `History` of a recorded exchange. `counted_tokens`: the tokens of each attempt; `is_same_set`: whether it is replayed
+    under the policies of the record.
 
     Answers are neither quoted nor repaired again, because the next answer is in the record.
     """
@@ -240,6 +241,12 @@ class RecordedHistory:
     record: Record
     memory: Memory
     counted_tokens: tuple[int, ...]
+    is_same_set: bool = False
+
+    @property
+    def documents(self) -> Sequence[RecordedText] | None:
+        # Under the same policies the same texts are documents, even if a mask hides a mark of one. Others may name others.
+        return [text for text in self.record.request.texts if text.span is not None] if self.is_same_set else None
 
     @property
     def conversation(self) -> str:

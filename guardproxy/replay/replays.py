@@ -132,7 +132,9 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
             policies=policies,
             keys=Keys(mint=_mint, hashed=Keys.of(_KEY, "", unsealed).hashed, seal=unsealed),
             engine=record.engine,
-            history=RecordedHistory(record, memory, tuple(attempt.tokens for attempt in attempts)),
+            history=RecordedHistory(
+                record, memory, tuple(attempt.tokens for attempt in attempts), record.policies == policies.digest
+            ),
             client=KnownClient(record.client, tenant=record.tenant_name or "", policies=record.demanded),
             tenant_name=record.tenant_name if record.tenant else "",  # `None` in older records, which hold no name
             limits=Limits(bounds=UNBOUNDED),  # the live run has checked the bounds

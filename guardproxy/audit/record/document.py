@@ -105,6 +105,13 @@ class RecordedText(RecordLeaf, frozen=True, kw_only=True):
         str,
         Meta(description="The `path` of the first part, if the parts were read as one text. Findings may span parts."),
     ] = ""
+    span: Annotated[
+        Span | None,
+        Meta(
+            description="The place of a document, or of what is around documents, in the text that holds it. The path of that "
+            "text is `path` up to its last `#`."
+        ),
+    ] = None
 
     grounds: Annotated[
         tuple[RecordedFinding, ...],

@@ -191,7 +191,8 @@ class Editor:
     def _knows(self, lane: Lane) -> bool:
         """Whether the client's user may see the values of a text. System messages belong to the application, not to the
         user."""
-        return lane.channel.direction == "request" and (lane.channel.kind != "system" or self.from_system)
+        is_of_system = lane.channel.kind == "system" or lane.place.is_in_system
+        return lane.channel.direction == "request" and (not is_of_system or self.from_system)
 
     def _keep(self, token: str, value: str, groups: Iterable[_Group]) -> None:
         """Notes a value that may be restored, in the places that all groups allow."""

@@ -24,6 +24,7 @@ import msgspec
 from guardproxy.checks import Check
 from guardproxy.errors import ErrorCode
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, RunEnd, Text
+from guardproxy.exchange.gate.documents import CutTexts
 from guardproxy.exchange.gate.joining import Joint
 from guardproxy.exchange.gate.lanes import CHECK_ERROR, Lane, TextPlace, is_raw, needs_whole, no_facts, reads_judged
 from guardproxy.findings import Channel, Facts, Finding, Scan, Window
@@ -81,6 +82,9 @@ class QueuedFrame(msgspec.Struct, eq=False):
         out: list[tuple[Text, str]] = []
         changed = stopped = False
         for piece in self.pieces:
+            if piece.text.excerpt is not None:  # the text that holds it is sent
+                piece.lane.rewrite.released = piece.end
+                continue
             if piece.text.judged:
                 if piece.lane.text.is_gone and not stopped:
                     out.append((piece.text, ""))
@@ -103,7 +107,8 @@ class LaneTable(msgspec.Struct):
     """The lanes of a gate by their channels. `every`: all lanes, in the order in which they began; `open`: those whose text
     goes on; `last`: the last lane of each channel; `joints`: parts that are read as one text, by their lanes and by the lane of
     the joined text; `runs`: the last part of each run to which parts may be added; `lone`: those of them
-    that are the first. `holds_calls`: whether arguments of tools that are no JSON are held to their end, too."""
+    that are the first. `holds_calls`: whether arguments of tools that are no JSON are held to their end, too. `cut`: the texts
+    that hold others; `None` if there are none."""
 
     every: list[Lane] = msgspec.field(default_factory=list)
     open: dict[Channel, Lane] = msgspec.field(default_factory=dict)
@@ -112,6 +117,7 @@ class LaneTable(msgspec.Struct):
     runs: dict[str, Lane] = msgspec.field(default_factory=dict)
     lone: dict[Lane, None] = msgspec.field(default_factory=dict)
     holds_calls: bool = False
+    cut: CutTexts | None = None
     _by_path: dict[str, Lane] = msgspec.field(default_factory=dict)
 
     def add(self, lane: Lane) -> None:
@@ -233,6 +239,9 @@ class Gate(msgspec.Struct):
                 return
             lane = self._lane(event)
             self.lanes.add(lane)
+            if event.holder is not None or event.excerpt is not None:
+                self.lanes.cut = self.lanes.cut or CutTexts()
+                self.lanes.cut.note(lane, event)
             if event.run and not lane.progress.held:
                 self._add_part(event.run, lane)
         start = lane.text.total
@@ -248,11 +257,12 @@ class Gate(msgspec.Struct):
 
     def _lane(self, event: Text) -> Lane:
         """A new lane for the text that the event begins."""
-        every_check = self.checks_for(event.channel)
+        is_read = event.holder is None or event.holder.is_read
+        every_check = self.checks_for(event.channel) if is_read else ()
         checks = tuple(filter(reads_judged, every_check)) if event.judged else every_check
         json = event.encoded and bool(checks)
         # The text is released before these checks have read it, so they must not hold it back.
-        if later := self.later_for(event.channel):
+        if later := self.later_for(event.channel) if is_read else ():
             checks = tuple(check for check in checks if check not in later)
         # Tool-call arguments are always held to their end.
         flows = event.channel.kind == "assistant" and not [check for check in checks if not check.traits.is_raw]
@@ -260,7 +270,9 @@ class Gate(msgspec.Struct):
             event.channel,
             checks,
             json and not flows,
-            _place(event.number, event.key, event.fixed, event.unmapped),
+            _place(event.number, event.key, event.fixed, event.unmapped)
+            if event.excerpt is None
+            else _place(fixed=event.fixed, is_in_system=event.excerpt.is_of_system),
             event.shape if checks else None,
             len(self.lanes.every),
             event.judged,

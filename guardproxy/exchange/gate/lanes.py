@@ -441,12 +441,14 @@ class Quotation(Struct, eq=False):
 
 class TextPlace(Struct, frozen=True):
     """The place of a text in the wire format. `number`: whether the text is a number; `key`: whether it is the key of an
-    object; `fixed`: whether the place accepts no edited text; `unmapped`: whether the place is not part of the format."""
+    object; `fixed`: whether the place accepts no edited text; `unmapped`: whether the place is not part of the format;
+    `is_in_system`: whether it is a document in a text of the system."""
 
     number: bool = False
     key: bool = False
     fixed: bool = False
     unmapped: bool = False
+    is_in_system: bool = False
 
 
 PLAIN = TextPlace()

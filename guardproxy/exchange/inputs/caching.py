@@ -181,7 +181,7 @@ def _tree_of(codec: Codec, attempts: Attempts, entry: QueuedFrame) -> Any:
 
 def _question_of(entry: QueuedFrame, tree: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
     """The last text of the user, and the tree without it; `None` if the request has no such text."""
-    pieces = [piece for piece in entry.pieces if piece.text.channel.kind == "user"]
+    pieces = [piece for piece in entry.pieces if piece.text.channel.kind == "user" and piece.text.excerpt is None]
     if not pieces or not _is_plain(pieces[-1].text):
         return None
     last = pieces[-1]

@@ -20,6 +20,7 @@ from msgspec import structs
 
 from guardproxy.audit import RecordedPrompt
 from guardproxy.events import Event, Text
+from guardproxy.exchange.gate.documents import Documents, replaced
 from guardproxy.findings import Kind
 from guardproxy.policy import BoundSection, Marking, PromptSection
 from guardproxy.wire import SystemChange, Turns
@@ -93,13 +94,31 @@ class Prompts:
         """The ways in which texts of the request were marked."""
         return {how for kind, how in self._how.items() if kind in self._counts}
 
-    def marked(self, texts: Sequence[tuple[Text, str]], tree: Any) -> list[tuple[Text, str]]:
+    def marked(
+        self, texts: Sequence[tuple[Text, str]], tree: Any, documents: Documents | None = None
+    ) -> list[tuple[Text, str]]:
         """Returns the texts of a request with marks on those of the kinds that a section names. A request that cannot have a
-        system prompt gets no marks, as nothing would tell the model what they mean. `tree`: the request."""
+        system prompt gets no marks, as nothing would tell the model what they mean. `tree`: the request; `documents`: those in
+        its texts."""
         if self.turns.system_of(tree) is None or not any(bound.value.wrap for bound in self.sections):
             return list(texts)
         self._how = _ways(bound.value for bound in self.sections if bound.enforced)
-        return [(text, self._marked(text, new)) for text, new in texts]
+        return [(text, self._marked(text, self._within(text, new, documents))) for text, new in texts]
+
+    def _within(self, text: Text, new: str, documents: Documents | None) -> str:
+        """Returns a text with marks on the documents in it."""
+        parts = documents.parts(text) if documents is not None else []
+        return (
+            "".join(
+                part if owner is text or (owner.excerpt and owner.excerpt.is_aside) else self._of_document(owner, part)
+                for owner, part in parts
+            )
+            if parts
+            else new
+        )
+
+    def _of_document(self, document: Text, new: str) -> str:
+        return replaced(document, new, lambda shown: self._marked(document, shown))
 
     def _marked(self, text: Text, new: str) -> str:
         kind = text.channel.kind

@@ -21,6 +21,7 @@ from msgspec import structs
 from guardproxy.decisions import Confirm, Retry, Stop
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Event, Opaque, Text
+from guardproxy.exchange.gate.documents import Documents
 from guardproxy.exchange.gate.expected_schema import with_own
 from guardproxy.exchange.gate.gate import Lane, QueuedFrame
 from guardproxy.exchange.inputs.caching import CacheQuery
@@ -103,6 +104,8 @@ class RequestPhase:
             self._stages = stages
             for stage in stages.read:
                 stage.amend(draft)
+            if draft.splitter is not None and side.read:
+                events = draft.split(events)
             side.gate.push(self.guard.forms.in_request(events, bound) if bound.needs_tools and side.read else events)
             if fault := side.gate.fault:
                 raise DownstreamError(fault.code, f"the request body: {fault.message}")
@@ -272,6 +275,8 @@ class RequestPhase:
         draft.entry = entry
         for stage in stages.decided:
             stage.amend(draft)
+        if (cut := ledger.request.gate.lanes.cut) is not None:
+            cut.join()
         draft.texts, changed = entry.texts()
         codec, plan, attempts = self.setting.codec, self.attempts.plan, self.attempts
         if stages.edited:
@@ -300,8 +305,14 @@ class RequestPhase:
 
     def _edit(self, draft: RequestDraft) -> bool:
         """Runs the stages of the edited texts. Returns whether a text changed."""
+        cut = self.ledger.request.gate.lanes.cut
         if not self.ledger.request.read:  # no check reads the request, so the gate has none of its texts
-            draft.texts = [(event, event.text) for event in draft.request.events() if isinstance(event, Text)]
+            events = draft.split(draft.request.events())
+            draft.texts = [(text, text.text) for text in events if isinstance(text, Text) and text.excerpt is None]
+            draft.documents = Documents.of(events, {}) if draft.splitter is not None else None
+        elif cut is not None:
+            edits = {number: holder.rewrite.edits for number, holder in cut.holders.items()}
+            draft.documents = Documents.of((piece.text for piece in draft.entry.pieces), edits)
         for stage in self._stages.edited:
             stage.amend(draft)
         return any(text.text != new for text, new in draft.texts)
@@ -317,7 +328,10 @@ class RequestPhase:
 
     def _send_upstream(self, at_s: float) -> Transition[Sent]:
         self.ledger.answer.began_s = at_s
-        edits = sum([len(lane.rewrite.edits) for lane in self.ledger.request.gate.lanes.every if lane.rewrite.edits])
+        lanes = self.ledger.request.gate.lanes
+        edits = sum([len(lane.rewrite.edits) for lane in lanes.every if lane.rewrite.edits])
+        if lanes.cut is not None:
+            edits -= sum([len(lane.rewrite.edits) for lane in lanes.cut.places])  # those of the texts that hold them
         attempts, target = self.attempts, self.attempts.plan.upstream
         for stage in self._stages.written:
             stage.amend(self._draft)

@@ -21,7 +21,7 @@ from guardproxy.exchange.inputs.prompts import prompts_of
 from guardproxy.exchange.inputs.setting import Setting
 from guardproxy.exchange.memory.use import MemoryUse
 from guardproxy.exchange.memory.uses import uses_of
-from guardproxy.exchange.phases.chunks import ChunkStage, SourceStage
+from guardproxy.exchange.phases.chunks import ChunkStage, DocumentStage, SourceStage
 from guardproxy.exchange.phases.offered_tools import OfferedToolStage
 from guardproxy.exchange.phases.stage import AnswerStage, RequestDraft, RequestStage, RunningAnswer, UnusableAnswer
 from guardproxy.exchange.routes.attempts import Answer
@@ -223,7 +223,7 @@ class _PromptMarks:
         return cls() if PROMPT.bound(bound.sections) else None
 
     def amend(self, draft: RequestDraft) -> None:
-        draft.texts = draft.prompts.marked(draft.texts, draft.request.frame.tree)
+        draft.texts = draft.prompts.marked(draft.texts, draft.request.frame.tree, draft.documents)
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +356,7 @@ def judged(forms: Forms, answer: Answer, events: Sequence[Event], judging: Seque
 # The declared order.
 
 _REQUEST: tuple[tuple[Callable[[BoundRules], RequestStage | None], ...], ...] = (
-    (_PromptBegin.of, _FieldRefusal.of, _UnmappedRefusal.of, _OpaqueRefusal.of),  # read
+    (_PromptBegin.of, _FieldRefusal.of, _UnmappedRefusal.of, _OpaqueRefusal.of, DocumentStage.of),  # read
     (_Route.of,),  # taken
     (ChunkStage.of,),  # decided
     (SourceStage.of, _PromptMarks.of),  # edited

@@ -42,7 +42,7 @@ def texts_of(record: Record) -> tuple[list[tuple[str, str]], str] | None:
     messages: list[tuple[str, list[str]]] = []
     place = ""
     for text in record.request.texts:
-        if (role := _ROLES.get(text.kind)) is None:
+        if (role := _ROLES.get(text.kind)) is None or text.span is not None:  # an excerpt repeats another text
             continue
         if text.text is None:
             return None

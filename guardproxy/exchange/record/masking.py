@@ -19,6 +19,7 @@ import msgspec
 
 from guardproxy.audit import OffsetMap, Span, ValueMatcher, beside, mask, merge
 from guardproxy.events import Path
+from guardproxy.exchange.gate.documents import CutTexts, clipped
 from guardproxy.exchange.gate.gate import QueuedFrame
 from guardproxy.exchange.gate.lanes import CHECK_ERROR, Lane
 from guardproxy.exchange.gate.notes import Side
@@ -102,6 +103,8 @@ class Masks(msgspec.Struct):
     _hidden_keys: KeyPaths | None = None  # with `*` instead of every key that is text; made when there is one
     _scanned: dict[int, frozenset[str]] = msgspec.field(default_factory=dict)  # by side: scanned texts in one piece
     _blind: bool = False  # whether everything that may hold a value is masked
+    _held: dict[int, list[Span]] = msgspec.field(default_factory=dict)  # the masks of texts that hold others
+    _hidden: dict[int, bool] = msgspec.field(default_factory=dict)  # whether a text is not kept, with those in it
 
     def __post_init__(self) -> None:
         if self.tokens and sum(map(len, self.tokens)) > VALUES_LIMIT_CHARS:
@@ -167,16 +170,60 @@ class Masks(msgspec.Struct):
             self._masked[id(lane)] = self._mask(lane)
         return self._masked[id(lane)]
 
-    def _mask(self, lane: Lane) -> MaskedText:
+    @property
+    def _cut(self) -> CutTexts | None:
+        """The texts of the request that hold others."""
+        return self.sides[0].gate.lanes.cut if self.sides else None
+
+    def _hides(self, lane: Lane) -> bool:
+        """Whether a text by itself is not kept."""
         failed = any(finding.label == CHECK_ERROR for finding in lane.progress.findings)
         unscanned = lane.encoded and (lane.text.view is None or lane.progress.settled < lane.text.total)
-        if not self.keep or failed or unscanned or lane.judged or lane.text.total > KEPT_LIMIT_CHARS:
+        return not self.keep or failed or unscanned or lane.judged or lane.text.total > KEPT_LIMIT_CHARS
+
+    def _hides_with(self, lane: Lane, cut: CutTexts) -> bool:
+        """Whether a text is not kept as the text that holds it, or a text in it, is not."""
+        holder = cut.holder_of(lane) or lane
+        if id(holder) not in self._hidden:
+            self._hidden[id(holder)] = any(map(self._hides, (holder, *(each for each, _ in cut.of(holder)))))
+        return self._hidden[id(holder)]
+
+    def _spans(self, lane: Lane, scanned: str) -> list[Span]:
+        """The masks of a text. Those of an excerpt and of the text that holds it are the same."""
+        own: Sequence[Span] = lane.rewrite.masks
+        if (cut := self._cut) is not None:
+            if (holder := cut.holder_of(lane)) is not None and not lane.encoded:
+                place = cut.places[lane]
+                shared = clipped(self._spans_of_holder(holder), place.start, min(place.end, place.start + len(scanned)))
+                own = merge([*shared, *own])
+            elif cut.of(lane):
+                return self._spans_of_holder(lane)
+        return merge([*own, *beside(self._known(scanned), own)])
+
+    def _spans_of_holder(self, holder: Lane) -> list[Span]:
+        """The masks of a text that holds others, with theirs."""
+        if id(holder) not in self._held:
+            assert self._cut is not None  # noqa: S101 - it has the excerpts
+            scanned = "".join(holder.text.parts)[: holder.progress.settled]
+            spans = list(holder.rewrite.masks)
+            for lane, place in self._cut.of(holder):
+                its: Sequence[Span] = lane.rewrite.masks
+                if lane.text.view is not None:
+                    seen = lane.text.view
+                    its = rewrite(seen, merge([*its, *beside(self._known(seen.text), its)]))
+                spans += [(start + place.start, end + place.start, token) for start, end, token in its]
+            own = merge(clipped(merge(spans), 0, len(scanned)))
+            self._held[id(holder)] = merge([*own, *beside(self._known(scanned), own)])
+        return self._held[id(holder)]
+
+    def _mask(self, lane: Lane) -> MaskedText:
+        if self._hides(lane) or (self._cut is not None and self._hides_with(lane, self._cut)):
             return MaskedText(None)
         whole = "".join(lane.text.parts)
         if lane.json and not lane.encoded:
             return self._mask_raw(lane, whole[: lane.progress.settled])
         scanned = lane.text.view.text if lane.text.view else whole[: lane.progress.settled]
-        spans = merge([*lane.rewrite.masks, *beside(self._known(scanned), lane.rewrite.masks)])
+        spans = self._spans(lane, scanned)
         if lane.place.fixed:  # the mask stays a word, so that a replay treats the text alike
             spans = [(start, end, token.strip("[]")) for start, end, token in spans]
         if lane.place.number:
@@ -208,7 +255,8 @@ class Masks(msgspec.Struct):
         """The request's tree, masked, with a note in each place that no check can read; `None` if a text is not kept."""
         changes: list[tuple[TreeLeaf, str]] = []
         for piece in entry.pieces:
-            if piece.text.judged:  # the arguments of a call as a whole, which are in the tree as other texts
+            # The arguments of a call as a whole are in the tree as other texts, and an excerpt is in the text that holds it.
+            if piece.text.judged or piece.text.excerpt is not None:
                 continue
             shown = self.masked(piece.lane)
             if shown.text is None:

@@ -43,6 +43,7 @@ from guardproxy.audit import (
 )
 from guardproxy.decisions import UNPLANNED, Confirm
 from guardproxy.errors import DownstreamError
+from guardproxy.exchange.gate.documents import CutTexts
 from guardproxy.exchange.gate.gate import QueuedFrame
 from guardproxy.exchange.gate.joining import Joint
 from guardproxy.exchange.gate.lanes import Lane, unedited
@@ -421,7 +422,8 @@ class Writer(msgspec.Struct, frozen=True):
 
     def _texts(self, side: Side) -> tuple[RecordedText, ...]:
         lanes = side.gate.lanes
-        return tuple([self._text(lane, lanes.joints.get(lane)) for lane in lanes.every]) if lanes.every else ()
+        cut = lanes.cut
+        return tuple([self._text(lane, lanes.joints.get(lane), cut) for lane in lanes.every]) if lanes.every else ()
 
     def _uninspected(self, side: Side) -> tuple[str, ...]:
         return tuple(self.masks.path(path) for path in side.uninspected) if side.read else _EVERYTHING
@@ -432,7 +434,7 @@ class Writer(msgspec.Struct, frozen=True):
         lanes = [lane for lane in side.gate.lanes.every if is_unmapped(lane)]
         return tuple(sorted({self.masks.path(lane.channel.path) for lane in lanes})) if lanes else ()
 
-    def _text(self, lane: Lane, joint: Joint | None) -> RecordedText:
+    def _text(self, lane: Lane, joint: Joint | None, cut: CutTexts | None) -> RecordedText:
         shown = self.masks.masked(lane)
         shape = None
         if lane.shape and shown.text is not None:
@@ -463,7 +465,16 @@ class Writer(msgspec.Struct, frozen=True):
             )
             if lane.progress.grounds
             else (),
+            span=None if cut is None else self._span(lane, cut),
         )
+
+    def _span(self, lane: Lane, cut: CutTexts) -> tuple[int, int] | None:
+        """The place of an excerpt in the text that holds it, as the record shows that; `None` for any other text."""
+        holder = cut.holder_of(lane)
+        if holder is None:
+            return None
+        place = cut.places[lane]
+        return self.masks.masked(holder).wire.translate_span(place.start, place.end)
 
     def _finding(self, finding: Finding, span: tuple[int, int]) -> RecordedFinding:
         return RecordedFinding(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
+from guardproxy.audit import RecordedText
 from guardproxy.checks import Check
 from guardproxy.events import Event
 from guardproxy.policy import MatchVerdict
@@ -34,6 +35,10 @@ class History(Protocol):
     def recalled(self) -> Mapping[str, int] | None:
         """How many entries of the memory were read, by use; `None` if the request tells their names. A record does not keep the
         ids of conversations, so a replay cannot name them."""
+
+    @property
+    def documents(self) -> Sequence[RecordedText] | None:
+        """The documents in the texts of the request, and what is around them; `None` if they must be found."""
 
     def restoring(self, values: Mapping[str, str], restorations: Mapping[str, Restoration]) -> Check:
         """The check that finds the placeholders `values`, in the places that `restorations` allow."""
@@ -67,6 +72,7 @@ class Live:
     matched: Mapping[str, MatchVerdict] = {}
     restores_system = False
     recalled: Mapping[str, int] | None = None
+    documents: Sequence[RecordedText] | None = None
 
     def restoring(self, values: Mapping[str, str], restorations: Mapping[str, Restoration]) -> Check:
         return Restoring(values, restorations)

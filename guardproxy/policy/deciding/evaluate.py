@@ -336,12 +336,13 @@ class BoundRules:
         return not self.policies or any(policy.intent == "on" for policy in self.policies)
 
 
-def is_read(policies: Iterable[Policy], direction: Direction) -> bool:
-    """Whether texts of this direction are read where all these policies apply."""
+def is_read(policies: Iterable[Policy], direction: Direction, kind: Kind | None = None) -> bool:
+    """Whether texts of this direction are read where all these policies apply. `kind`: whether a rule reads those of a kind."""
     return any(
-        (policy.mode == "enforce" and (policy.unmapped == "refuse" or policy.opaque))
+        (kind is None and policy.mode == "enforce" and (policy.unmapped == "refuse" or policy.opaque))
         or any(
-            rule.when.names() - {CHECK_ERROR} and any(place[0] == direction for place in rule.on)
+            rule.when.names() - {CHECK_ERROR}
+            and any(place[0] == direction and kind in (None, place[1]) for place in rule.on)
             for rule in policy.rules
         )
         for policy in policies

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from guardproxy.policy.sections.cache import CACHE, CacheSection, merge_caches
+from guardproxy.policy.sections.documents import DOCUMENTS, DocumentsSection, LinePair
 from guardproxy.policy.sections.judge import JUDGE, JudgeSection
 from guardproxy.policy.sections.limits import LIMITS
 from guardproxy.policy.sections.models import ALLOW, DENY
@@ -19,9 +20,20 @@ from guardproxy.policy.sections.route import ROUTE, Destination, RouteSection
 from guardproxy.policy.sections.section import BoundSection, NeededTexts, NeededUpstream, Section
 from guardproxy.policy.sections.tools import TOOLS, ToolsSection
 
-_ALL: tuple[Section[Any], ...] = (ALLOW, DENY, CACHE, JUDGE, LIMITS, PRICES, PROMPT, ROUTE, TOOLS)
+_ALL: tuple[Section[Any], ...] = (ALLOW, DENY, CACHE, DOCUMENTS, JUDGE, LIMITS, PRICES, PROMPT, ROUTE, TOOLS)
 SECTIONS: Mapping[str, Section[Any]] = {section.name: section for section in _ALL}
 
-__all__ = ["CACHE", "JUDGE", "LIMITS", "PRICES", "PROMPT", "ROUTE", "SECTIONS", "BoundSection", "CacheSection"]
+__all__ = [
+    "CACHE",
+    "DOCUMENTS",
+    "JUDGE",
+    "LIMITS",
+    "PRICES",
+    "PROMPT",
+    "ROUTE",
+    "SECTIONS",
+    "BoundSection",
+    "CacheSection",
+]
 __all__ += ["Destination", "JudgeSection", "Marking", "NeededTexts", "NeededUpstream", "PromptSection", "RouteSection"]
-__all__ += ["TOOLS", "Section", "ToolsSection", "merge_caches"]
+__all__ += ["TOOLS", "DocumentsSection", "LinePair", "Section", "ToolsSection", "merge_caches"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from guardproxy.errors import DownstreamError
-from guardproxy.findings import Direction
+from guardproxy.findings import Direction, Kind
 from guardproxy.policy.conditions.request_context import About
 from guardproxy.policy.values.strictness import Order
 from guardproxy.policy.yaml.reading import FileReading
@@ -76,12 +76,13 @@ class NeededUpstream:
 class NeededTexts:
     """Texts without which a section does less than it says: some rule must read those of `direction`. `code`: of the note;
     `message(unless)`: its text. `unless`: names the policies that may read them, or is empty. `in_shadow`: whether a section in
-    shadow mode, which is only recorded, needs them too."""
+    shadow mode, which is only recorded, needs them too. `kind`: of the texts; `None` if any text of the direction will do."""
 
     direction: Direction
     code: str
     message: Callable[[str], str]
     in_shadow: bool = False
+    kind: Kind | None = None
 
 
 def _unordered(old: Any, new: Any) -> Order:

@@ -189,14 +189,14 @@ def _may_not_meet(first: Policy, second: Policy, routes: Sequence[str]) -> bool:
     return are_apart(first, second, routes) or not may_share_a_model(first.match.models, second.match.models)
 
 
-def _unread(policies: PolicySet, policy: Policy, direction: Direction) -> tuple[Weight, str] | None:
-    """Returns how sure it is that no rule reads the texts of a direction where a policy applies, in words; `None` if a rule
-    always reads them."""
+def _unread(policies: PolicySet, policy: Policy, direction: Direction, kind: Kind | None) -> tuple[Weight, str] | None:
+    """Returns how sure it is that no rule reads the texts of a direction, or of a kind in it, where a policy applies, in words;
+    `None` if a rule always reads them."""
     together = _together(policies, policy)
     always = [other for other in together if other.match.digest in ("", policy.match.digest)]
-    if is_read(always, direction):
+    if is_read(always, direction, kind):
         return None
-    others = [other.name for other in together if is_read([other], direction)]
+    others = [other.name for other in together if is_read([other], direction, kind)]
     return ("note", f" unless {' or '.join(f'`{name}`' for name in others)} applies too") if others else ("warning", "")
 
 
@@ -205,7 +205,7 @@ def _sections(policies: PolicySet, policy: Policy) -> Iterator[Note]:
     for key, value in policy.sections.items():
         for needed in SECTIONS[key].lacks(value):
             is_promised = policy.mode == "enforce" or needed.in_shadow
-            if is_promised and (unread := _unread(policies, policy, needed.direction)):
+            if is_promised and (unread := _unread(policies, policy, needed.direction, needed.kind)):
                 weight, unless = unread
                 place = policy.places.get(key, policy.place)
                 yield _note(policy, place, weight, needed.code, needed.message(unless))
