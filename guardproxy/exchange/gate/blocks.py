@@ -115,10 +115,10 @@ class _Nesting:
         elif number is not None:
             self._leave(number, mark)
 
-    def end(self, at: int, *, is_cut: bool) -> None:
-        """Ends the text. `is_cut`: there are more marks."""
-        if is_cut and not self.stack:
-            self._enter(_Mark(self.at, self.at))
+    def end(self, at: int, limit: int) -> None:
+        """Ends the text. `limit`: where marks behind it were not looked at."""
+        if limit < at and not self.stack:
+            self._enter(_Mark(limit, limit))
         if self.stack:
             self.stack[-1].spans.append((self.at, at))
 
@@ -184,7 +184,7 @@ class BlockGrammar:
             nesting.add(mark, is_last=last.get(mark.opens) == mark.start)
             if mark.end >= limit or len(nesting.blocks) == MOST_BLOCKS:
                 break
-        nesting.end(len(whole), is_cut=limit < len(whole))
+        nesting.end(len(whole), limit)
         return nesting.blocks
 
     def _tags_in(self, whole: str, starts: Sequence[int]) -> list[_Mark]:

@@ -192,13 +192,16 @@ class Masks(msgspec.Struct):
         """The masks of a text. Those of an excerpt and of the text that holds it are the same."""
         own: Sequence[Span] = lane.rewrite.masks
         if (cut := self._cut) is not None:
-            if (holder := cut.holder_of(lane)) is not None and not lane.encoded:
-                place = cut.places[lane]
-                shared = clipped(self._spans_of_holder(holder), place.start, min(place.end, place.start + len(scanned)))
-                own = merge([*shared, *own])
+            if cut.holder_of(lane) is not None and lane.text.view is None:
+                own = merge([*self._shared(lane, cut, len(scanned)), *own])
             elif cut.of(lane):
                 return self._spans_of_holder(lane)
         return merge([*own, *beside(self._known(scanned), own)])
+
+    def _shared(self, lane: Lane, cut: CutTexts, length: int) -> list[Span]:
+        """The masks that the text which holds an excerpt has there. `length`: how much of the excerpt is shown."""
+        place = cut.places[lane]
+        return clipped(self._spans_of_holder(cut.holders[place.holder]), place.start, min(place.end, place.start + length))
 
     def _spans_of_holder(self, holder: Lane) -> list[Span]:
         """The masks of a text that holds others, with theirs."""
@@ -210,7 +213,7 @@ class Masks(msgspec.Struct):
                 its: Sequence[Span] = lane.rewrite.masks
                 if lane.text.view is not None:
                     seen = lane.text.view
-                    its = rewrite(seen, merge([*its, *beside(self._known(seen.text), its)]))
+                    its = seen.raw_spans(merge([*its, *beside(self._known(seen.text), its)]))
                 spans += [(start + place.start, end + place.start, token) for start, end, token in its]
             own = merge(clipped(merge(spans), 0, len(scanned)))
             self._held[id(holder)] = merge([*own, *beside(self._known(scanned), own)])
@@ -231,6 +234,9 @@ class Masks(msgspec.Struct):
         if lane.text.view is None:
             shown, offsets = mask(scanned, spans)
             return MaskedText(shown, offsets, offsets)
+        if (cut := self._cut) is not None and lane in cut.places:
+            shown, wire = mask(whole, self._shared(lane, cut, len(whole)))
+            return MaskedText(shown, mask(scanned, spans)[1], wire)
         shown, wire = mask(whole, merge([*rewrite(lane.text.view, spans), *self._between(lane.text.view)]))
         return MaskedText(shown, mask(scanned, apart(lane.text.view, spans))[1], wire)
 

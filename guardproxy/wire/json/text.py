@@ -24,6 +24,7 @@ from guardproxy.wire.json.numbers import LEAST_DIGITS, digits_of_token, is_row, 
 _TOKEN = re.compile(r'"((?:[^"\\]|\\.)*)(?:"|\\?\Z)|([^"\[\]{}]+)', re.DOTALL)
 _PART = re.compile(r"[^\s,:](?:[^,:]*[^\s,:])?")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))|\\\Z", re.DOTALL)
+_CHARACTER = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u[0-9a-fA-F]{4}|\\.|.", re.DOTALL)
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
 _HALF = re.compile("[\ud800-\udfff]")
 _SIMPLE = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
@@ -58,6 +59,20 @@ class View:
     leaves: tuple[Leaf, ...]
     text: str
 
+    def raw_spans(self, spans: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+        """Returns spans of `text`, each in a single string, as spans of `raw`."""
+        starts = [leaf.at for leaf in self.leaves]
+        known: dict[int, Sequence[int]] = {}
+        out: list[tuple[int, int, str]] = []
+        for start, end, put in spans:
+            index = max(0, bisect_right(starts, start) - 1)
+            leaf = self.leaves[index]
+            if index not in known:
+                known[index] = _offsets(self.raw, leaf)
+            offsets = known[index]
+            out.append((offsets[start - leaf.at], offsets[end - leaf.at], put))
+        return out
+
 
 def _decode(raw: str) -> str:
     if "\\" not in raw:
@@ -70,6 +85,13 @@ def _decode(raw: str) -> str:
 
     text = _PAIR.sub(lambda pair: pair[0].encode("utf-16", "surrogatepass").decode("utf-16"), _ESCAPE.sub(char, raw))
     return _HALF.sub("\ufffd", text)
+
+
+def _offsets(raw: str, leaf: Leaf) -> Sequence[int]:
+    """Returns where each character of a string begins in the raw text, and where the last one ends."""
+    if not leaf.quoted or "\\" not in raw[leaf.start : leaf.end]:
+        return range(leaf.start, leaf.end + 1)
+    return [*(match.start() for match in _CHARACTER.finditer(raw, leaf.start, leaf.end)), leaf.end]
 
 
 def view(raw: str) -> View:

@@ -1,0 +1,436 @@
+"""Documents in texts: each is a text of its own, and the text that holds it is sent as it came, but for the edits of both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from guardproxy.audit import Record
+from guardproxy.events import Text
+from guardproxy.exchange.gate.documents import clipped, cut_up
+from guardproxy.exchange.phases.chunks import NOTE
+from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.wire import Codec, codecs
+from tests.kit.gemini import GEMINI
+from tests.kit.play import CHAT, MESSAGES, Play, policy_set
+from tests.kit.records import replay, through_log
+
+MARKS = "documents: {tags: [context, document], fences: true, marks: ['-----', {begin: 'Context:', end: 'Question:*'}]APART}\n"
+CHECKS = "checks: {bad: {use: pattern, words: [poison]}, odd: {use: pattern, patterns: ['strange']}}\n"
+DROP = "  - {id: cut, on: request.document, when: bad, action: drop_chunk}\n"
+HIDE = "  - {id: hide, on: request, when: odd, action: redact, restore: true}\n"
+STOP = "  - {id: stop, on: user, when: bad, action: block}\n"
+ANSWER = {"id": "m", "object": "chat.completion", "created": 1, "model": "m", "choices": [
+    {"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}
+]}  # fmt: skip
+
+
+def policies(*rules: str, marks: str = MARKS, apart: bool = False, checks: str = CHECKS, more: str = "") -> PolicySet:
+    marks = marks.replace("APART", ", apart: true" if apart else "")
+    return policy_set(f"policy: p\n{marks}{more}{checks}rules:\n{''.join(rules)}")
+
+
+def chat(*contents: Any, role: str = "user") -> dict[str, Any]:
+    return {"model": "m", "messages": [{"role": role, "content": content} for content in contents]}
+
+
+def parts(*texts: str) -> list[dict[str, str]]:
+    return [{"type": "text", "text": text} for text in texts]
+
+
+def asked(body: Mapping[str, Any], rules: PolicySet, route: str = CHAT) -> Play:
+    return Play(rules, route).ask(body)
+
+
+def sent(done: Play) -> list[Any]:
+    """The texts of the messages that went upstream."""
+    out = []
+    for message in done.upstream["messages"]:
+        content = message["content"]
+        out.append(content if isinstance(content, str) else [part["text"] for part in content])
+    return out
+
+
+def documents(done: Play) -> dict[str, str]:
+    """The texts of documents, as the checks read them, by path."""
+    lanes = done.exchange._ledger.request.gate.lanes.every
+    return {lane.channel.path: "".join(lane.text.parts) for lane in lanes if lane.channel.kind == "document"}
+
+
+def finished(done: Play) -> Record:
+    """The record, after an answer, as a log holds it."""
+    done.stream([json.dumps(ANSWER).encode()], media="application/json")
+    return through_log(done.finish.record)  # type: ignore[arg-type]
+
+
+def test_each_document_is_a_text_of_its_own_and_one_is_cut_out() -> None:
+    text = "Use this.\n<context>\n<document>a poison</document>\n<document>fine</document>\n</context>\nIs it poison?"
+    done = asked(chat("hi", text), policies(DROP))
+    assert sent(done) == ["hi", text.replace("a poison<", f"{NOTE}<")]
+    assert documents(done) == {
+        "messages[1].content#document[0]": "a poison",
+        "messages[1].content#document[1]": "fine",
+    }
+    (outcome,) = done.exchange.outcomes
+    assert (outcome.rule, outcome.channel.path) == ("cut", "messages[1].content#document[0]")
+
+
+def test_an_untouched_request_goes_on_byte_for_byte() -> None:
+    body = b'{"model": "m",  "messages": [{"role": "user", "content": "\\u003ccontext>a\\u0062c\\n</context> \\ud83d\\ude00"}]}'
+    done = asked(body, policies(DROP, HIDE))  # type: ignore[arg-type]
+    assert documents(done) == {"messages[0].content#document[0]": "abc"}
+    (command,) = [command for command in done.done if type(command).__name__ == "SendUpstream"]
+    assert command.body == body
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_edits_of_both_readings_are_made_once(apart: bool) -> None:
+    text = "strange <context>\nstrange and poison\n</context> strange <context>a strange b</context> strange"
+    done = asked(chat(text), policies(DROP, HIDE, apart=apart))
+    token = sent(asked(chat("strange"), policies(HIDE)))[0]
+    assert sent(done) == [f"{token} <context>\n{NOTE}\n</context> {token} <context>a {token} b</context> {token}"]
+    record = finished(done)
+    assert "strange" not in json.dumps(record.request.body)
+    assert replay(record, done.policies).verdict == "identical"
+
+
+def test_a_value_across_the_border_of_a_document_is_edited_once() -> None:
+    checks = "checks: {odd: {use: pattern, patterns: ['one\\W+context\\W+two']}, bad: {use: pattern, words: [two]}}\n"
+    rules = "  - {id: a, on: user, when: odd, action: redact}\n  - {id: b, on: document, when: bad, action: redact}\n"
+    done = asked(chat("x one <context>two three</context> y"), policies(rules, checks=checks))
+    (text,) = sent(done)
+    assert text.startswith("x [")
+    assert text.endswith("] three</context> y")
+    assert text.count("[") == 1
+    record = finished(done)
+    held, document = record.request.texts
+    assert document.span is not None
+    assert held.text is not None
+    assert held.text[slice(*document.span)] == document.text, "a replay finds the document although its tag is masked"
+    assert "<context>" not in held.text
+    assert replay(record, done.policies).verdict == "identical"
+
+
+def test_rules_about_the_user_read_documents_too_unless_the_policy_says_otherwise() -> None:
+    hidden = chat("<context>poison</context>")
+    assert asked(hidden, policies(STOP, DROP)).upstream is None
+    assert sent(asked(hidden, policies(STOP, DROP, apart=True))) == [f"<context>{NOTE}</context>"]
+    assert asked(chat("<context>fine</context> poison"), policies(STOP, DROP, apart=True)).upstream is None
+
+
+def test_the_policy_of_another_file_still_reads_all_of_its_texts() -> None:
+    one = f"policy: p\n{MARKS.replace('APART', ', apart: true')}{CHECKS}rules:\n{DROP}"
+    other = f"policy: q\n{CHECKS}rules:\n{STOP}"
+    assert asked(chat("<context>poison</context>"), policy_set(one, other)).upstream is None
+    assert asked(chat("<context>poison</context>"), policy_set(one, other.replace("block", "flag"))).upstream is not None
+
+
+def test_a_section_in_shadow_mode_is_not_carried_out() -> None:
+    done = asked(chat("<context>poison</context>"), policies(DROP, more="mode: shadow\n"))
+    assert documents(done) == {}
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_parts_of_a_message_are_one_text(apart: bool) -> None:
+    body = chat(parts("Use <con", "text>a poi", "son</context> is", " it strange?"))
+    done = asked(body, policies(DROP, HIDE, apart=apart))
+    first, second, third, fourth = sent(done)[0]
+    assert (first, second, third) == ("Use <con", f"text>{NOTE}", "</context> is")
+    assert "strange" not in fourth
+    assert documents(done) == {
+        "messages[0].content[1].text#document[0][0]": "a poi",
+        "messages[0].content[2].text#document[0][1]": "son",
+    }
+    assert replay(finished(done), done.policies).verdict == "identical"
+
+
+def test_a_part_of_which_nothing_is_left_gets_a_full_stop() -> None:
+    done = asked(chat(parts("<context>", "poison", "and more", "</context>")), policies(DROP))
+    assert sent(done) == [["<context>", NOTE, ".", "</context>"]]
+
+
+def test_the_attributes_of_a_tag_belong_to_its_document() -> None:
+    text = '<document index="1" title="poison">fine</document><document index="2">fine</document>'
+    done = asked(chat(text), policies(DROP))
+    assert sent(done) == [f'<document >{NOTE}</document><document index="2">fine</document>']
+    assert documents(done) == {
+        "messages[0].content#document[0]": "fine",
+        "messages[0].content#document[0].attributes": 'index="1" title="poison"',
+        "messages[0].content#document[1]": "fine",
+    }
+
+
+@pytest.mark.parametrize("role", ["system", "user", "developer", "assistant", "tool"])
+def test_texts_of_users_and_the_system_hold_documents(role: str) -> None:
+    done = asked(chat("<context>poison</context>", role=role), policies(DROP))
+    assert bool(documents(done)) == (role in ("system", "user", "developer"))
+
+
+def test_values_of_documents_of_the_system_do_not_come_back() -> None:
+    done = asked(chat("<context>strange</context>", role="system"), policies(HIDE))
+    assert done.exchange._guard.editor.values == {}
+    done = asked(chat("<context>strange</context>"), policies(HIDE))
+    assert list(done.exchange._guard.editor.values.values()) == ["strange"]
+
+
+JSON = "documents: {json: [/results/*/text, '/*/body', /quotes]APART}\n"
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize("role", ["tool", "user"])
+def test_documents_in_json(role: str, apart: bool) -> None:
+    texts = ['a \\"poi\\u0073on\\"', "fi\\nne strange"]
+    result = '{"results": [' + ", ".join(f'{{"url": "u",  "text": "{text}"}}' for text in texts) + '], "n": 1}'
+    body = {"model": "m", "messages": [{"role": role, "tool_call_id": "1", "content": result}]}
+    done = asked(body, policies(DROP, HIDE, marks=JSON, apart=apart))
+    (text,) = sent(done)
+    first, second = json.loads(text)["results"]
+    assert first == {"url": "u", "text": NOTE}
+    assert second["text"].startswith("fi\nne [")
+    assert '"url": "u",  "text"' in text
+    record = finished(done)
+    assert replay(record, done.policies).verdict == "identical"
+    assert "strange" not in json.dumps(record.request.body)
+    assert [text.encoded for text in record.request.texts if text.kind == "document"] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('[{"body": "poison"}, {"body": ["poison", {"x": "poison"}], "title": "t"}, "poison"]',
+         [{"body": NOTE}, {"body": [NOTE, {"x": NOTE}], "title": "t"}, "poison"]),
+        ('{"quotes": {"poison": "fine", "a": "poison"}}', {"quotes": {"poison": "fine", "a": NOTE}}),
+        ('{"quotes": "poison', '{"quotes": "poison'),
+        ('{"results": [{"text": 5, "body": "poison"}]}', {"results": [{"text": 5, "body": "poison"}]}),
+        ('text poison', "text poison"),
+        ('{"results": "poison"}', {"results": "poison"}),
+        (' {"quotes": "  poison "}', {"quotes": NOTE}),
+    ],
+)  # fmt: skip
+def test_pointers_into_json(text: str, expected: Any) -> None:
+    done = asked({"model": "m", "messages": [{"role": "tool", "tool_call_id": "1", "content": text}]},
+                 policies(DROP, marks=JSON.replace("APART", "")))  # fmt: skip
+    (new,) = sent(done)
+    assert (new if isinstance(expected, str) else json.loads(new)) == expected
+
+
+def test_a_result_that_is_an_object_has_documents_by_the_end_of_their_path() -> None:
+    response = {"results": [{"text": "poison", "url": "u"}, {"text": "fine"}]}
+    body = {"contents": [{"role": "user", "parts": [{"functionResponse": {"name": "f", "response": response}}]}]}
+    done = asked(body, policies(DROP, marks=JSON.replace("APART", "")), GEMINI)
+    given = done.upstream["contents"][0]["parts"][0]["functionResponse"]["response"]
+    assert given == {"results": [{"text": NOTE, "url": "u"}, {"text": "fine"}]}
+
+
+def test_a_text_that_is_json_has_no_other_documents() -> None:
+    both = JSON.replace("APART", ", tags: [context]")
+    assert list(documents(asked(chat('{"quotes": "<context>a</context>"}', "<context>b</context>"), policies(DROP, marks=both))).values()) == ['"<context>a</context>"', "b"]  # fmt: skip
+
+
+def with_text(codec: Codec, kind: Any, text: str) -> tuple[str, dict[str, Any]] | None:
+    """A request of a format with a text of a kind, and its route."""
+    if kind not in codec.contract.carries["request"]:
+        return None
+    route = next(route for route in codec.routes if route.startswith("POST "))
+    return route, codec.author.request_with(kind, text)
+
+
+@pytest.mark.parametrize("kind", ["user", "system"])
+@pytest.mark.parametrize("codec", codecs(), ids=lambda codec: codec.name)
+def test_documents_in_every_format(codec: Codec, kind: Any) -> None:
+    text = "Use\n<context>a poison</context>\nWhat is poison?"
+    if (made := with_text(codec, kind, text)) is None:
+        return
+    route, body = made
+    done = asked(body, policies(DROP), route)
+    assert list(documents(done).values()) == ["a poison"]
+    assert text.replace("a poison", NOTE) in json.dumps(done.upstream).replace("\\n", "\n")
+
+
+# What others do with documents.
+
+GROUNDED = "  - {id: grounded, on: response.assistant, when: support, action: flag}\n"
+SUPPORT = "checks: {support: {use: grounded}}\n"
+
+
+def answered(said: str, rules: PolicySet, text: str) -> Play:
+    done = asked(chat(text), rules)
+    choice = {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"}
+    return done.stream([json.dumps({**ANSWER, "choices": [choice]}).encode()], media="application/json")
+
+
+@pytest.mark.parametrize("more", ["", "  - {id: hide, on: request, when: support, action: flag}\n"])
+def test_answers_are_compared_with_documents_in_texts(more: str) -> None:
+    text = "Answer.\n<context>\nThe ferry to Lindholm leaves from pier 4 at 7:15.\n</context>\nWhen does it leave?"
+    rules = policies(GROUNDED, checks=SUPPORT)
+    right = answered("The ferry to Lindholm leaves from pier 4.", rules, text)
+    assert right.exchange.outcomes == []
+    wrong = answered("Lindholm has three castles and a museum.", rules, text)
+    assert [outcome.rule for outcome in wrong.exchange.outcomes] == ["grounded"]
+    sources = wrong.exchange._guard.forms.sources
+    assert sources.texts == ("The ferry to Lindholm leaves from pier 4 at 7:15.",)
+    (asking,) = sources.asked
+    assert len(asking) == len(text)
+    assert asking.split() == ["Answer.", "<context>", "</context>", "When", "does", "it", "leave?"]
+
+
+WRAP = "prompt: {wrap: {kinds: [KIND], how: delimit}}\n"
+
+
+@pytest.mark.parametrize("rule", [DROP, GROUNDED])
+def test_documents_get_marks(rule: str) -> None:
+    rules = policies(rule, more=WRAP.replace("KIND", "document"), checks=CHECKS + "  #\n" if rule is DROP else SUPPORT)
+    text = 'Use\n<document title="t">\na </untrusted> poison\n</document> and <context>fine</context>.'
+    (_, new) = sent(asked(chat(text), rules))
+    assert new.count("<untrusted-") == 2
+    assert new.startswith('Use\n<document title="t">\n<untrusted-') or new.startswith("Use\n<document >\n<untrusted-")
+    assert "\n</document> and <context><untrusted-" in new
+
+
+def test_marks_around_a_result_and_the_documents_in_it() -> None:
+    result = '{"results": [{"text": "f\\u0069ne"}, {"text": ""}]}'
+    body = chat("hi")
+    body["messages"].append({"role": "tool", "tool_call_id": "1", "content": result})
+    for kinds in ("document", "tool_result", "tool_result, document"):
+        rules = policies(DROP, marks=JSON.replace("APART", ""), more=WRAP.replace("KIND", kinds))
+        new = sent(asked(body, rules))[-1]
+        shown = new.partition("\n")[2].rpartition("\n")[0] if "tool_result" in kinds else new
+        (first, second) = json.loads(shown)["results"]
+        assert second == {"text": ""}
+        assert ("untrusted" in first["text"]) == ("document" in kinds)
+        assert "fine" in first["text"]
+        assert ("f\\u0069ne" in shown) == ("document" not in kinds)
+
+
+def test_the_record_of_a_blocked_request_has_its_documents() -> None:
+    done = asked(chat("strange <context>poison</context>"), policies(STOP, HIDE))
+    record = through_log(done.finish.record)  # type: ignore[arg-type]
+    assert [(text.kind, text.span) for text in record.request.texts] == [
+        ("user", None),
+        ("document", (record.request.texts[0].text or "").partition("<context>")[0].__len__() + 9 and record.request.texts[1].span),
+    ]  # fmt: skip
+    assert replay(record, done.policies).verdict == "identical"
+
+
+def test_a_text_of_which_a_check_failed_is_not_kept() -> None:
+    class Failing(Exception):
+        pass
+
+    rules = policies(DROP, HIDE)
+    done = Play(rules)
+    done.tell(_received(chat("a <context>fine</context>", "<context>b</context>")))
+    from guardproxy.findings import Scan
+
+    assert done.pending is not None
+    scans = [
+        Scan((), job.window.settled, 0, error="Failing")
+        if job.window.channel.kind == "document" and job.window.text == "fine"
+        else job.check.scan([job.window])[0]
+        for job in done.pending.jobs
+    ]
+    done.answer_scan(*scans)
+    record = done.finish.record
+    assert isinstance(record, Record)
+    texts = {text.path: text.text for text in record.request.texts}
+    assert texts["messages[0].content"] is None
+    assert texts["messages[0].content#document[0]"] is None
+    assert texts["messages[1].content"] == "<context>b</context>"
+    assert record.request.body is None
+
+
+def _received(body: Any) -> Any:
+    from guardproxy.exchange.inputs.transcript import RequestReceived
+
+    return RequestReceived(json.dumps(body).encode())
+
+
+def test_a_replay_under_other_policies_looks_for_documents_again() -> None:
+    done = asked(chat("<context>fine</context> <source>poison</source>"), policies(DROP))
+    record = finished(done)
+    assert record.policies == "sha256:test"
+    from dataclasses import replace
+
+    other = replace(policies(DROP, marks="documents: {tags: [source]}\n"), digest="sha256:other")
+    again = replay(record, other)
+    assert again.verdict == "different"
+    assert any("cut" in line for line in again.differences)
+
+
+# Properties.
+
+PIECES = ("<context>", "</context>", '<document a="strange">', "</document>", "\n```\n", "\n-----\n", "\nContext:\n",
+          "\nQuestion: q", "strange", "poison", " ", "\n", "st", "range", "x")  # fmt: skip
+MESSAGES_OF_PIECES = st.lists(
+    st.lists(st.lists(st.sampled_from(PIECES), max_size=8).map("".join), min_size=1, max_size=3), min_size=1, max_size=2
+)
+
+
+def body_of(messages: Sequence[Sequence[str]]) -> dict[str, Any]:
+    return chat(*(texts[0] if len(texts) == 1 else parts(*texts) for texts in messages))
+
+
+@given(MESSAGES_OF_PIECES)
+def test_without_a_rule_about_documents_everything_is_as_before(messages: Sequence[Sequence[str]]) -> None:
+    """The reading of documents finds what the reading of the whole text finds, so the same text is sent."""
+    body = body_of(messages)
+    before, after = (asked(body, policies(HIDE, marks=marks)) for marks in ("", MARKS.replace("APART", "")))
+    assert sent(after) == sent(before)
+
+
+@given(MESSAGES_OF_PIECES)
+def test_nothing_is_unread_if_documents_are_apart(messages: Sequence[Sequence[str]]) -> None:
+    done = asked(body_of(messages), policies(HIDE, apart=True))
+    texts = sent(done)
+    assert "strange" not in json.dumps(texts)
+    lanes = done.exchange._ledger.request.gate.lanes
+    read = sum(len("".join("".join(lane.text.parts).split())) for lane in lanes.every if lane.progress.checks)
+    assert read == sum(len("".join(text.split())) for message in messages for text in message)
+
+
+@given(MESSAGES_OF_PIECES, st.booleans())
+def test_a_replay_is_identical(messages: Sequence[Sequence[str]], apart: bool) -> None:
+    assume(any("<" in text for message in messages for text in message))
+    done = asked(body_of(messages), policies(DROP, HIDE, apart=apart))
+    record = finished(done)
+    assert "strange" not in json.dumps(record.request.body)
+    again = replay(record, done.policies)
+    assert (again.verdict, again.differences) == ("identical", ())
+    held = {text.path: text for text in record.request.texts}
+    for text in record.request.texts:
+        if text.span is not None:
+            whole = held[text.path.rpartition("#")[0]].text
+            assert whole is not None
+            assert whole[slice(*text.span)] == text.text
+
+
+EDITS = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 4), st.sampled_from(["", "x", "yz"])), max_size=5).map(
+    lambda rows: [
+        (start, start + size, put)
+        for number, (start, size, put) in enumerate(sorted(rows))
+        if number == 0 or start >= sum(sorted(rows)[number - 1][:2])
+    ]
+)
+
+
+@given(st.text("abc", min_size=35, max_size=40), EDITS, st.lists(st.integers(0, 35), max_size=4).map(sorted))
+def test_parts_of_an_edited_text_make_up_the_text(text: str, edits: Any, borders: Any) -> None:
+    (whole,) = cut_up(text, edits, ())
+    cut = cut_up(text, edits, borders)
+    assert len(cut) == len(borders) + 1
+    assert "".join(cut) == whole
+    starts = [0, *borders]
+    for start, end, part in zip(starts, [*borders, len(text)], cut, strict=True):
+        assert "".join(cut_up(text[start:end], clipped(edits, start, end, is_once=True), ())) == part
+
+
+def test_text_events_without_documents_stay_as_they_are() -> None:
+    rules = policies(DROP)
+    done = asked(chat("fine"), rules)
+    lanes = done.exchange._ledger.request.gate.lanes
+    assert lanes.cut is None
+    assert isinstance(done.exchange._ledger.entry.pieces[0].text, Text)
