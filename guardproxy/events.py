@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from guardproxy.errors import ErrorCode
-from guardproxy.findings import Channel
+from guardproxy.findings import Channel, Kind
 from guardproxy.redaction import Shape
 
 Path = tuple[str | int, ...]
@@ -47,6 +47,12 @@ class Frame(msgspec.Struct, frozen=True, eq=False):
     counts: tuple[Count, ...] = ()
     calls: tuple[tuple[str, str], ...] | None = None
     left_out: tuple[str, ...] = ()
+
+
+MARKED: tuple[Kind, ...] = ("user", "system")
+"""The kinds of texts in which marks of documents count."""
+HOLDING: tuple[Kind, ...] = (*MARKED, "tool_result")
+"""The kinds of texts that may hold documents. In results of tools only pointers into JSON count."""
 
 
 class Holder(NamedTuple):

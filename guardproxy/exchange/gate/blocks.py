@@ -48,7 +48,7 @@ class Block(NamedTuple):
     aside: Span = (0, 0)
 
 
-class _Mark(NamedTuple):
+class _BlockMark(NamedTuple):
     """A mark in the text. `opens`: the name of the document that it begins, empty if it begins none; `closes`: the names of
     those that it ends. `aside`: where its attributes are. `is_inline`: a tag in the middle of a line; `is_empty`: a tag that
     says that it has no content. `fence`: the signs of a fence; `may_end`: whether the fence may end a document."""
@@ -64,7 +64,7 @@ class _Mark(NamedTuple):
     may_end: bool = False
 
 
-class _Line(NamedTuple):
+class _LineMeaning(NamedTuple):
     """What a line means. `opens`, `closes`: as of a mark."""
 
     opens: str = ""
@@ -72,7 +72,7 @@ class _Line(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenBlock:
     """A document that is open. `fence`: the signs of the fence that began it."""
 
     name: str
@@ -86,12 +86,12 @@ class _Nesting:
     other begins, and `ended_at` the mark of its end."""
 
     blocks: list[Block] = field(default_factory=list)
-    stack: list[_Open] = field(default_factory=list)
+    stack: list[_OpenBlock] = field(default_factory=list)
     at: int = 0
-    ended: _Open | None = None
+    ended: _OpenBlock | None = None
     ended_at: int = 0
 
-    def add(self, mark: _Mark, *, is_last: bool) -> None:
+    def add(self, mark: _BlockMark, *, is_last: bool) -> None:
         """Takes the next mark. `is_last`: a line on both sides of documents does not come again, so it begins none."""
         stack = self.stack
         if stack and stack[-1].fence:
@@ -118,7 +118,7 @@ class _Nesting:
     def end(self, at: int, limit: int) -> None:
         """Ends the text. `limit`: where marks behind it were not looked at."""
         if limit < at and not self.stack:
-            self._enter(_Mark(limit, limit))
+            self._enter(_BlockMark(limit, limit))
         if self.stack:
             self.stack[-1].spans.append((self.at, at))
 
@@ -126,7 +126,7 @@ class _Nesting:
         """The place of the outermost open document of these names."""
         return next((number for number, each in enumerate(self.stack) if each.name in names), None)
 
-    def _leave(self, number: int | None, mark: _Mark) -> None:
+    def _leave(self, number: int | None, mark: _BlockMark) -> None:
         """Ends the text before a mark, and the open documents from this number on."""
         if not self.stack:
             return
@@ -136,13 +136,13 @@ class _Nesting:
             self.ended, self.ended_at = (self.stack[0] if number == 0 else None), mark.start
             del self.stack[number:]
 
-    def _enter(self, mark: _Mark) -> None:
+    def _enter(self, mark: _BlockMark) -> None:
         spans: list[Span] = []
         self.blocks.append(Block(spans, mark.aside))
-        self.stack.append(_Open(mark.opens, spans, mark.fence))
+        self.stack.append(_OpenBlock(mark.opens, spans, mark.fence))
         self.at, self.ended = mark.end, None
 
-    def _extend(self, ended: _Open, mark: _Mark) -> None:
+    def _extend(self, ended: _OpenBlock, mark: _BlockMark) -> None:
         """Adds what stands before another mark of the end of a document: the mark before was a part of it."""
         if ended.spans and ended.spans[-1][1] == self.ended_at:
             ended.spans[-1] = (ended.spans[-1][0], mark.start)
@@ -187,7 +187,7 @@ class BlockGrammar:
         nesting.end(len(whole), limit)
         return nesting.blocks
 
-    def _tags_in(self, whole: str, starts: Sequence[int]) -> list[_Mark]:
+    def _tags_in(self, whole: str, starts: Sequence[int]) -> list[_BlockMark]:
         """Returns the tags."""
         if self._tag is None:
             return []
@@ -196,7 +196,7 @@ class BlockGrammar:
         found = self._tag.finditer(whole, 0, whole.rfind(">") + 1)
         return [_tag(match, is_inline=_is_inline(whole, match.start(), borders)) for match in islice(found, MOST_MARKS)]
 
-    def _lines_in(self, parts: Sequence[str], starts: Sequence[int]) -> Iterator[_Mark]:
+    def _lines_in(self, parts: Sequence[str], starts: Sequence[int]) -> Iterator[_BlockMark]:
         """Yields the fences and lines. A part begins and ends a line."""
         assert self._line is not None  # noqa: S101 - asked by the caller
         for start, part in zip(starts, parts, strict=False):
@@ -205,11 +205,11 @@ class BlockGrammar:
                 low, high = start + match.start(), start + match.end() - 1
                 if signs := groups.get("fence"):
                     if signs[0] == "~" or "`" not in match["info"]:
-                        yield _Mark(low, high, fence=signs, may_end=not match["info"].strip())
+                        yield _BlockMark(low, high, fence=signs, may_end=not match["info"].strip())
                     continue
                 name = next(name for name in self._written if groups[name] is not None)
                 meaning = self._meanings[self._written[name]]
-                yield _Mark(low + len(groups.get(f"{name}_before") or ""), high, meaning.opens, meaning.closes)
+                yield _BlockMark(low + len(groups.get(f"{name}_before") or ""), high, meaning.opens, meaning.closes)
 
 
 def _pattern_of(name: str) -> str:
@@ -224,24 +224,24 @@ def _line_pattern(line: str, name: str) -> str:
     return words if line.endswith(ANY) else words + _END
 
 
-def _meanings(lines: Sequence[tuple[str, str]]) -> Mapping[str, _Line]:
+def _meanings(lines: Sequence[tuple[str, str]]) -> Mapping[str, _LineMeaning]:
     """Returns what each line means. A line may end several documents, and begin one."""
-    meanings: dict[str, _Line] = {}
+    meanings: dict[str, _LineMeaning] = {}
     for begin, end in lines:
-        meanings[begin] = meanings.get(begin, _Line())._replace(opens=f"line {begin}")
+        meanings[begin] = meanings.get(begin, _LineMeaning())._replace(opens=f"line {begin}")
         if end:
-            before = meanings.get(end, _Line())
+            before = meanings.get(end, _LineMeaning())
             meanings[end] = before._replace(closes=(*before.closes, f"line {begin}"))
     return meanings
 
 
-def _tag(match: re.Match[str], *, is_inline: bool) -> _Mark:
+def _tag(match: re.Match[str], *, is_inline: bool) -> _BlockMark:
     """Returns the mark of a tag."""
     start, end = match.span()
     if match[3]:
-        return _Mark(start, end, closes=(f"<{match[3].lower()}>",), is_inline=is_inline)
+        return _BlockMark(start, end, closes=(f"<{match[3].lower()}>",), is_inline=is_inline)
     name, is_empty = f"<{match[1].lower()}>", _CLOSED.search(match[2]) is not None
-    return _Mark(start, end, name, aside=match.span(2), is_inline=is_inline, is_empty=is_empty)
+    return _BlockMark(start, end, name, aside=match.span(2), is_inline=is_inline, is_empty=is_empty)
 
 
 def _is_inline(whole: str, at: int, borders: frozenset[int]) -> bool:
@@ -251,12 +251,12 @@ def _is_inline(whole: str, at: int, borders: frozenset[int]) -> bool:
     return at not in borders and whole[at - 1] not in "\r\n"
 
 
-def _without_mentions(tags: Sequence[_Mark], *, is_strict: bool) -> list[_Mark]:
+def _without_mentions(tags: Sequence[_BlockMark], *, is_strict: bool) -> list[_BlockMark]:
     """Returns tags without those that begin nothing: in the middle of a line, if the next tag of the name begins a document at
     the beginning of a line; and tags without content, if the next tag of the name does not end a document. `is_strict`: a tag
     in the middle of a line begins nothing either if no tag of the name follows."""
-    following: dict[str, _Mark] = {}
-    kept: list[_Mark] = []
+    following: dict[str, _BlockMark] = {}
+    kept: list[_BlockMark] = []
     for mark in reversed(tags):
         name = mark.opens or mark.closes[0]
         after = following.get(name)

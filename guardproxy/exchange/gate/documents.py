@@ -27,7 +27,7 @@ from typing import Protocol
 import msgspec
 from msgspec import structs
 
-from guardproxy.events import End, Event, Excerpt, Holder, RunEnd, Text
+from guardproxy.events import HOLDING, MARKED, End, Event, Excerpt, Holder, RunEnd, Text
 from guardproxy.exchange.gate.blocks import BlockGrammar, Span, in_parts
 from guardproxy.exchange.gate.joining import FILLER
 from guardproxy.exchange.gate.lanes import Lane
@@ -37,10 +37,6 @@ from guardproxy.wire import Pointer
 from guardproxy.wire.json import places, view
 
 Edit = tuple[int, int, str]
-MARKED: tuple[Kind, ...] = ("user", "system")
-"""The kinds of texts in which marks of documents count."""
-HOLDING: tuple[Kind, ...] = (*MARKED, "tool_result")
-"""The kinds of texts that may hold documents. In results of tools only pointers count."""
 _EACH = "*"
 _NUMBERING = re.compile(r"\s*(?:[\w.:-]+\s*=\s*([\"']?)\d{0,8}\1\s*)?/?\s*", re.ASCII)
 _DOCUMENT = re.compile(r"#(document\[\d+\])(\.attributes)?")
@@ -155,19 +151,26 @@ def cut_up(text: str, edits: Sequence[Edit], borders: Sequence[int]) -> list[str
 
 @dataclass(slots=True)
 class Documents:
-    """The documents of a request as the model gets them. `edits`: of the texts that hold them, by number."""
+    """The documents of a request. `recorded`: those of a recorded request, in which a mask may hide a mark; `edits`: of the
+    texts that hold documents, by number."""
 
-    edits: Mapping[int, Sequence[Edit]]
+    splitter: DocumentSplitter
+    recorded: Sequence[RecordedExcerpt] | None = None
+    edits: Mapping[int, Sequence[Edit]] = field(default_factory=dict)
     _of: dict[int, list[tuple[Text, Excerpt]]] = field(default_factory=dict)
 
-    @classmethod
-    def of(cls, events: Iterable[Event], edits: Mapping[int, Sequence[Edit]]) -> Documents:
-        """Returns the documents among the texts of a request."""
-        documents = cls(edits)
+    def split(self, events: Sequence[Event]) -> list[Event]:
+        """Returns the events of the request with its documents."""
+        if self.recorded is None:
+            return _Splitting(self.splitter).split(events)
+        return _again(events, self.recorded, is_read=not self.splitter.is_apart)
+
+    def take(self, events: Iterable[Event], edits: Mapping[int, Sequence[Edit]]) -> None:
+        """Takes the texts of the request, once they have their edits."""
+        self.edits = edits
         for event in events:
             if isinstance(event, Text) and event.excerpt is not None and event.excerpt.document:
-                documents._of.setdefault(event.excerpt.holder, []).append((event, event.excerpt))
-        return documents
+                self._of.setdefault(event.excerpt.holder, []).append((event, event.excerpt))
 
     def parts(self, text: Text) -> list[tuple[Text, str]]:
         """Returns a text as its edited parts, in order: documents and, as the text itself, what is around them. Empty if it
@@ -198,19 +201,12 @@ def replaced(text: Text, new: str, change: Callable[[str], str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class DocumentSplitter:
-    """Finds documents in the texts of a request. `grammar`: their marks; `pointers`: to documents in JSON. `is_apart`: whether
-    the texts that hold them are read without them."""
+    """How documents are found in the texts of requests. `grammar`: their marks; `pointers`: to documents in JSON. `is_apart`:
+    whether the texts that hold them are read without them."""
 
     grammar: BlockGrammar
     pointers: tuple[Pointer, ...]
     is_apart: bool
-
-    def split(self, events: Sequence[Event], recorded: Sequence[RecordedExcerpt] | None = None) -> list[Event]:
-        """Returns the events of a request with its documents. `recorded`: those of a recorded request, in which a mask may hide
-        a mark."""
-        if recorded is None:
-            return _Splitting(self).split(events)
-        return _again(events, recorded, is_read=not self.is_apart)
 
 
 class _Splitting:

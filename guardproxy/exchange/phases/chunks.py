@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardproxy.decisions import DropChunk
-from guardproxy.events import Path, Text
+from guardproxy.events import HOLDING, Path, Text
 from guardproxy.exchange.gate.blocks import BlockGrammar
-from guardproxy.exchange.gate.documents import HOLDING, Documents, DocumentSplitter, decoded
+from guardproxy.exchange.gate.documents import Documents, DocumentSplitter, decoded
 from guardproxy.exchange.gate.gate import Piece, QueuedFrame
 from guardproxy.exchange.phases.stage import RequestDraft
 from guardproxy.findings import Passage, Sources
@@ -137,7 +137,7 @@ class DocumentStage:
 
     def amend(self, draft: RequestDraft) -> None:
         """Says how the request is split, before checks read it."""
-        draft.splitter = self.splitter
+        draft.documents = Documents(self.splitter, draft.setting.history.documents)
 
 
 class ChunkStage:

@@ -21,7 +21,6 @@ from msgspec import structs
 from guardproxy.decisions import Confirm, Retry, Stop
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Event, Opaque, Text
-from guardproxy.exchange.gate.documents import Documents
 from guardproxy.exchange.gate.expected_schema import with_own
 from guardproxy.exchange.gate.gate import Lane, QueuedFrame
 from guardproxy.exchange.inputs.caching import CacheQuery
@@ -104,8 +103,8 @@ class RequestPhase:
             self._stages = stages
             for stage in stages.read:
                 stage.amend(draft)
-            if draft.splitter is not None and side.read:
-                events = draft.split(events)
+            if draft.documents is not None and side.read:
+                events = draft.documents.split(events)
             side.gate.push(self.guard.forms.in_request(events, bound) if bound.needs_tools and side.read else events)
             if fault := side.gate.fault:
                 raise DownstreamError(fault.code, f"the request body: {fault.message}")
@@ -305,14 +304,16 @@ class RequestPhase:
 
     def _edit(self, draft: RequestDraft) -> bool:
         """Runs the stages of the edited texts. Returns whether a text changed."""
-        cut = self.ledger.request.gate.lanes.cut
+        documents, cut = draft.documents, self.ledger.request.gate.lanes.cut
         if not self.ledger.request.read:  # no check reads the request, so the gate has none of its texts
-            events = draft.split(draft.request.events())
+            events = draft.request.events()
+            if documents is not None:
+                events = documents.split(events)
+                documents.take(events, {})
             draft.texts = [(text, text.text) for text in events if isinstance(text, Text) and text.excerpt is None]
-            draft.documents = Documents.of(events, {}) if draft.splitter is not None else None
-        elif cut is not None:
+        elif documents is not None and cut is not None:
             edits = {number: holder.rewrite.edits for number, holder in cut.holders.items()}
-            draft.documents = Documents.of((piece.text for piece in draft.entry.pieces), edits)
+            documents.take((piece.text for piece in draft.entry.pieces), edits)
         for stage in self._stages.edited:
             stage.amend(draft)
         return any(text.text != new for text, new in draft.texts)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Event, Text
-from guardproxy.exchange.gate.documents import Documents, DocumentSplitter
+from guardproxy.exchange.gate.documents import Documents
 from guardproxy.exchange.gate.gate import QueuedFrame
 from guardproxy.exchange.inputs.caching import CacheQuery
 from guardproxy.exchange.inputs.prompts import Prompts
@@ -44,20 +44,22 @@ class RequestDraft:
     texts: Sequence[tuple[Text, str]] = ()
     """Each text of the request, and the text that takes its place."""
     tree: Any = None
-    prompts: Prompts = field(init=False)
-    """What policies do with the system prompt; unset if no policy has the section `prompt`."""
     cache: CacheQuery | None = None
     """What to look for in the cache, once the request is sent."""
-    splitter: DocumentSplitter | None = None
-    """Finds documents in its texts, if a policy names them."""
     documents: Documents | None = None
-    """The documents in its texts, as the model gets them; `None` if no policy names any."""
+    """The documents in its texts; `None` if no policy names any."""
     _statement: RequestStatement | None = None
 
     @property
     def setting(self) -> Setting:
         """The input of the exchange."""
         return self.guard.setting
+
+    @property
+    def prompts(self) -> Prompts:
+        """What policies do with the system prompt. Only for stages of the section `prompt`."""
+        assert self.guard.prompts is not None  # noqa: S101 - the first stage has begun them
+        return self.guard.prompts
 
     @property
     def statement(self) -> RequestStatement:
@@ -76,10 +78,6 @@ class RequestDraft:
         """The facts of the request, for conditions."""
         route, tenant = self.setting.address.route, self.setting.tenant_name
         return about_of(route, tenant, self.request, self.statement, self.event.headers)
-
-    def split(self, events: list[Event]) -> list[Event]:
-        """Returns events with the documents that policies name as texts of their own."""
-        return events if self.splitter is None else self.splitter.split(events, self.setting.history.documents)
 
     def refuse(self, section: str, bound: BoundSection[Any], error: DownstreamError) -> None:
         """Notes that a section refuses the request. Raises the error if the section is enforced."""

@@ -138,8 +138,8 @@ class _PromptBegin:
         setting = draft.setting
         values = {"tenant": setting.tenant_name or "", "route": setting.address.route, "model": draft.request.model}
         mark = setting.history.prompt_mark
-        draft.prompts = prompts_of(self.sections, setting.codec.turns, setting.keys.mint, setting.id, values, mark)
-        draft.guard.begin_prompts(draft.prompts)
+        prompts = prompts_of(self.sections, setting.codec.turns, setting.keys.mint, setting.id, values, mark)
+        draft.guard.begin_prompts(prompts)
 
 
 @dataclass(frozen=True, slots=True)

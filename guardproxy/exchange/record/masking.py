@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter, itemgetter
 from typing import Any
 
@@ -88,6 +88,46 @@ def _outside(spans: Iterable[tuple[int, int]], standing: Sequence[tuple[int, int
             yield start, end
 
 
+class SharedMasks(msgspec.Struct):
+    """The masks of texts that hold others (`cut`). A text and those in it have the same masks, so that a replay finds the ones
+    in the other. `known(text)`: the masks of known values in a text; `is_hidden(lane)`: whether a text alone is not kept."""
+
+    cut: CutTexts
+    known: Callable[[str], list[Span]]
+    is_hidden: Callable[[Lane], bool]
+    _spans: dict[int, list[Span]] = msgspec.field(default_factory=dict)  # by the text that holds others
+    _hidden: dict[int, bool] = msgspec.field(default_factory=dict)
+
+    def hides(self, lane: Lane) -> bool:
+        """Whether a text is not kept, as the text that holds it or a text in that is not."""
+        holder = self.cut.holder_of(lane) or lane
+        if id(holder) not in self._hidden:
+            self._hidden[id(holder)] = any(map(self.is_hidden, (holder, *(each for each, _ in self.cut.of(holder)))))
+        return self._hidden[id(holder)]
+
+    def spans(self, lane: Lane, length: int) -> Sequence[Span]:
+        """Returns the masks of a text that the other texts know of, in order. `length`: how much of the text is shown."""
+        if (holder := self.cut.holder_of(lane)) is not None:
+            place = self.cut.places[lane]
+            shared = clipped(self._of_holder(holder), place.start, min(place.end, place.start + length))
+            return shared if lane.text.view is not None else merge([*shared, *lane.rewrite.masks])
+        return self._of_holder(lane) if self.cut.of(lane) else lane.rewrite.masks
+
+    def _of_holder(self, holder: Lane) -> list[Span]:
+        """The masks of a text that holds others, with theirs."""
+        if id(holder) not in self._spans:
+            scanned = "".join(holder.text.parts)[: holder.progress.settled]
+            spans = list(holder.rewrite.masks)
+            for lane, place in self.cut.of(holder):
+                its: Sequence[Span] = lane.rewrite.masks
+                if (seen := lane.text.view) is not None:
+                    its = seen.raw_spans(merge([*its, *beside(self.known(seen.text), its)]))
+                spans += [(start + place.start, end + place.start, token) for start, end, token in its]
+            own = merge(clipped(merge(spans), 0, len(scanned)))
+            self._spans[id(holder)] = merge([*own, *beside(self.known(scanned), own)])
+        return self._spans[id(holder)]
+
+
 class Masks(msgspec.Struct):
     """Masks texts, paths and words. `tokens`: sensitive value -> placeholder. `keep`: whether texts are kept."""
 
@@ -103,10 +143,11 @@ class Masks(msgspec.Struct):
     _hidden_keys: KeyPaths | None = None  # with `*` instead of every key that is text; made when there is one
     _scanned: dict[int, frozenset[str]] = msgspec.field(default_factory=dict)  # by side: scanned texts in one piece
     _blind: bool = False  # whether everything that may hold a value is masked
-    _held: dict[int, list[Span]] = msgspec.field(default_factory=dict)  # the masks of texts that hold others
-    _hidden: dict[int, bool] = msgspec.field(default_factory=dict)  # whether a text is not kept, with those in it
+    _shared: SharedMasks | None = None
 
     def __post_init__(self) -> None:
+        if self.sides and (cut := self.sides[0].gate.lanes.cut) is not None:
+            self._shared = SharedMasks(cut, self._known, self._hides)
         if self.tokens and sum(map(len, self.tokens)) > VALUES_LIMIT_CHARS:
             self.keep, self._blind = False, True
         keys = [lane for side in self.sides for lane in side.gate.lanes.every if lane.channel.path.endswith(KEY)]
@@ -170,63 +211,24 @@ class Masks(msgspec.Struct):
             self._masked[id(lane)] = self._mask(lane)
         return self._masked[id(lane)]
 
-    @property
-    def _cut(self) -> CutTexts | None:
-        """The texts of the request that hold others."""
-        return self.sides[0].gate.lanes.cut if self.sides else None
-
     def _hides(self, lane: Lane) -> bool:
         """Whether a text by itself is not kept."""
         failed = any(finding.label == CHECK_ERROR for finding in lane.progress.findings)
         unscanned = lane.encoded and (lane.text.view is None or lane.progress.settled < lane.text.total)
         return not self.keep or failed or unscanned or lane.judged or lane.text.total > KEPT_LIMIT_CHARS
 
-    def _hides_with(self, lane: Lane, cut: CutTexts) -> bool:
-        """Whether a text is not kept as the text that holds it, or a text in it, is not."""
-        holder = cut.holder_of(lane) or lane
-        if id(holder) not in self._hidden:
-            self._hidden[id(holder)] = any(map(self._hides, (holder, *(each for each, _ in cut.of(holder)))))
-        return self._hidden[id(holder)]
-
-    def _spans(self, lane: Lane, scanned: str) -> list[Span]:
-        """The masks of a text. Those of an excerpt and of the text that holds it are the same."""
-        own: Sequence[Span] = lane.rewrite.masks
-        if (cut := self._cut) is not None:
-            if cut.holder_of(lane) is not None and lane.text.view is None:
-                own = merge([*self._shared(lane, cut, len(scanned)), *own])
-            elif cut.of(lane):
-                return self._spans_of_holder(lane)
-        return merge([*own, *beside(self._known(scanned), own)])
-
-    def _shared(self, lane: Lane, cut: CutTexts, length: int) -> list[Span]:
-        """The masks that the text which holds an excerpt has there. `length`: how much of the excerpt is shown."""
-        place = cut.places[lane]
-        return clipped(self._spans_of_holder(cut.holders[place.holder]), place.start, min(place.end, place.start + length))
-
-    def _spans_of_holder(self, holder: Lane) -> list[Span]:
-        """The masks of a text that holds others, with theirs."""
-        if id(holder) not in self._held:
-            assert self._cut is not None  # noqa: S101 - it has the excerpts
-            scanned = "".join(holder.text.parts)[: holder.progress.settled]
-            spans = list(holder.rewrite.masks)
-            for lane, place in self._cut.of(holder):
-                its: Sequence[Span] = lane.rewrite.masks
-                if lane.text.view is not None:
-                    seen = lane.text.view
-                    its = seen.raw_spans(merge([*its, *beside(self._known(seen.text), its)]))
-                spans += [(start + place.start, end + place.start, token) for start, end, token in its]
-            own = merge(clipped(merge(spans), 0, len(scanned)))
-            self._held[id(holder)] = merge([*own, *beside(self._known(scanned), own)])
-        return self._held[id(holder)]
-
     def _mask(self, lane: Lane) -> MaskedText:
-        if self._hides(lane) or (self._cut is not None and self._hides_with(lane, self._cut)):
+        shared = self._shared
+        if self._hides(lane) or (shared is not None and shared.hides(lane)):
             return MaskedText(None)
         whole = "".join(lane.text.parts)
         if lane.json and not lane.encoded:
             return self._mask_raw(lane, whole[: lane.progress.settled])
         scanned = lane.text.view.text if lane.text.view else whole[: lane.progress.settled]
-        spans = self._spans(lane, scanned)
+        own: Sequence[Span] = lane.rewrite.masks
+        if shared is not None and lane.text.view is None:
+            own = shared.spans(lane, len(scanned))
+        spans = merge([*own, *beside(self._known(scanned), own)])
         if lane.place.fixed:  # the mask stays a word, so that a replay treats the text alike
             spans = [(start, end, token.strip("[]")) for start, end, token in spans]
         if lane.place.number:
@@ -234,8 +236,8 @@ class Masks(msgspec.Struct):
         if lane.text.view is None:
             shown, offsets = mask(scanned, spans)
             return MaskedText(shown, offsets, offsets)
-        if (cut := self._cut) is not None and lane in cut.places:
-            shown, wire = mask(whole, self._shared(lane, cut, len(whole)))
+        if shared is not None and lane in shared.cut.places:
+            shown, wire = mask(whole, shared.spans(lane, len(whole)))
             return MaskedText(shown, mask(scanned, spans)[1], wire)
         shown, wire = mask(whole, merge([*rewrite(lane.text.view, spans), *self._between(lane.text.view)]))
         return MaskedText(shown, mask(scanned, apart(lane.text.view, spans))[1], wire)

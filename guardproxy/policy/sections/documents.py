@@ -146,7 +146,7 @@ def _lacks(value: DocumentsSection) -> Iterator[NeededTexts]:
 
 
 def _unread(unless: str) -> str:
-    return f"no rule reads documents, so the section has no effect on rules about requests{unless}"
+    return f"no rule reads documents{unless}, so the section has no effect"
 
 
 _LINE: Mapping[str, Any] = {"type": "string", "minLength": 1, "maxLength": LIMIT_CHARS, "pattern": r"\S"}

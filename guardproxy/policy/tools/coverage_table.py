@@ -6,13 +6,16 @@ default because it bypasses the checks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from guardproxy.findings import Direction, Kind
+from guardproxy.events import HOLDING
+from guardproxy.findings import KINDS, Direction, Kind
 from guardproxy.policy.conditions.matching import is_route
 from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.policy.sections import DOCUMENTS
 from guardproxy.policy.values.acting import checks_used
+from guardproxy.policy.values.document import Policy
 from guardproxy.wire import Codec
 
 
@@ -79,8 +82,22 @@ def coverage(policies: PolicySet) -> list[CoverageRow]:
         CoverageRow(codec.name, direction, kind, tuple(sorted(_looking(policies, codec, direction, kind))))
         for codec in policies.formats.codecs
         for direction, kinds in codec.contract.carried().items()
-        for kind in kinds
+        for kind in KINDS
+        if kind in kinds or (direction, kind) in carried(codec, policies.policies)
     ]
+
+
+def carried(codec: Codec, policies: Iterable[Policy]) -> frozenset[tuple[Direction, Kind]]:
+    """Returns the texts that a format carries where these policies apply: a section may make documents of parts of others."""
+    contract = codec.contract
+    found = {(direction, kind) for direction, kinds in contract.carries.items() for kind in kinds}
+    if not contract.carries["request"].isdisjoint(HOLDING) and any(
+        DOCUMENTS.of(policy.sections) is not None
+        and any(is_route(policy.match.routes, route) for route in codec.routes)
+        for policy in policies
+    ):
+        found.add(("request", "document"))
+    return frozenset(found)
 
 
 def _looking(policies: PolicySet, codec: Codec, direction: Direction, kind: Kind) -> Iterator[CheckUse]:

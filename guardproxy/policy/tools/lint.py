@@ -12,17 +12,18 @@ from typing import Literal
 
 from guardproxy.checks import Check
 from guardproxy.decisions import Retry
+from guardproxy.events import HOLDING, MARKED
 from guardproxy.findings import Direction, Kind
 from guardproxy.policy.conditions.condition_probe import probe
 from guardproxy.policy.conditions.expression import CHECK_ERROR
 from guardproxy.policy.conditions.matching import is_route, may_share_a_model
 from guardproxy.policy.deciding.evaluate import PolicySet, is_parallel, is_read
 from guardproxy.policy.file.conflicts import are_apart
-from guardproxy.policy.sections import PROMPT, ROUTE, SECTIONS
-from guardproxy.policy.tools.coverage_table import coverage
+from guardproxy.policy.sections import DOCUMENTS, PROMPT, ROUTE, SECTIONS
+from guardproxy.policy.tools.coverage_table import carried, coverage
 from guardproxy.policy.values.acting import checks_used
 from guardproxy.policy.values.document import Policy, Rule
-from guardproxy.policy.yaml.reading import did_you_mean
+from guardproxy.policy.yaml.reading import did_you_mean, join
 from guardproxy.policy.yaml.tree import FilePlace
 from guardproxy.wire import Codec, FieldPath
 
@@ -62,6 +63,7 @@ def _notes_of(policies: PolicySet, policy: Policy) -> Iterator[Note]:
     yield from _client_choices(policy)
     yield from _fields(policies, policy)
     yield from _sections(policies, policy)
+    yield from _documents(policies, policy)
     used = {name for rule in policy.rules for name in checks_used(policy, rule)}
     for name in sorted(policy.checks.keys() - used):
         message = f"no rule uses the check `{name}`; name it in a `when`, or remove it"
@@ -142,11 +144,14 @@ def _why_never(policies: PolicySet, policy: Policy, rule: Rule, checks: Mapping[
         return ""
     if not checks:
         return "no check can fail, as the policy has none"
-    if not any((direction, kind) in rule.on for codec in formats for direction, kind in _carried(codec)):
+    together = _together(policies, policy)
+    if all(rule.on.isdisjoint(carried(codec, together)) for codec in formats):
         return "no request or answer that the policy is for has a text of its `on`"
     seeking = {name for name, check in checks.items() if check.traits.needs_canary}
-    wordless = set() if seeking and any(map(_has_canary, _together(policies, policy))) else seeking
-    blind = {name for name, check in checks.items() if not any(_sees(codec, rule, check) for codec in formats)}
+    wordless = set() if seeking and any(map(_has_canary, together)) else seeking
+    blind = {
+        name for name, check in checks.items() if not any(_sees(codec, rule, check, together) for codec in formats)
+    }
     able = checks.keys() - wordless - blind
     if rule.when.holds({*able, CHECK_ERROR}):
         return ""
@@ -164,18 +169,15 @@ def _has_canary(policy: Policy) -> bool:
     return prompt is not None and prompt.canary
 
 
-def _sees(codec: Codec, rule: Rule, check: Check) -> bool:
-    """Whether a check can find something in the texts of a rule in this wire format."""
-    traits, places = check.traits, _carried(codec) & check.traits.looks_at & rule.on
+def _sees(codec: Codec, rule: Rule, check: Check, together: Sequence[Policy]) -> bool:
+    """Whether a check can find something in the texts of a rule in this wire format. `together`: policies that may apply."""
+    every = carried(codec, together)
+    traits, places = check.traits, every & check.traits.looks_at & rule.on
     if traits.needs_form:
         places &= codec.contract.formed()
-    if traits.needs_sources and codec.contract.carries["request"].isdisjoint(("tool_result", "document")):
+    if traits.needs_sources and every.isdisjoint((("request", "tool_result"), ("request", "document"))):
         return False
     return bool(places)
-
-
-def _carried(codec: Codec) -> frozenset[tuple[Direction, Kind]]:
-    return frozenset((direction, kind) for direction, kinds in codec.contract.carries.items() for kind in kinds)
 
 
 def _together(policies: PolicySet, policy: Policy) -> list[Policy]:
@@ -205,10 +207,57 @@ def _sections(policies: PolicySet, policy: Policy) -> Iterator[Note]:
     for key, value in policy.sections.items():
         for needed in SECTIONS[key].lacks(value):
             is_promised = policy.mode == "enforce" or needed.in_shadow
+            if needed.kind is not None and any(
+                _uses(policies, other, needed.kind) for other in _together(policies, policy)
+            ):
+                continue
             if is_promised and (unread := _unread(policies, policy, needed.direction, needed.kind)):
                 weight, unless = unread
                 place = policy.places.get(key, policy.place)
                 yield _note(policy, place, weight, needed.code, needed.message(unless))
+
+
+def _uses(policies: PolicySet, policy: Policy, kind: Kind) -> bool:
+    """Whether a policy uses texts of a kind without a rule about them: it compares answers with them, or marks them."""
+    prompt = PROMPT.of(policy.sections)
+    names = {name for rule in policy.rules for name in checks_used(policy, rule)}
+    return (prompt is not None and prompt.wrap is not None and kind in prompt.wrap.kinds) or any(
+        policies.checks[policy.name, name].traits.needs_sources for name in names
+    )
+
+
+def _documents(policies: PolicySet, policy: Policy) -> Iterator[Note]:
+    """Yields notes on documents that rules about the texts around them no longer read."""
+    section = DOCUMENTS.of(policy.sections)
+    if section is None or not section.apart:
+        return
+    place = policy.places.get(DOCUMENTS.name, policy.place)
+    read = {kind: _names_on(policy, [kind]) for kind in (*MARKED, "document")}
+    if hidden := sorted((read["user"] | read["system"]) - read["document"]):
+        message = (
+            f"who writes the marks of a document hides text from {join([f'`{name}`' for name in hidden])}; name them in a rule "
+            "about `document` too, or remove `apart`"
+        )
+        yield _note(policy, place, "warning", "hides-from-checks", message)
+    others = [
+        other.name
+        for other in _together(policies, policy)
+        if other is not policy and _names_on(other, HOLDING) and not _is_apart(other)
+    ]
+    if others:
+        message = f"`apart` has no effect where {' or '.join(f'`{name}`' for name in others)} applies too, without it"
+        yield _note(policy, place, "note", "not-apart", message)
+
+
+def _is_apart(policy: Policy) -> bool:
+    section = DOCUMENTS.of(policy.sections)
+    return section is not None and section.apart and policy.mode == "enforce"
+
+
+def _names_on(policy: Policy, kinds: Sequence[Kind]) -> set[str]:
+    """Returns the checks of rules about these kinds of texts in a request."""
+    rules = [rule for rule in policy.rules if any(("request", kind) in rule.on for kind in kinds)]
+    return {name for rule in rules for name in checks_used(policy, rule)}
 
 
 def _why_waits(policy: Policy, rule: Rule, name: str, check: Check) -> str:

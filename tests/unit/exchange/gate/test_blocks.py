@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -168,8 +169,10 @@ def test_documents_lie_within_each_other_up_to_a_depth() -> None:
     assert texts == [*([name] for name in names[: MOST_DEPTH - 1]), ["t7<t8>t8<t9>t9"]]
 
 
-PIECES = ("<context>", "</context>", "<document a='b'>", "</document>", "<document/>", "<source>", "</source>", "\n```\n",
-          "\n~~~~\n", f"\n{DASHES}\n", "\nContext:\n", "\nQuestion: q\n", "\nHistory:\n", "word", " ", "\n", "<", ">")  # fmt: skip
+PIECES = (
+    *("<context>", "</context>", "<document a='b'>", "</document>", "<document/>", "<source>", "</source>", "\n```\n"),
+    *("\n~~~~\n", f"\n{DASHES}\n", "\nContext:\n", "\nQuestion: q\n", "\nHistory:\n", "word", " ", "\n", "<", ">"),
+)
 
 
 @given(st.lists(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), min_size=1, max_size=4), st.booleans())
@@ -178,7 +181,7 @@ def test_documents_do_not_overlap_and_have_no_blanks_at_their_ends(parts: Sequen
     blocks = GRAMMAR.blocks(parts, is_strict=is_strict)
     spans = sorted(span for block in blocks for span in (*block.spans, block.aside) if span[0] < span[1])
     assert all(0 <= start < end <= len(whole) for start, end in spans)
-    assert all(first[1] <= second[0] for first, second in zip(spans, spans[1:], strict=False))
+    assert all(first[1] <= second[0] for first, second in pairwise(spans))
     texts = [parts[number][start:end] for block in blocks for number, start, end in in_parts(block.spans, parts)]
     assert all(text and text == text.strip() for text in texts)
     inside = "".join(re.sub(r"\s", "", whole[start:end]) for block in blocks for start, end in sorted(block.spans))
@@ -193,8 +196,6 @@ def test_whatever_a_document_writes_none_of_it_leaves_the_document(inner: str) -
     texts = found(text, grammar=grammar)
     assert any("EVIL" in piece for pieces in texts for piece in pieces)
     assert not any("End" in piece for pieces in texts for piece in pieces)
-
-
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from guardproxy.exchange.phases.chunks import NOTE
 from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.wire import Codec, codecs
 from tests.kit.gemini import GEMINI
-from tests.kit.play import CHAT, MESSAGES, Play, policy_set
+from tests.kit.play import CHAT, Play, policy_set
 from tests.kit.records import replay, through_log
 
 MARKS = "documents: {tags: [context, document], fences: true, marks: ['-----', {begin: 'Context:', end: 'Question:*'}]APART}\n"
@@ -127,7 +127,9 @@ def test_the_policy_of_another_file_still_reads_all_of_its_texts() -> None:
     one = f"policy: p\n{MARKS.replace('APART', ', apart: true')}{CHECKS}rules:\n{DROP}"
     other = f"policy: q\n{CHECKS}rules:\n{STOP}"
     assert asked(chat("<context>poison</context>"), policy_set(one, other)).upstream is None
-    assert asked(chat("<context>poison</context>"), policy_set(one, other.replace("block", "flag"))).upstream is not None
+    assert (
+        asked(chat("<context>poison</context>"), policy_set(one, other.replace("block", "flag"))).upstream is not None
+    )
 
 
 def test_a_section_in_shadow_mode_is_not_carried_out() -> None:
@@ -229,7 +231,8 @@ def test_a_result_that_is_an_object_has_documents_by_the_end_of_their_path() -> 
 
 def test_a_text_that_is_json_has_no_other_documents() -> None:
     both = JSON.replace("APART", ", tags: [context]")
-    assert list(documents(asked(chat('{"quotes": "<context>a</context>"}', "<context>b</context>"), policies(DROP, marks=both))).values()) == ['"<context>a</context>"', "b"]  # fmt: skip
+    done = asked(chat('{"quotes": "<context>a</context>"}', "<context>b</context>"), policies(DROP, marks=both))
+    assert list(documents(done).values()) == ['"<context>a</context>"', "b"]
 
 
 def with_text(codec: Codec, kind: Any, text: str) -> tuple[str, dict[str, Any]] | None:
@@ -310,10 +313,10 @@ def test_marks_around_a_result_and_the_documents_in_it() -> None:
 def test_the_record_of_a_blocked_request_has_its_documents() -> None:
     done = asked(chat("strange <context>poison</context>"), policies(STOP, HIDE))
     record = through_log(done.finish.record)  # type: ignore[arg-type]
-    assert [(text.kind, text.span) for text in record.request.texts] == [
-        ("user", None),
-        ("document", (record.request.texts[0].text or "").partition("<context>")[0].__len__() + 9 and record.request.texts[1].span),
-    ]  # fmt: skip
+    held, document = record.request.texts
+    assert (held.kind, held.span, document.kind) == ("user", None, "document")
+    assert document.span is not None
+    assert (held.text or "")[: document.span[0]].endswith("<context>")
     assert replay(record, done.policies).verdict == "identical"
 
 
