@@ -138,4 +138,7 @@ def scan_text(policies: PolicySet, text: str, direction: Direction, kind: Kind |
     path = dotted(place)
     lane = next((lane for lane in gate.lanes.every if lane.channel.path == path), None)
     rules = tuple(sorted({outcome.rule for outcome in exchange.outcomes if outcome.enforced}))
-    return Result(outcome_of(exchange, done), rules, tuple(lane.progress.findings) if lane else (), shown)
+    findings = list(lane.progress.findings) if lane else []
+    if lane is not None and (cut := gate.lanes.cut) is not None:
+        findings = cut.findings(lane)
+    return Result(outcome_of(exchange, done), rules, tuple(findings), shown)

@@ -189,7 +189,7 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
         yield styled(("    limit   ", "dim"), f"{limit.words}; this request takes {takes}")
     for key, bound, words in result.explained():
         quiet = "" if bound.enforced else "; in shadow mode"
-        yield styled((f"    {key if bound.enforced else '-':<8}", "dim"), f"{bound.policy}: {words}{quiet}")
+        yield styled((f"    {key if bound.enforced else '-':<7} ", "dim"), f"{bound.policy}: {words}{quiet}")
     for route in result.routes:
         yield _route(route)
     if explanation.elsewhere:

@@ -19,7 +19,7 @@ import json
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from operator import itemgetter
 from typing import Protocol
@@ -31,16 +31,16 @@ from guardproxy.events import HOLDING, MARKED, End, Event, Excerpt, Holder, RunE
 from guardproxy.exchange.gate.blocks import BlockGrammar, Span, in_parts
 from guardproxy.exchange.gate.joining import FILLER
 from guardproxy.exchange.gate.lanes import Lane
-from guardproxy.findings import Channel, Kind
+from guardproxy.findings import Channel, Finding, Kind
 from guardproxy.redaction import PLACEHOLDER
 from guardproxy.wire import Pointer
 from guardproxy.wire.json import places, view
 
 Edit = tuple[int, int, str]
 _EACH = "*"
-_NUMBERING = re.compile(r"\s*(?:[\w.:-]+\s*=\s*([\"']?)\d{0,8}\1\s*)?/?\s*", re.ASCII)
+_NUMBERING = re.compile(r"(?:[\w.:-]++\s*+=\s*+([\"']?)\d{0,8}+\1\s*+)?+/?", re.ASCII)
 _DOCUMENT = re.compile(r"#(document\[\d+\])(\.attributes)?")
-_MARGIN = re.compile(r"\s*[\[{]")
+_MARGIN = re.compile(r"\s*+[\[{]")
 
 
 class RecordedExcerpt(Protocol):
@@ -85,6 +85,25 @@ class CutTexts(msgspec.Struct):
         place = self.places.get(lane)
         return None if place is None else self.holders[place.holder]
 
+    def repeats(self, lane: Lane) -> bool:
+        """Whether a text is counted with another: an excerpt with the text that holds it, if checks read that; otherwise that
+        text with its excerpts."""
+        holder = self.holder_of(lane)
+        if holder is not None:
+            return _is_read(holder)
+        return not _is_read(lane) and bool(self.of(lane))
+
+    def findings(self, holder: Lane) -> list[Finding]:
+        """Returns the findings of a text and of its excerpts, with places in that text."""
+        found = dict.fromkeys(holder.progress.findings)
+        for lane, place in self.of(holder):
+            for each in lane.progress.findings:
+                start, end = each.start, each.end
+                if lane.text.view is not None:
+                    ((start, end, _),) = lane.text.view.raw_spans([(start, end, "")])
+                found[replace(each, start=start + place.start, end=end + place.start)] = None
+        return sorted(found)
+
     def join(self) -> None:
         """Makes the edits of each excerpt edits of the text that holds it. The rules have decided."""
         for holder in self.holders.values():
@@ -106,6 +125,10 @@ class CutTexts(msgspec.Struct):
             for lane, place in its:
                 if not lane.encoded:
                     lane.rewrite.edits[:] = clipped(joined, place.start, place.end, is_once=True)
+
+
+def _is_read(lane: Lane) -> bool:
+    return bool(lane.progress.checks or lane.progress.parallel)
 
 
 def _joined(edits: Iterable[Edit]) -> list[Edit]:

@@ -85,6 +85,8 @@ def members_of(name: str, side: Side) -> list[str]:
         return [f"{name}-unread=(*)"]
     # Only released text of an answer counts, as the amount of further text in a stopped answer depends on timing.
     lanes = [lane for lane in side.gate.lanes.every if not lane.judged and (name == "request" or lane.rewrite.released)]
+    if (cut := side.gate.lanes.cut) is not None:
+        lanes = [lane for lane in lanes if not cut.repeats(lane)]
     scanned: list[Lane] = []
     others: list[Lane] = []
     for lane in lanes:
