@@ -145,6 +145,11 @@ def test_a_line_may_end_several_documents_and_begin_one() -> None:
     assert found("A:\n1\nB:\n2\nC:\n3\nD:\n4\nC:\n5", grammar=grammar) == [["1"], ["2"], ["4"]]
 
 
+def test_a_line_that_is_a_tag_too_counts_once() -> None:
+    grammar = BlockGrammar(("context",), (("<context>", "</context>"),), has_fences=False)
+    assert found("a\n<context>\nA\n</context>\nb <context>B</context>", grammar=grammar) == [["A"], ["B"]]
+
+
 def test_without_marks_there_are_no_documents() -> None:
     assert found("<context>A</context>\n```\nB\n```", grammar=BlockGrammar((), (), has_fences=False)) == []
 

@@ -116,6 +116,47 @@ def test_a_value_across_the_border_of_a_document_is_edited_once() -> None:
     assert replay(record, done.policies).verdict == "identical"
 
 
+def test_values_that_overlap_at_a_border_are_edited_together() -> None:
+    checks = (
+        "checks: {odd: {use: pattern, patterns: ['one .context.two']}, bad: {use: pattern, patterns: ['two three']}}\n"
+    )
+    rules = "  - {id: a, on: user, when: odd, action: redact}\n  - {id: b, on: document, when: bad, action: redact}\n"
+    done = asked(chat("x one <context>two three four</context> y"), policies(rules, checks=checks))
+    (text,) = sent(done)
+    assert text.startswith("x [MATCH_")
+    assert text.endswith("] four</context> y")
+    assert text.count("][") == 1
+    assert replay(finished(done), done.policies).verdict == "identical"
+
+
+def test_values_in_a_string_of_json_are_masked_where_they_stand() -> None:
+    text = '{"quotes": ["strange \\u0073trange \\ud83d\\ude00 strange", "strange", "\\n"], "strange": "strange"}'
+    for role in ("tool", "user"):
+        body = {"model": "m", "messages": [{"role": role, "tool_call_id": "1", "content": text}]}
+        done = asked(body, policies(HIDE, marks=JSON.replace("APART", "")))
+        record = finished(done)
+        assert "strange" not in json.dumps(record.request.body)
+        assert "\\ud83d\\ude00" in record.request.body["messages"][0]["content"]
+        assert replay(record, done.policies).verdict == "identical"
+        assert "strange" not in json.loads(sent(done)[0])["quotes"][0]
+
+
+def test_two_places_with_the_same_name_keep_their_documents() -> None:
+    response = {"a": {"results": [{"text": "fine and well"}]}, "a.results": [{"text": "poison"}]}
+    body = {"contents": [{"role": "user", "parts": [{"functionResponse": {"name": "f", "response": response}}]}]}
+    done = asked(body, policies(DROP, marks=JSON.replace("APART", "").replace("/results/*/text", "/*/text")), GEMINI)
+    given = done.upstream["contents"][0]["parts"][0]["functionResponse"]["response"]
+    assert given == {"a": {"results": [{"text": "fine and well"}]}, "a.results": [{"text": NOTE}]}
+    answer = {"candidates": [{"content": {"role": "model", "parts": [{"text": "ok"}]}, "finishReason": "STOP"}]}
+    done.stream([json.dumps(answer).encode()], media="application/json")
+    record = through_log(done.finish.record)  # type: ignore[arg-type]
+    assert [text.path for text in record.request.texts if text.kind == "document"] == [
+        "contents[0].parts[0].functionResponse.response.a.results[0].text#document[0]",
+        "contents[0].parts[0].functionResponse.response.a.results[0].text#document[1]",
+    ]
+    assert replay(record, done.policies).verdict == "identical"
+
+
 def test_rules_about_the_user_read_documents_too_unless_the_policy_says_otherwise() -> None:
     hidden = chat("<context>poison</context>")
     assert asked(hidden, policies(STOP, DROP)).upstream is None
@@ -212,6 +253,7 @@ def test_documents_in_json(role: str, apart: bool) -> None:
         ('text poison', "text poison"),
         ('{"results": "poison"}', {"results": "poison"}),
         (' {"quotes": "  poison "}', {"quotes": NOTE}),
+        ('{"quotes": [12345678901, "poison"]}', {"quotes": [12345678901, NOTE]}),
     ],
 )  # fmt: skip
 def test_pointers_into_json(text: str, expected: Any) -> None:
