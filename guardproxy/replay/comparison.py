@@ -109,12 +109,17 @@ def _edits(text: RecordedText, cut_off: bool) -> list[list[int]]:
 
 def _without_checks(decisions: Sequence[RecordedDecision]) -> list[tuple[str, ...]]:
     """Returns the decisions without the names of their checks, which may have changed, and without the ids of confirmations,
-    which only the key of the proxy makes."""
+    which only the key of the proxy makes. Decisions about values under the same mask are one: to a replay, the mask is the
+    value."""
     return sorted(
-        tuple(
-            str(value) for name, value in sorted(decision.document().items()) if name not in ("check", "confirmation")
-        )
-        for decision in decisions
+        {
+            tuple(
+                str(value)
+                for name, value in sorted(decision.document().items())
+                if name not in ("check", "confirmation")
+            )
+            for decision in decisions
+        }
     )
 
 

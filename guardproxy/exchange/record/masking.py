@@ -237,8 +237,9 @@ class Masks(msgspec.Struct):
             shown, offsets = mask(scanned, spans)
             return MaskedText(shown, offsets, offsets)
         if shared is not None and lane in shared.cut.places:
-            shown, wire = mask(whole, shared.spans(lane, len(whole)))
-            return MaskedText(shown, mask(scanned, spans)[1], wire)
+            raw = shared.spans(lane, len(whole))
+            shown, wire = mask(whole, raw)
+            return MaskedText(shown, mask(scanned, lane.text.view.decoded_spans(raw))[1], wire)
         shown, wire = mask(whole, merge([*rewrite(lane.text.view, spans), *self._between(lane.text.view)]))
         return MaskedText(shown, mask(scanned, apart(lane.text.view, spans))[1], wire)
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -60,18 +60,20 @@ class View:
     text: str
 
     def raw_spans(self, spans: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-        """Returns spans of `text`, each in a single string, as spans of `raw`."""
-        starts = [leaf.at for leaf in self.leaves]
-        known: dict[int, Sequence[int]] = {}
-        out: list[tuple[int, int, str]] = []
-        for start, end, put in spans:
-            index = max(0, bisect_right(starts, start) - 1)
-            leaf = self.leaves[index]
-            if index not in known:
-                known[index] = _offsets(self.raw, leaf)
-            offsets = known[index]
-            out.append((offsets[start - leaf.at], offsets[end - leaf.at], put))
-        return out
+        """Returns spans of `text` as spans of `raw`, which is a single string of JSON."""
+        (leaf,) = self.leaves
+        offsets = _offsets(self.raw, leaf)
+        return [(offsets[start], offsets[end], put) for start, end, put in spans]
+
+    def decoded_spans(self, spans: Sequence[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+        """Returns spans of `raw`, which is a single string of JSON, as spans of `text`. What is outside of it is left out."""
+        (leaf,) = self.leaves
+        offsets = _offsets(self.raw, leaf)
+        found = (
+            (bisect_right(offsets, max(start, leaf.start)) - 1, bisect_left(offsets, min(end, leaf.end)), put)
+            for start, end, put in spans
+        )
+        return [(start, end, put) for start, end, put in found if start < end]
 
 
 def _decode(raw: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.audit import Record
@@ -437,20 +437,61 @@ def test_nothing_is_unread_if_documents_are_apart(messages: Sequence[Sequence[st
     assert read == sum(len("".join(text.split())) for message in messages for text in message)
 
 
-@given(MESSAGES_OF_PIECES, st.booleans())
-def test_a_replay_is_identical(messages: Sequence[Sequence[str]], apart: bool) -> None:
-    assume(any("<" in text for message in messages for text in message))
-    done = asked(body_of(messages), policies(DROP, HIDE, apart=apart))
+# Values that lie on the borders of documents, and overlap each other.
+CROSSING = (
+    "checks: {odd: {use: pattern, patterns: ['st<.{0,9}', 'text>s', 'range.?.?.?x', '-----.st', 'x</cont', 'strange']}, "
+    "bad: {use: pattern, patterns: ['poi', 'nge..?st', 'x.x']}, gone: {use: pattern, words: [poison]}}\n"
+)
+OF_DOCUMENTS = """\
+  - {id: b, on: document, when: bad, action: redact}
+  - {id: c, on: document, when: gone, action: drop_chunk}
+"""
+OF_THE_USER = HIDE.replace("on: request", "on: user").replace("restore: true", "operators: {DEFAULT: {type: mask}}")
+CROSSED = [
+    [
+        policies(rule, OF_DOCUMENTS, checks=CROSSING, apart=apart, marks=marks)
+        for rule in (HIDE, OF_THE_USER)
+        for apart in (False, True)
+    ]
+    for marks in (MARKS, JSON)
+]
+
+
+def same_again(done: Play) -> None:
+    """Replays the record, in which each document is a part of the text that holds it."""
     record = finished(done)
-    assert "strange" not in json.dumps(record.request.body)
     again = replay(record, done.policies)
     assert (again.verdict, again.differences) == ("identical", ())
-    held = {text.path: text for text in record.request.texts}
+    held = {text.path: text.text for text in record.request.texts}
     for text in record.request.texts:
         if text.span is not None:
-            whole = held[text.path.rpartition("#")[0]].text
+            whole = held[text.path.rpartition("#")[0]]
             assert whole is not None
             assert whole[slice(*text.span)] == text.text
+
+
+@given(MESSAGES_OF_PIECES, st.sampled_from(CROSSED[0]))
+def test_a_replay_is_identical(messages: Sequence[Sequence[str]], rules: PolicySet) -> None:
+    same_again(asked(body_of(messages), rules))
+
+
+STRINGS = st.lists(
+    st.sampled_from(
+        ["strange", "poison", "\\u0073trange", "x", "\\n", "st", "range", " ", '\\"', "\u00f1", "\\ud83d\\ude00"]
+    ),
+    max_size=8,
+).map("".join)
+
+
+@given(
+    st.lists(st.tuples(STRINGS, STRINGS), max_size=4), st.sampled_from(CROSSED[1]), st.sampled_from(["tool", "user"])
+)
+def test_a_replay_of_json_is_identical(rows: Any, rules: PolicySet, role: str) -> None:
+    texts = (f'{{"text": "{text}", "strange{number}": "{other}"}}' for number, (text, other) in enumerate(rows))
+    text = f' {{"results": [{", ".join(texts)}], "quotes": ["strange"]}}'
+    done = asked({"model": "m", "messages": [{"role": role, "tool_call_id": "1", "content": text}]}, rules)
+    assert len(json.loads(sent(done)[0])["results"]) == len(rows)
+    same_again(done)
 
 
 EDITS = st.lists(st.tuples(st.integers(0, 30), st.integers(1, 4), st.sampled_from(["", "x", "yz"])), max_size=5).map(
