@@ -130,7 +130,7 @@ class CutTexts(msgspec.Struct):
 
 
 def _is_read(lane: Lane) -> bool:
-    return bool(lane.progress.checks or lane.progress.parallel)
+    return bool(lane.progress.checks or lane.progress.later)
 
 
 def _joined(edits: Iterable[Edit]) -> list[Edit]:
