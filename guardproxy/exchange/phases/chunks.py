@@ -127,7 +127,7 @@ class DocumentStage:
         if not sections:
             return None
         tags = [name for section in sections.values() for name in section.tags]
-        lines = [tuple(line) for section in sections.values() for line in section.marks]
+        lines = [line for section in sections.values() for line in section.marks]
         grammar = BlockGrammar(tags, lines, has_fences=any(section.fences for section in sections.values()))
         pointers = tuple(dict.fromkeys(pointer for section in sections.values() for pointer in section.json))
         # What a policy says about its own rules must not blind those of another.

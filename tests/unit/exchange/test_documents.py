@@ -38,7 +38,7 @@ def body(text: Any = TEXT, **more: Any) -> dict[str, Any]:
 
 def finished(play: Play, said: str = "ok") -> Record:
     play.stream(chat_frames([{"role": "assistant", "content": said}]))
-    return through_log(play.finish.record)  # type: ignore[arg-type]
+    return through_log(play.finish.record)
 
 
 @pytest.mark.parametrize("apart", [False, True])
@@ -51,7 +51,7 @@ def test_the_origin_of_an_argument_is_the_document(apart: bool) -> None:
     arguments = json.dumps({"to": mail, "cc": other})
     call = {"index": 0, "id": "c", "type": "function", "function": {"name": "send", "arguments": arguments}}
     play.stream(chat_frames([{"role": "assistant", "tool_calls": [call]}], "tool_calls"))
-    record = through_log(play.finish.record)  # type: ignore[arg-type]
+    record = through_log(play.finish.record)
     (found,) = (each for text in record.response.texts for each in text.findings if each.check == "tainted")
     (origin,) = found.origins
     assert (origin.argument, origin.kind, origin.path) == ("to", "document", "messages[0].content#document[0]")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.audit import Record
-from guardproxy.events import Text
 from guardproxy.exchange.gate.documents import clipped, cut_up
+from guardproxy.exchange.inputs.transcript import RequestReceived, SendUpstream
 from guardproxy.exchange.phases.chunks import NOTE
+from guardproxy.findings import Scan
 from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.wire import Codec, codecs
 from tests.kit.gemini import GEMINI
@@ -65,7 +67,7 @@ def documents(done: Play) -> dict[str, str]:
 def finished(done: Play) -> Record:
     """The record, after an answer, as a log holds it."""
     done.stream([json.dumps(ANSWER).encode()], media="application/json")
-    return through_log(done.finish.record)  # type: ignore[arg-type]
+    return through_log(done.finish.record)
 
 
 def test_each_document_is_a_text_of_its_own_and_one_is_cut_out() -> None:
@@ -84,8 +86,7 @@ def test_an_untouched_request_goes_on_byte_for_byte() -> None:
     body = b'{"model": "m",  "messages": [{"role": "user", "content": "\\u003ccontext>a\\u0062c\\n</context> \\ud83d\\ude00"}]}'
     done = asked(body, policies(DROP, HIDE))  # type: ignore[arg-type]
     assert documents(done) == {"messages[0].content#document[0]": "abc"}
-    (command,) = [command for command in done.done if type(command).__name__ == "SendUpstream"]
-    assert command.body == body
+    assert [command.body for command in done.done if isinstance(command, SendUpstream)] == [body]
 
 
 @pytest.mark.parametrize("apart", [False, True])
@@ -149,7 +150,7 @@ def test_two_places_with_the_same_name_keep_their_documents() -> None:
     assert given == {"a": {"results": [{"text": "fine and well"}]}, "a.results": [{"text": NOTE}]}
     answer = {"candidates": [{"content": {"role": "model", "parts": [{"text": "ok"}]}, "finishReason": "STOP"}]}
     done.stream([json.dumps(answer).encode()], media="application/json")
-    record = through_log(done.finish.record)  # type: ignore[arg-type]
+    record = through_log(done.finish.record)
     assert [text.path for text in record.request.texts if text.kind == "document"] == [
         "contents[0].parts[0].functionResponse.response.a.results[0].text#document[0]",
         "contents[0].parts[0].functionResponse.response.a.results[0].text#document[1]",
@@ -318,6 +319,7 @@ def test_answers_are_compared_with_documents_in_texts(more: str) -> None:
     wrong = answered("Lindholm has three castles and a museum.", rules, text)
     assert [outcome.rule for outcome in wrong.exchange.outcomes] == ["grounded"]
     sources = wrong.exchange._guard.forms.sources
+    assert sources is not None
     assert sources.texts == ("The ferry to Lindholm leaves from pier 4 at 7:15.",)
     (asking,) = sources.asked
     assert len(asking) == len(text)
@@ -354,7 +356,7 @@ def test_marks_around_a_result_and_the_documents_in_it() -> None:
 
 def test_the_record_of_a_blocked_request_has_its_documents() -> None:
     done = asked(chat("strange <context>poison</context>"), policies(STOP, HIDE))
-    record = through_log(done.finish.record)  # type: ignore[arg-type]
+    record = through_log(done.finish.record)
     held, document = record.request.texts
     assert (held.kind, held.span, document.kind) == ("user", None, "document")
     assert document.span is not None
@@ -363,14 +365,9 @@ def test_the_record_of_a_blocked_request_has_its_documents() -> None:
 
 
 def test_a_text_of_which_a_check_failed_is_not_kept() -> None:
-    class Failing(Exception):
-        pass
-
     rules = policies(DROP, HIDE)
     done = Play(rules)
     done.tell(_received(chat("a <context>fine</context>", "<context>b</context>")))
-    from guardproxy.findings import Scan
-
     assert done.pending is not None
     scans = [
         Scan((), job.window.settled, 0, error="Failing")
@@ -389,8 +386,6 @@ def test_a_text_of_which_a_check_failed_is_not_kept() -> None:
 
 
 def _received(body: Any) -> Any:
-    from guardproxy.exchange.inputs.transcript import RequestReceived
-
     return RequestReceived(json.dumps(body).encode())
 
 
@@ -398,8 +393,6 @@ def test_a_replay_under_other_policies_looks_for_documents_again() -> None:
     done = asked(chat("<context>fine</context> <source>poison</source>"), policies(DROP))
     record = finished(done)
     assert record.policies == "sha256:test"
-    from dataclasses import replace
-
     other = replace(policies(DROP, marks="documents: {tags: [source]}\n"), digest="sha256:other")
     again = replay(record, other)
     assert again.verdict == "different"
@@ -519,4 +512,6 @@ def test_text_events_without_documents_stay_as_they_are() -> None:
     done = asked(chat("fine"), rules)
     lanes = done.exchange._ledger.request.gate.lanes
     assert lanes.cut is None
-    assert isinstance(done.exchange._ledger.entry.pieces[0].text, Text)
+    assert len(lanes.every) == len(
+        Play(policies(DROP, marks="")).ask(chat("fine")).exchange._ledger.request.gate.lanes.every
+    )
