@@ -149,7 +149,8 @@ def _unread(unless: str) -> str:
     return f"no rule reads documents{unless}, so the section has no effect"
 
 
-_LINE: Mapping[str, Any] = {"type": "string", "minLength": 1, "maxLength": LIMIT_CHARS, "pattern": r"\S"}
+_LINE: Mapping[str, Any] = {"type": "string", "maxLength": LIMIT_CHARS}
+_WORDS = r"[^*\n]*[^*\s][^*\n]*"
 _POINTER: Mapping[str, Any] = {"type": "string", "pattern": "^/."}
 _KEYS: Mapping[str, Mapping[str, Any]] = {
     "tags": {
@@ -166,12 +167,15 @@ _KEYS: Mapping[str, Mapping[str, Any]] = {
         "maxItems": LIMIT_MARKS,
         "items": {
             "anyOf": [
-                _LINE,
+                {**_LINE, "pattern": f"^{_WORDS}$"},
                 {
                     "type": "object",
                     "required": ["begin"],
                     "additionalProperties": False,
-                    "properties": {"begin": _LINE, "end": _LINE},
+                    "properties": {
+                        "begin": {**_LINE, "pattern": rf"^\s*(\*{_WORDS}|{_WORDS}\*?)\s*$"},
+                        "end": {**_LINE, "pattern": rf"^{_WORDS}\*?\s*$"},
+                    },
                 },
             ]
         },

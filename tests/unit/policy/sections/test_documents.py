@@ -87,11 +87,13 @@ def test_what_is_read_fits_the_schema() -> None:
     full["marks"] = ["-----", {"begin": "Context:", "end": "Question:*"}]
     assert validator.is_valid(json.loads(json.dumps(full)))
     assert validator.is_valid({"json": "/a/*/b"})
+    assert validator.is_valid({"marks": [{"begin": "*the context:"}, {"begin": " Context:* ", "end": "Question:"}]})
     broken: list[Any] = [
         {},
         {"tags": []},
         {"tags": ["<a>"]},
         {"marks": [{"end": "a"}]},
+        {"marks": ["a*"]},
         {"json": "a"},
         {"fences": "yes"},
     ]
