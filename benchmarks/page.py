@@ -160,7 +160,8 @@ def small_findings(report: Mapping[str, Any]) -> str:
         options = ", ".join(f"{key}: {str(value).replace(chr(39), '')}" for key, value in row["options"].items())
         check = f"`{row['check']}`" + (f", {options}" if options else "")
         shown = f"{row['percent']:.4g} %" + (f", so below {row['below_percent']:.2g} %" if not row["found"] else "")
-        rows.append([check, row["texts"], row["wanted"], f"{row['found']:,} of {row['rows']:,}", shown])
+        texts = f"{row['texts']} (unseen)" if row["unseen"] else row["texts"]
+        rows.append([check, texts, row["wanted"], f"{row['found']:,} of {row['rows']:,}", shown])
     return table(["check", "texts", "wanted", "found", "share"], rows)
 
 

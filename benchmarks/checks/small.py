@@ -5,9 +5,9 @@ Run `python -m benchmarks.checks.small --out DIR [--quick]`: prints tables, writ
 - Cost: processor time of a scan of ordinary English texts, for each KB, as a whole and as a stream of pieces of `PIECE`
   characters; and how many characters of such a stream are held. Medians.
 - Findings, with `GUARDPROXY_DATA`: how many texts of a set have a finding. In a set with `wanted: all` every text should have
-  one (refusals among them may be fewer: those sets hold other answers too); in one with `wanted: none` none should. The table
-  of letters of `gibberish` was not made of these sets, and no threshold was chosen on those of `refusal` and `readability`
-  but by looking at them.
+  one (refusals among them may be fewer: those sets hold other answers too); in one with `wanted: none` none should. Patterns
+  and thresholds were chosen while looking at these sets, except the ones of `unseen`. The table of letters of `gibberish` was
+  made of others.
 - Code: the share of files whose language the check and pygments name.
 """
 
@@ -235,15 +235,49 @@ def sets(most: int) -> Iterator[tuple[str, dict[str, Any], str, dict[str, list[s
         yield "words", names, "none", {"p3_prompts": english["p3_prompts"], "chitchat": english["chitchat"]}
 
 
+def unseen(most: int) -> Iterator[tuple[str, dict[str, Any], str, dict[str, list[str]]]]:
+    """Sets that nobody looked at while the checks were written."""
+    posts = {
+        "tweets of OLID": rows("content/olid.jsonl.gz", most),
+        "posts of SDCNL": rows("content/sdcnl.jsonl.gz", most),
+        "mails of LLMail": rows("injection/llmail_inject.jsonl.gz", most),
+    }
+    yield (
+        "refusal",
+        {},
+        "all",
+        {
+            "declining or warning answers of PyRIT": rows(
+                "content/pyrit_harm.jsonl.gz", most, lambda row: is_answer(row) and not row["label"]
+            )
+        },
+    )
+    yield (
+        "refusal",
+        {},
+        "none",
+        {
+            "answers of agents": rows("benign/tool_outputs.jsonl.gz", most, is_answer),
+            "answers of self-instruct": rows("benign/self_instruct_mtbench.jsonl", most, is_answer),
+            **posts,
+        },
+    )
+    for use in ("gibberish", "repetition", "code"):
+        yield use, {}, "none", posts
+    yield "language", {"allow": ["en"]}, "none", posts
+
+
 def findings(most: int) -> list[Row]:
     """How many texts of each set have a finding."""
     table: list[Row] = []
-    for use, options, wanted, texts in sets(most):
+    every = [*((False, row) for row in sets(most)), *((True, row) for row in unseen(most))]
+    for is_unseen, (use, options, wanted, texts) in every:
         check = made(use, options)
         shown = {key: value for key, value in options.items() if key != "words"}
         for name, listed in texts.items():
             count = sum(bool(whole(check, text)) for text in listed)
             row = {"check": use, "options": shown, "wanted": wanted, "texts": name, "rows": len(listed), "found": count}
+            row["unseen"] = is_unseen
             row["percent"] = round(100 * count / len(listed), 2)
             if not count:
                 row["below_percent"] = round(300 / len(listed), 2)
