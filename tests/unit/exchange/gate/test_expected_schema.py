@@ -110,6 +110,28 @@ def test_the_facts_of_other_texts() -> None:
     assert Forms(CHAT).facts_for(gate, lane(ARGUMENTS, "{", ended=True), shape()) is not None
 
 
+def test_a_check_that_compares_the_texts_of_a_request_gets_them_in_order() -> None:
+    bloat = build("repetition", "bloat", {"conversation": True}, Resources())
+    question, result = Channel("request", "user", "messages[0]"), Channel("request", "tool_result", "messages[1]")
+    definition = lane(Channel("request", "tool_definition", "tools[0]"), "{}", ended=True)
+    definition.judged = True
+    first, second = lane(question, "one ", "two", ended=True), lane(result, "three", ended=True)
+    gate, forms = gate_of(first, definition, second), Forms(CHAT)
+    facts = forms.facts_for(gate, first, bloat)
+    assert facts is not None
+    assert facts.request is not None
+    assert [(passage.path, passage.text) for passage in facts.request.passages] == [
+        ("messages[0]", "one two"),
+        ("messages[1]", "three"),
+    ]
+    later = forms.facts_for(gate, second, bloat)
+    assert later is not None
+    assert later.request is facts.request, "the texts are gathered once"
+    answer = forms.facts_for(gate_of(), lane(ANSWER, "a"), bloat)
+    assert answer is not None
+    assert answer.request is None
+
+
 def test_schemas_are_tried_before_anything_is_sent() -> None:
     forms = Forms(CHAT, demand=Demand(Form(SCHEMA), TOOLS))
     jobs = forms.proofs([shape(), OWN, WORD])
