@@ -5,9 +5,9 @@ in the state of a scan.
 
 A text is read in segments. Inside of a fence of Markdown a segment is what stands between the fences; the word behind the
 opening fence names the language. Elsewhere a segment ends at an empty line or at a fence. A segment longer than `MOST`
-characters is cut at a line end. The language of a segment without a name is that whose signs (`_SIGNS`) weigh most. The score
-grows with their weight, and outside of fences with the share of lines that have a sign. A stream is held to the end of the
-segment that arrives.
+characters is cut at a line end. Where no fence names a language that is looked for, the language of a segment is that whose
+signs (`_SIGNS`) weigh most. The score grows with their weight, and outside of fences with the share of lines that have a
+sign. A stream is held to the end of the segment that arrives.
 """
 
 from __future__ import annotations
@@ -201,10 +201,10 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
 
 class CodeFence(NamedTuple):
     """A fence that is open. `sign`: its characters, empty outside of fences; `language`: the one that it names, empty for a
-    fence without a name, `None` for a name that is no code (`json`, `text`)."""
+    fence without a name, or with one that is no language (`json`, `text`)."""
 
     sign: str
-    language: str | None
+    language: str
 
 
 NO_FENCE = CodeFence("", "")
@@ -237,7 +237,7 @@ class _CodeCheck:
             elif not fence.sign and (opening := _OPENING.match(line.rstrip("\n"))):
                 findings += self._judge(window, begin, start, fence)
                 begin, fence = end, _fence(opening)
-            elif end - begin >= MOST or (not fence.sign and not line.strip()) or self._is_passed(fence):
+            elif end - begin >= MOST or (not fence.sign and not line.strip()):
                 findings += self._judge(window, begin, end, fence)
                 begin = end
         if window.last:
@@ -246,17 +246,13 @@ class _CodeCheck:
         settled = window.start + begin
         return Scan(tuple(findings), settled, settled, state=fence)
 
-    def _is_passed(self, fence: CodeFence) -> bool:
-        """Whether nothing in a fence can be a finding."""
-        return fence.language != "" and fence.language not in self.languages
-
     def _judge(self, window: Window, start: int, end: int, fence: CodeFence) -> Iterator[Finding]:
         segment = window.text[start:end]
-        if not segment.strip() or self._is_passed(fence):
+        if not segment.strip():
             return
-        if fence.language:
+        if fence.language in self.languages:
             language, score = fence.language, 1.0
-        else:
+        else:  # a wrong name does not hide code
             language, score = language_of(segment, is_fenced=bool(fence.sign))
         if language in self.languages and score >= self.threshold:
             low = window.start + start + len(segment) - len(segment.lstrip())
@@ -282,7 +278,7 @@ def _lines(text: str, at: int, *, is_last: bool) -> Iterator[tuple[int, int]]:
 
 def _fence(opening: re.Match[str]) -> CodeFence:
     name = opening["name"].lower()
-    return CodeFence(opening["fence"], _LANGUAGES.get(name) if name else "")
+    return CodeFence(opening["fence"], _LANGUAGES.get(name, ""))
 
 
 def _closes(line: str, fence: CodeFence) -> bool:

@@ -36,7 +36,8 @@ def found(text: str, **options: Any) -> list[tuple[str, str]]:
         ("````sh\n```\nls\n````\nx", [("SHELL", "```\nls")]),
         ("```sql\n```\n", []),
         ("```sql\n\n \n```\n", []),
-        ("```json\n{}\n```\n```text\nSELECT a FROM b;\n```", []),
+        ("```json\n{}\n```\n```text\nplain words\n```", []),
+        ("```text\nSELECT a FROM b;\n```", [("SQL", "SELECT a FROM b;")]),
         ("```\nSELECT a FROM b;\n```", [("SQL", "SELECT a FROM b;")]),
         ("```\nplain words\n```", []),
         ("``` not `a` fence\nx", []),
@@ -106,9 +107,11 @@ def test_a_long_block_is_cut_at_a_line() -> None:
     assert max(held_words(CHECK, PROSE)) < 200
 
 
-def test_text_in_a_fence_that_no_rule_looks_for_leaves_line_by_line() -> None:
-    held = held_words(check(languages=["sql"]), "```python\n" + "x y z\n" * 50)
-    assert max(held[10:]) <= 3
+def test_a_wrong_name_does_not_hide_code() -> None:
+    text = f"```js\n{PYTHON}```\n"
+    assert found(text) == [("JAVASCRIPT", PYTHON.strip())]
+    assert found(text, languages=["python"]) == [("PYTHON", PYTHON.strip())]
+    assert found(text, languages=["sql"]) == []
 
 
 def test_no_cut_changes_what_is_found() -> None:
