@@ -1,9 +1,9 @@
 """How often the semantic cache finds the answer of a reworded question, how often that of another question, and what it costs.
 
 Run `python -m benchmarks.gateway.cache --out DIR`: prints figures and writes `cache.json` to DIR. Compared on pairs of
-questions: the rules of the cache, and the cosine of the supervisor's encoder (the mean of its last layer), alone and where
-numbers, names, negations and quoted texts are equal. The cost is that of the exchange: the request with and without a section
-`cache`.
+questions: the wording alone, the cache with its models, and the cosine of the supervisor's encoder (the mean of its last
+layer), alone and where numbers, names, negations and quoted texts are equal. The cost is that of the exchange: the request with
+and without a section `cache`, and that of a comparison by models.
 """
 
 from __future__ import annotations
@@ -26,12 +26,13 @@ import msgspec
 from multidict import CIMultiDict
 
 from benchmarks.gateway.cache_pairs import Pair, pairs
+from benchmarks.gateway.semantic_cache import Cache
 from guardproxy.exchange import Exchange, Keys, RequestReceived, caching, each, play
 from guardproxy.exchange.inputs.paraphrase import said
 from guardproxy.inference import Models
 from guardproxy.server.driving.answer_cache import MemoryAnswers
 from guardproxy.server.driving.caching import with_headers
-from guardproxy.server.driving.similar.comparing import Comparison, QuestionModels, SimilarQuestions
+from guardproxy.server.driving.similar.comparing import QuestionComparison, QuestionModels, SimilarQuestions
 from guardproxy.server.driving.similar.questions import StoredQuestion, _Entry, nearest
 from guardproxy.server.driving.store_cipher import NOBODY, Owners, StoreCipher
 from guardproxy.server.observing.metrics import Metrics
@@ -163,7 +164,7 @@ def compared_ms(runs: int = 60) -> dict[str, float]:
     assert exchange.cache is not None
     query = exchange.cache
 
-    async def compare(text: str, partition: str) -> Comparison:
+    async def compare(text: str, partition: str) -> QuestionComparison:
         question = caching.CachedQuestion(partition=partition, holder="h", text=text)
         section = msgspec.structs.replace(query, question=question)
         comparison = await similar.compare(section, "0")
@@ -221,6 +222,11 @@ def main() -> None:
     out: Path = arguments.out
     found = list(dict.fromkeys(pairs(arguments.each)))
     few = list(pairs(ENCODER_PAIRS))
+    models = Cache()
+
+    def by_models(pair: Pair) -> float:
+        return models(pair.first, pair.second)
+
     embed = encoder(ROOT / "models" / "supervisor")
     known: dict[str, Any] = {text: embed(text) for pair in few for text in (pair.first, pair.second)}
 
@@ -234,6 +240,7 @@ def main() -> None:
         "machine": platform.processor() or platform.machine(),
         "pairs": {"same": sum(pair.is_same for pair in found), "different": sum(not pair.is_same for pair in found)},
         "words": rates(found, by_words, (1.0,)),
+        "models": rates(found, by_models, models.points.values()),
         "encoder": rates(few, cosine, COSINES),
         "encoder with equal parts": rates(few, gated, COSINES),
         "families": by_family(found),

@@ -35,7 +35,8 @@ from guardproxy.exchange.inputs.caching import CachedQuestion
 from guardproxy.exchange.inputs.paraphrase import said
 from guardproxy.exchange.inputs.particulars import is_comparable
 from guardproxy.inference import Models
-from guardproxy.server.driving.similar.questions import LEAST_COSINE
+from guardproxy.server.driving.similar.comparing import STRICTER
+from guardproxy.server.driving.similar.questions import LEAST_COSINE, cosine
 
 SEED = 31
 REWORDINGS, OTHERS = 2000, 10_000
@@ -155,6 +156,9 @@ class Cache:
         self.points = {**{f"{point:g}": point for point in PROBABILITIES}, "same": self._judge.points["same"]}
         self.asked = self.refused = 0
 
+    def _alike(self, first: str, second: str) -> float:
+        return cosine(*self._embedder.embed([first, second]))
+
     def __call__(self, first: str, second: str) -> float:
         if said(first) == said(second):
             return 1.0
@@ -165,17 +169,14 @@ class Cache:
         vectors = self._embedder.embed([question.asked, other.asked])
         if cosine(*vectors) < LEAST_COSINE:
             return 0.0
-        if not question.particulars()(other):
+        if (words := question.particulars(self._alike)(other)) == "apart":
             self.refused += 1
             return 0.0
         self.asked += 1
         both = [TextPair(question.asked, other.asked), TextPair(other.asked, question.asked)]
         scores = self._judge.judge(both)
-        return min(score.entails for score in scores)
-
-
-def cosine(first: bytes, second: bytes) -> float:
-    return sum(a * b for a, b in zip(memoryview(first).cast("b"), memoryview(second).cast("b"), strict=True)) / 127**2
+        least = min(score.entails for score in scores)
+        return least if words == "close" else max(0.0, 1 - (1 - least) * STRICTER)
 
 
 def peers(encoder: meaning_peers.MiniLm) -> dict[str, Candidate]:

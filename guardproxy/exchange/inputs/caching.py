@@ -21,7 +21,13 @@ from guardproxy.decisions import Pass
 from guardproxy.events import Text
 from guardproxy.exchange.gate.gate import QueuedFrame
 from guardproxy.exchange.inputs.paraphrase import said, without_courtesy
-from guardproxy.exchange.inputs.particulars import equal_particulars, is_comparable, particulars_of
+from guardproxy.exchange.inputs.particulars import (
+    Alike,
+    Likeness,
+    equal_particulars,
+    is_comparable,
+    particulars_of,
+)
 from guardproxy.exchange.inputs.setting import Setting
 from guardproxy.exchange.routes.attempts import Answer, Attempts
 from guardproxy.gateway import holder_of
@@ -67,10 +73,11 @@ class CachedQuestion(msgspec.Struct, frozen=True, kw_only=True):
         """What models compare: the text without a greeting and thanks."""
         return without_courtesy(self.text)
 
-    def particulars(self) -> Callable[[CachedQuestion], bool]:
-        """Returns whether no particular tells another question apart from this one, such as a number or a name."""
-        is_same = particulars_of(self.text)
-        return lambda other: is_same(other.text)
+    def particulars(self, alike: Alike) -> Callable[[CachedQuestion], Likeness]:
+        """Returns what particulars, such as numbers and names, say of this question and another one. `alike`: returns the
+        cosine of two words."""
+        compare = particulars_of(self.text)
+        return lambda other: compare(other.text, alike)
 
     def worded(self, text: str) -> CachedQuestion:
         """Returns a question of the same partition with another text."""

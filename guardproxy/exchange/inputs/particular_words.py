@@ -117,7 +117,6 @@ who: who whom whose
 when: when
 where: where
 why: why
-which: which
 """
 _MEASURED = "much many long often far old tall big large fast deep high heavy wide soon late early"
 _TENSES = """
@@ -184,12 +183,16 @@ hired/fired who/whom cost/save costs/saves price/savings
 _LINKS = "by from than before after until till since without against into between versus vs"
 _ARTICLES = "the a an this that these those my your his her its our their"
 _GRAMMAR = """
-i me we us you he him she they them it what how there here be been being am and or but at in on off up out about as if so then
-not no please tell know explain describe want like let get got any do to for with of
+i me we us you he him she they them it what which how there here be been being am and or but at in on off up out about as if so
+then not no please tell know explain describe want like let get got any do to for with of
 """
 _FILLERS = """
 way ways step steps take taking process procedure method possible able go going need want help exactly actually currently really
-kind sort thing
+kind sort thing per onto keep keeps work works happen happens come comes exist exists much many long often far old
+"""
+_ASKED_FOR = """
+reason reasons cause causes place location time date year day number amount count age minimum distance duration length price
+cost costs person people name names steps best right easiest
 """
 _ORDERS = "tell explain describe show give list name define"
 _OTHER_LANGUAGES = """
@@ -230,7 +233,13 @@ GRAMMAR = ARTICLES | LINKS | frozenset(_GRAMMAR.split()) | KINDS.keys() | TENSES
 """Words that carry grammar. The others carry meaning."""
 FILLERS = frozenset(_FILLERS.split())
 """Words that say little in a question, as in `what steps do I take`."""
+ASKED_FOR = frozenset(_ASKED_FOR.split())
+"""Words that a question word may stand for, as `why` for `what is the reason`."""
+PLACING = frozenset(("for", "in", "of", "on", "at", "about", "with"))
+"""Words after which something neither acts nor is acted on."""
 ORDERS = frozenset(_ORDERS.split())
 """Words that begin an order to tell something."""
+OF_GROUPS = GRAMMAR | EXACT.keys() | PERSONS.keys() | NEGATIONS | NUMBERS.keys()
+"""Words that are compared by their groups, if at all."""
 OTHER_LANGUAGES = frozenset(_OTHER_LANGUAGES.split())
 """Frequent words of other languages."""

@@ -8,7 +8,8 @@ numbers, codes, placeholders and names, in their order; units, times, quantities
 text asks or states. None of these may stand against each other: opposites (`before` and `after`, `enable` and `disable`), a
 word and its negated form (`safe` and `unsafe`), kinds of questions (`who` and `when`), tenses, duties, permissions and persons.
 Where the same words stand in another order, or one of them follows `by` or `from` in one text alone, roles may be exchanged.
-A text that says much more than the other asks for more.
+A text that says much more than the other asks for more. Where a word of one text has no counterpart in the other, the caller
+should want the model to be surer.
 
 Only short English questions of one line are compared (`is_comparable`). The words are in `particular_words.py`.
 """
@@ -16,7 +17,7 @@ Only short English questions of one line are compared (`is_comparable`). The wor
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
@@ -33,6 +34,8 @@ from guardproxy.exchange.inputs.paraphrase import (
 
 LIMIT_CHARS = 280
 LIMIT_WORDS = 48
+LEAST_ALIKE = 0.5
+"""The lowest cosine of two words that may say the same."""
 LEAST_WORDS = 2  # a single word may be anything
 _LEAST_STEM = 3
 _WORDS_FOR_ONE = 8
@@ -41,6 +44,7 @@ _SENTENCE = re.compile(r"[.!?]+(?=\s)")
 _WORD = re.compile(r"[A-Za-z]+(?:['-][A-Za-z]+)*")
 _LEAST_SHARE = 0.25  # of words that carry English grammar
 _Manner = Literal["yes or no", "asks", "states"]
+_ANY_DUTY = {"could": "can", "may": "can", "need": "must", "should": "must"}
 _EVERY_QUESTION_WORD = QUESTION_WORDS | {"whom", "whose"}
 
 
@@ -58,9 +62,17 @@ def is_comparable(text: str) -> bool:
     return own > foreign and own >= _LEAST_SHARE * len(words)
 
 
-def same_particulars(first: str, second: str) -> bool:
-    """Whether no particular tells two texts apart. Both must be comparable. The order of the two does not matter."""
-    return particulars_of(first)(second)
+Alike = Callable[[str, str], float]
+"""Returns how alike two words are, as the cosine of their vectors."""
+Likeness = Literal["apart", "loose", "close"]
+"""What particulars say of two texts: they tell them apart; or they do not, and a word of one text has no counterpart in the
+other (`loose`); or each word has (`close`)."""
+
+
+def likeness(first: str, second: str, alike: Alike) -> Likeness:
+    """Returns what particulars say of two texts. Both must be comparable. The order of the two does not matter. `alike`:
+    compares words that only one of them has."""
+    return particulars_of(first)(second, alike)
 
 
 def equal_particulars(text: str) -> str:
@@ -68,15 +80,17 @@ def equal_particulars(text: str) -> str:
     return repr(_read(text).equal)
 
 
-def particulars_of(text: str) -> Callable[[str], bool]:
-    """Returns `same_particulars` of a text and another one, for a text that is compared with many. Nothing of it is kept
-    elsewhere."""
+def particulars_of(text: str) -> Callable[[str, Alike], Likeness]:
+    """Returns `likeness` of a text and another one, for a text that is compared with many. Nothing of it is kept."""
     one = _read(text)
 
-    def is_same(other: str) -> bool:
-        return _is_same(one, _read(other))
+    def compare(second: str, alike: Alike) -> Likeness:
+        other = _read(second)
+        if not _is_same(one, other):
+            return "apart"
+        return "close" if _has_counterparts(one, other, alike) else "loose"
 
-    return is_same
+    return compare
 
 
 def _is_same(one: _Question, other: _Question) -> bool:
@@ -96,8 +110,8 @@ def _is_same(one: _Question, other: _Question) -> bool:
 class _Question:
     """A text, taken apart. `words`: in lower case; `equal`: what must be the same in another text; `agreeing`: sets of groups
     that must have a member in common, if both have any; `asked`: the number of question words; `names`: in order, with whether
-    a name may be a plain word that begins the text; `content`: words that carry meaning, in order; `links`: by word, the links
-    that stand before it."""
+    a name may be a plain word that begins a sentence; `content`: stems of words that carry meaning, in order, with the words;
+    `placed`: how many words only place others; `links`: by stem, the links that stand before it."""
 
     words: frozenset[str]
     equal: tuple[object, ...]
@@ -105,13 +119,20 @@ class _Question:
     asked: int
     tenses: frozenset[str]
     names: tuple[tuple[str, bool], ...]
-    content: tuple[str, ...]
+    content: Mapping[str, str]
+    order: tuple[str, ...]
+    placed: int
     links: Mapping[str, frozenset[str]]
 
 
 def _read(text: str) -> _Question:
     plain = without_courtesy(text)
-    tokens = [part for token in plain.split() for part in _spelled(token.rstrip(_ENDS) or token)]
+    tokens: list[str] = []
+    begins: list[int] = []  # where sentences begin
+    for token in plain.split():
+        tokens += _spelled(token.rstrip(_ENDS) or token)
+        if token[-1] in ".!?":
+            begins.append(len(tokens))
     words = [token.lower().removesuffix("'s") for token in tokens]
     manner = _manner(words, has_sign=plain.endswith("?"))
     negations = sum(word in english.NEGATIONS for word in words)
@@ -122,17 +143,23 @@ def _read(text: str) -> _Question:
         agreeing=(frozenset(_kinds(words)), frozenset(_duties(words, manner)), frozenset(_persons(words, manner))),
         asked=sum(word in _EVERY_QUESTION_WORD for word in words),
         tenses=_found(english.TENSES, words),
-        names=tuple(_names(tokens)),
-        content=tuple(_content(words)),
+        names=tuple(_names(tokens, begins)),
+        content={_stem(word): word for word in words if _WORD.fullmatch(word) and word not in english.OF_GROUPS},
+        order=tuple(_order(words)),
+        placed=sum(word in english.PLACING for word in words),
         links=_links(tokens),
     )
 
 
 def _duties(words: Sequence[str], manner: _Manner) -> Iterator[str]:
-    """The duties and permissions of a text. `How could I` is `how can I`."""
+    """The duties and permissions of a text. `How should I` may be `how must I`, and `should I` is not `must I`."""
     for word in words:
         if word in english.DUTIES:
-            yield english.DUTIES["can"] if word == "could" and manner != "yes or no" else english.DUTIES[word]
+            yield (
+                english.DUTIES[word]
+                if manner == "yes or no"
+                else _ANY_DUTY.get(english.DUTIES[word], english.DUTIES[word])
+            )
 
 
 def _found(groups: Mapping[str, str], words: Sequence[str]) -> frozenset[str]:
@@ -165,7 +192,7 @@ def _persons(words: Sequence[str], manner: _Manner) -> Iterator[str]:
 
 def _exact(words: Sequence[str]) -> Iterator[str]:
     for pair in zip(("", *words), words, strict=False):
-        if pair[1] in english.EXACT and pair not in english.INDIRECT:
+        if pair[1] in english.EXACT and pair not in english.INDIRECT and pair[0] not in ("what", "which"):
             yield english.EXACT[pair[1]]
 
 
@@ -177,17 +204,17 @@ def _codes(tokens: Sequence[str]) -> Iterator[str]:
             yield english.NUMBERS[token.lower()]
 
 
-def _names(tokens: Sequence[str]) -> Iterator[tuple[str, bool]]:
-    """Words with a capital. The first word of a text may have one without being a name: if it carries grammar, or, as a verb
-    does, stands before an article."""
+def _names(tokens: Sequence[str], begins: Collection[int]) -> Iterator[tuple[str, bool]]:
+    """Words with a capital. The first word of a sentence may have one without being a name: if it carries grammar, or, as a
+    verb does, stands before an article. Days of the week are compared as units."""
     for at, word in enumerate(tokens):
-        if not _WORD.fullmatch(word) or word == word.lower() or word == "I":
-            continue
         name = word.removesuffix("'s")
-        if at or name == name.upper():
+        if not _WORD.fullmatch(word) or word == word.lower() or word == "I" or name.lower() in english.EXACT:
+            continue
+        if (at and at not in begins) or name == name.upper():
             yield name, False
-        elif name.lower() not in english.GRAMMAR | english.ORDERS | english.EXACT.keys():
-            yield name, len(tokens) > 1 and tokens[1].lower() in english.ARTICLES | {"me", "all"}
+        elif name.lower() not in english.GRAMMAR | english.ORDERS:
+            yield name, at + 1 < len(tokens) and tokens[at + 1].lower() in english.ARTICLES | {"me", "all"}
 
 
 def _kinds(words: Sequence[str]) -> Iterator[str]:
@@ -202,8 +229,8 @@ def _kinds(words: Sequence[str]) -> Iterator[str]:
             yield "where"
 
 
-def _content(words: Sequence[str]) -> Iterator[str]:
-    """The words that carry meaning, in order. Of `the old capital of France`, the order is that of `France's old capital`."""
+def _order(words: Sequence[str]) -> Iterator[str]:
+    """The stems of words that carry meaning, in order. Of `the old capital of France`, it is that of `France's old capital`."""
     phrases: list[list[str]] = []
     before = "start"  # what is before the word: grammar, or `of`
     at = 0  # where the next word of a phrase after `of` stands
@@ -292,8 +319,9 @@ def _is_negated(word: str, words: frozenset[str]) -> bool:
 
 
 def _same_roles(one: _Question, other: _Question) -> bool:
-    """Whether the words that both texts have stand in the same roles."""
-    if one.content != other.content and sorted(one.content) == sorted(other.content):
+    """Whether the words that both texts have stand in the same roles. Exchanged roles leave the form of a sentence as it is, so
+    the same words in another order are let through only where another number of them is placed by words such as `for`."""
+    if one.order != other.order and sorted(one.order) == sorted(other.order) and one.placed == other.placed:
         return False
     return all(other.links.get(word, found) == found for word, found in one.links.items())
 
@@ -301,5 +329,21 @@ def _same_roles(one: _Question, other: _Question) -> bool:
 def _says_as_much(one: _Question, other: _Question) -> bool:
     """Whether neither text says much more than the other: what it adds may change the answer. One word more is let through, and
     of long texts one for each `_WORDS_FOR_ONE`."""
-    counts = sorted(len({word for word in question.content if word not in _FILLERS}) for question in (one, other))
+    counts = sorted(len(question.content.keys() - _FILLERS) for question in (one, other))
     return counts[1] - counts[0] <= 1 + counts[0] // _WORDS_FOR_ONE
+
+
+def _has_counterparts(one: _Question, other: _Question, alike: Alike) -> bool:
+    """Whether each word of one text that the other does not have stands for a word of the other, as `parcel` for `package`. A
+    network overlooks a verb or a noun in an otherwise equal sentence. A word that says little needs no counterpart, nor does
+    a word that says what a question word says."""
+    own, its = one.content, other.content
+    left = [word for stem, word in own.items() if stem not in its]
+    others = [word for stem, word in its.items() if stem not in own]
+    for word in tuple(left):
+        best = max(others, key=lambda found: alike(word, found), default="")
+        if best and alike(word, best) >= LEAST_ALIKE:
+            left.remove(word)
+            others.remove(best)
+    rest = [[word for word in words if word not in english.FILLERS] for words in (left, others)]
+    return not all(rest) and english.ASKED_FOR.issuperset((*rest[0], *rest[1]))

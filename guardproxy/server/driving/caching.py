@@ -32,7 +32,7 @@ from guardproxy.exchange import (
     reformed,
 )
 from guardproxy.server.driving.answer_cache import AnswerCache, FoundAnswer, MemoryAnswers, SharedAnswers
-from guardproxy.server.driving.similar.comparing import Comparison, SimilarQuestions
+from guardproxy.server.driving.similar.comparing import QuestionComparison, SimilarQuestions
 from guardproxy.server.driving.store_cipher import NOBODY, EntryOwner, Owners
 from guardproxy.server.observing.metrics import Metrics
 from guardproxy.server.upstream.targets import Targets
@@ -120,7 +120,7 @@ class Recall:
         self._body = bytearray()
         self._is_stored = False
         self._owner = NOBODY
-        self._comparison: Comparison | None = None
+        self._comparison: QuestionComparison | None = None
         self.coming: deque[Input] = deque()
         self.told: RecordedCache | None = None
         self.response: CachedResponse | None = None

@@ -26,7 +26,13 @@ from guardproxy.checks import Embedder, PairJudge, PairScores, TextPair
 from guardproxy.errors import ConfigError, GuardproxyError, NoCapacityError
 from guardproxy.exchange import CacheQuery, caching
 from guardproxy.policy import CacheSection
-from guardproxy.server.driving.similar.questions import MemoryQuestions, NearQuestion, QuestionStore, StoredQuestion
+from guardproxy.server.driving.similar.questions import (
+    MemoryQuestions,
+    NearQuestion,
+    QuestionStore,
+    StoredQuestion,
+    cosine,
+)
 from guardproxy.server.driving.similar.shared import SharedQuestions
 from guardproxy.server.driving.store_cipher import EntryOwner, Owners, StoreCipher
 from guardproxy.server.observing.metrics import Metrics
@@ -39,6 +45,8 @@ MOST_WAITING = 8
 MOST_NEAR = 16
 """The nearest questions whose particulars are compared."""
 MOST_JUDGED = 2
+STRICTER = 5.0
+"""By how much the rest of the probability must be smaller where a word has no counterpart."""
 _log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
@@ -55,6 +63,10 @@ class QuestionModels:
     def point(self, section: CacheSection) -> float:
         """Returns the lowest probability that counts. Raises `ConfigError` for a point that the model does not have."""
         return max(map(self._value, section.every_point))
+
+    def alike(self, first: str, second: str) -> float:
+        """Returns the cosine of two words."""
+        return cosine(*self.embedder.embed([first, second]))
 
     def _value(self, point: str | float) -> float:
         if not isinstance(point, str):
@@ -75,7 +87,7 @@ class _Verdict(NamedTuple):
     closed: tuple[StoredQuestion, ...]
 
 
-class Comparison:
+class QuestionComparison:
     """A comparison of the question of one request. `told`: what the record says of it; `found`: the question that asks the
     same. `vector`: of the question, if a model gave one; `questions`: where it was compared."""
 
@@ -152,12 +164,12 @@ class SimilarQuestions:
 
     # Comparing.
 
-    async def compare(self, query: CacheQuery, generation: str) -> Comparison | None:
+    async def compare(self, query: CacheQuery, generation: str) -> QuestionComparison | None:
         """Compares the question of a query with stored ones. `None`: it has none, or there are no models. `generation`: of the
         look for the answer."""
         if query.question is None or self.models is None:
             return None
-        comparison = Comparison(query.question)
+        comparison = QuestionComparison(query.question)
         if self._waiting >= MOST_WAITING:
             self._tell(comparison, "busy")
             return comparison
@@ -174,7 +186,7 @@ class SimilarQuestions:
         return comparison
 
     async def _compare(
-        self, comparison: Comparison, query: CacheQuery, generation: str, models: QuestionModels
+        self, comparison: QuestionComparison, query: CacheQuery, generation: str, models: QuestionModels
     ) -> None:
         question, point = comparison.question, models.point(query.section)
         generation += models.embedder.digest[:8]  # vectors of another model are not compared
@@ -185,7 +197,7 @@ class SimilarQuestions:
         if not near:
             self._tell(comparison, "none", point=point)
             return
-        verdict = await self.in_thread(self._judged, models.judge, question, near, point)
+        verdict = await self.in_thread(self._judged, models, question, near, point)
         for stored in verdict.closed:
             questions.drop(question, stored)
         nearest = verdict.nearest or near[0]
@@ -207,31 +219,32 @@ class SimilarQuestions:
         return self._shared
 
     def _judged(
-        self, judge: PairJudge, question: caching.CachedQuestion, near: Sequence[NearQuestion], point: float
+        self, models: QuestionModels, question: caching.CachedQuestion, near: Sequence[NearQuestion], point: float
     ) -> _Verdict:
         """Judges the nearest questions. Runs in a thread."""
         closed: list[StoredQuestion] = []
-        may_ask_the_same = question.particulars()
+        likeness = question.particulars(models.alike)
         judged: list[tuple[NearQuestion, tuple[PairScores, ...]]] = []
         for candidate in near:
             other = self._opened(question, candidate.stored)
             if other is None:
                 closed.append(candidate.stored)
-            elif len(judged) < MOST_JUDGED and may_ask_the_same(other):
-                scores = _scores(judge, question.asked, other.asked, point)
-                if all(_is_same(score, point) for score in scores):
+            elif len(judged) < MOST_JUDGED and (words := likeness(other)) != "apart":
+                least = point if words == "close" else stricter(point)
+                scores = _scores(models.judge, question.asked, other.asked, least)
+                if all(_is_same(score, least) for score in scores):
                     return _Verdict(True, candidate, scores, tuple(closed))
                 judged.append((candidate, scores))
         nearest, scores = judged[0] if judged else (None, ())
         return _Verdict(False, nearest, scores, tuple(closed))
 
-    def _tell(self, comparison: Comparison, result: _Word, **found: Any) -> None:
+    def _tell(self, comparison: QuestionComparison, result: _Word, **found: Any) -> None:
         self._metrics.cache_compared.labels(result).inc()
         models = self.models
         digests = (models.embedder.digest, models.judge.digest) if models else ()
         comparison.told = RecordedLikeness(result=result, models=digests, **found)
 
-    def gone(self, comparison: Comparison) -> None:
+    def gone(self, comparison: QuestionComparison) -> None:
         """Notes that the answer to the question that was found is not stored any more."""
         if comparison.found is not None and comparison.questions is not None:
             comparison.questions.drop(comparison.question, comparison.found)
@@ -240,7 +253,7 @@ class SimilarQuestions:
 
     # Keeping.
 
-    def keep(self, comparison: Comparison, key: str, source: str, ttl_s: float, owner: EntryOwner) -> None:
+    def keep(self, comparison: QuestionComparison, key: str, source: str, ttl_s: float, owner: EntryOwner) -> None:
         """Keeps the question of a request whose answer is stored at `key`. `source`: its exchange. Without its vector, it is
         not kept."""
         if not comparison.vector or comparison.questions is None:
@@ -290,6 +303,11 @@ def _scores(judge: PairJudge, first: str, second: str, point: float) -> tuple[Pa
         return (forward,)
     (backward,) = judge.judge([TextPair(second, first)])
     return forward, backward
+
+
+def stricter(point: float) -> float:
+    """Returns the lowest probability for questions of which a word has no counterpart: there the network errs more often."""
+    return 1 - (1 - point) / STRICTER
 
 
 def _is_same(scores: PairScores, point: float) -> bool:

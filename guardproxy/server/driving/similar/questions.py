@@ -178,6 +178,14 @@ def nearest(
     return [(alive[at], round(-product, 4)) for product, at in sorted(found)[:most]]
 
 
+def cosine(first: bytes, second: bytes) -> float:
+    """Returns the cosine of two vectors."""
+    import numpy  # noqa: PLC0415 - see above
+
+    one, other = (numpy.frombuffer(vector, numpy.int8).astype(numpy.float32) for vector in (first, second))
+    return float(one @ other) / _SCALE
+
+
 def hidden(vector: bytes, secret: bytes) -> bytes:
     """Returns a vector with its numbers in another order and with other signs, which `secret` decides. Products of two vectors
     with the same secret stay the same."""

@@ -200,8 +200,9 @@ def test_questions_are_compared_where_all_else_is_equal() -> None:
     assert second is not None
     assert (first.partition, first.holder) == (second.partition, second.holder)
     assert first.text != second.text
-    assert first.particulars()(second)
-    assert not first.particulars()(first.worded("How do I get no refund?"))
+    likeness = first.particulars(lambda word, other: 0.0)
+    assert (likeness(second), likeness(first.worded("How do I get no refund?"))) == ("close", "apart")
+    assert likeness(first.worded("How do I get a discount?")) == "loose"
     assert first.worded("Hello, how do I get it? Thanks!").asked == "how do I get it?"
     streamed = question(members={"stream": True})
     assert streamed is not None

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from benchmarks.gateway.cache_pairs import pairs
 from guardproxy.exchange.inputs import particular_words as english
-from guardproxy.exchange.inputs.particulars import LIMIT_CHARS, LIMIT_WORDS, is_comparable, same_particulars
+from guardproxy.exchange.inputs.particulars import LIMIT_CHARS, LIMIT_WORDS, equal_particulars, is_comparable, likeness
 
 MAY_BE_SAME = (
     ("How do I reset my password?", "What can I do to reset my password?"),
@@ -105,6 +105,14 @@ NOT_COMPARABLE = (
     ),
     *("xkcd qwer asdf zxcv", "is it " * (LIMIT_WORDS // 2 + 1), "is it " + "a" * LIMIT_CHARS),
 )
+
+
+def same_particulars(first: str, second: str) -> bool:
+    """Whether no particular tells two texts apart, where any word may stand for any other."""
+    found = likeness(first, second, lambda word, other: 1.0)
+    if found != "apart":
+        assert equal_particulars(first) == equal_particulars(second)
+    return found != "apart"
 
 
 @pytest.mark.parametrize(("first", "second"), MAY_BE_SAME)
@@ -207,3 +215,27 @@ def test_the_lists_are_of_plain_lower_case_words_and_no_word_stands_against_itse
     ]
     assert [word for word in listed if not re.fullmatch(r"[a-z_]+", word)] == []
     assert [pair for pair in english.OPPOSITES if pair[0] == pair[1] or not all(pair)] == []
+
+
+NEAR = {frozenset(("parcel", "package")), frozenset(("arrived", "come"))}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "wanted"),
+    [
+        ("Why has my parcel not arrived?", "Why has my package not come?", "close"),
+        ("Why has my parcel not arrived?", "Why has my parcel not opened?", "loose"),
+        ("How do I track my parcel?", "How do I return my parcel?", "loose"),
+        ("How do I track my parcel?", "How do I track my premium parcel?", "loose"),
+        ("How do I track my parcel?", "What steps do I take to track my package?", "close"),
+        ("Why is the card declined?", "What is the reason the card is declined?", "close"),
+        ("What is the price of the card?", "What is the age of the card?", "loose"),
+        ("What is the price of the card?", "What is the age of my card?", "loose"),
+        ("Why is the card declined?", "Why is the card not declined?", "apart"),
+    ],
+)
+def test_each_word_has_a_counterpart(first: str, second: str, wanted: str) -> None:
+    def alike(word: str, other: str) -> float:
+        return 0.9 if frozenset((word, other)) in NEAR else 0.1
+
+    assert likeness(first, second, alike) == likeness(second, first, alike) == wanted

@@ -17,7 +17,7 @@ from guardproxy.policy import CacheSection
 from guardproxy.server.driving.similar.comparing import (
     MOST_JUDGED,
     MOST_WAITING,
-    Comparison,
+    QuestionComparison,
     QuestionModels,
     SimilarQuestions,
 )
@@ -67,7 +67,7 @@ def query(text: str, partition: str = "p", owner: Owner | None = None, **section
     )
 
 
-async def compare(similar: SimilarQuestions, text: str, **more: Any) -> Comparison:
+async def compare(similar: SimilarQuestions, text: str, **more: Any) -> QuestionComparison:
     comparison = await similar.compare(query(text, **more), "0")
     assert comparison is not None
     return comparison
@@ -183,6 +183,14 @@ async def test_the_strictest_point_of_the_policies_counts(made: Make) -> None:
     assert similar.models is not None
     with pytest.raises(ConfigError, match=r"no operating point `odd` \(it has: careful, same\)"):
         similar.models.point(CacheSection("semantic", points=("odd",)))
+
+
+@pytest.mark.parametrize(("entails", "told"), [(0.979, "different"), (0.981, "same")])
+async def test_the_network_must_be_surer_where_a_word_has_no_counterpart(made: Make, entails: float, told: str) -> None:
+    similar = made(lambda _: PairScores(entails, 0.0, 1 - entails))
+    await keep(similar, "how do I track the parcel in the mail?")
+    assert await result(similar, "how do I return the parcel in the mail?") == told
+    assert await result(similar, "how can I track the parcel in the mail?") == "same"
 
 
 async def test_nothing_is_near_or_of_another_request(made: Make) -> None:
