@@ -16,6 +16,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import sqrt
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guardproxy.checks._shared.declared.contract import Embedder, Resources
@@ -36,7 +37,8 @@ FEWEST, MOST = 3, 20
 MOST_TOPICS = 50
 OTHERS = {"deny": 0.02, "allow": 0.1}
 """The share of the ordinary texts that a threshold lets be about a topic, if the policy gives none. A denied topic should not
-be seen where it is not. An allowed one should rather be seen where it is not: a text about it must not be refused."""
+be seen where it is not. An allowed one should rather be seen where it is not: a text about it must not be refused. Of several
+allowed topics it is divided by the root of their number, since a text passes that is about any of them."""
 NEAR = 0.1
 _KEYS = ("name", "about", "examples", "threshold")
 _TOPICS: Mapping[str, Any] = {
@@ -142,7 +144,8 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
         background = Background(resources.background(model), embedder.dimensions)
     except ConfigError as error:
         raise OptionError("model", str(error)) from error
-    fitted = tuple(_fitted(way, at, topic, embedder, background) for at, topic in enumerate(topics))
+    share = _share(way, len(topics))
+    fitted = tuple(_fitted(way, at, topic, embedder, background, share) for at, topic in enumerate(topics))
     traits = Traits(
         is_sensitive=False,  # its findings are scores of a text; they are not values
         is_slow=False,
@@ -226,6 +229,10 @@ def _detail(topic: FittedTopic, score: float) -> Detail:
     )
 
 
+def _share(way: str, topics: int) -> float:
+    return OTHERS[way] / sqrt(topics) if way == "allow" else OTHERS[way]
+
+
 def topics_of(values: Mapping[str, Any]) -> tuple[str, list[Topic]]:
     """Returns which of `allow` and `deny` a policy gives, and its topics. Raises `OptionError`."""
     given = [way for way in ("allow", "deny") if values.get(way) is not None]
@@ -290,10 +297,12 @@ def fit_topics(
     from guardproxy.checks._shared.topics.directions import Background  # noqa: PLC0415 - imports numpy, only now
 
     way, topics = topics_of(options)
+    if share is None:
+        share = _share(way, len(topics))
     ordinary = Background(background, embedder.dimensions)
     fitted = []
     for at, topic in enumerate(topics):
-        found = _fitted(way, at, replace(topic, threshold=None), embedder, ordinary, others, share)
+        found = _fitted(way, at, replace(topic, threshold=None), embedder, ordinary, share, others)
         fitted.append(replace(found, topic=topic))
     return way, fitted
 
@@ -304,8 +313,8 @@ def _fitted(
     topic: Topic,
     embedder: Embedder,
     background: Background,
+    share: float,
     others: Sequence[bytes] = (),
-    share: float | None = None,
 ) -> FittedTopic:
     """Returns a topic with its direction and its threshold. Raises `OptionError` if its examples are as ordinary texts are."""
     from guardproxy.checks._shared.topics.directions import line, numbers  # noqa: PLC0415 - imports numpy, only now
@@ -324,7 +333,7 @@ def _fitted(
     threshold = topic.threshold
     if threshold is None:
         scores = [*background.scores(direction), *map(direction.score, others)]
-        threshold = min(1.0, max(0.0, line(scores, left_out, OTHERS[way] if share is None else share)))
+        threshold = min(1.0, max(0.0, line(scores, left_out, share)))
     return FittedTopic(topic, direction, threshold, left_out)
 
 

@@ -22,7 +22,7 @@ def topic(
     check: Annotated[str, typer.Option(help="The name of a check. Default: every check `topic`.")] = "",
     share: Annotated[
         str,
-        typer.Option(help="The share of other texts that may be taken for a topic. Default: 2%, and 10% for `allow`."),
+        typer.Option(help="The share of other texts that may be taken for a topic. Default: that of the check."),
     ] = "",
     others: Annotated[
         list[Path] | None,
@@ -34,9 +34,10 @@ def topic(
     """Fit the thresholds of the checks `topic` of a policy to their examples, and print the lines for the policy.
 
     A text has a score for each topic: 0 is where ordinary texts are on average, 1 where the examples are. The threshold is
-    put where at most a share of other texts reaches it, and, if the examples lie far above that, a third of the way to them.
-    Other texts are 1,500 ordinary ones that come with the model, and those of --others: with some hundred texts of your own
-    traffic the share means your traffic.
+    put where at most a share of other texts reaches it (2 % for a denied topic, 10 % over the root of their number for
+    allowed ones), and, if the examples lie far above that, a third of the way to them. Other texts are 1,681 ordinary ones
+    that come with the model, and those of --others: with some hundred texts of your own traffic the share means your
+    traffic.
 
     Look at what it prints before you copy the numbers. Examples below the line are texts that the other examples would not
     find: add more of their kind, or make two topics of one. Other texts above the line are what users will complain of: if

@@ -18,19 +18,20 @@ LONG_WORD = 30
 _END = re.compile(r"[.!?\u2026][\"'\u201d\u2019)\]*_]*\s|[\n\u3002\uff01\uff1f]")
 _WORD = re.compile(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)*")
 _COMMON_WORDS = """
-a able about absolutely after again ah all already also always am an and another any anybody anyone anything are as ask asked
-at away back be been before bit both but by bye can can't cannot come could cool correct course did didn't do does doesn't
-doing don't done each either else enough ever everyone everything exactly explain fine first for from get give go going good
-goodbye got great had hadn't has hasn't have haven't having he hello help her here hey hi him his how however i i'd i'll i'm
-i've if in instead into is isn't it it's its just kind kindly know last later least let let's like long look lot made make
-many may maybe me mean means might mine moment more morning evening afternoon night most much must my name need never next
-nice no nobody none nope nor not nothing now of off oh ok okay on once one ones only or other others our out over own part
-perfect perhaps please possible problem question questions quite rather ready really regards repeat right said same say second
-see should shall she short shorter show so some someone something soon sorry speak still such sure take talk tell than thank
-thanks that that's the their them then there there's these they thing things think third this those though through time to
-today together tomorrow too try two understand until up us use used very wait want was way we we're well were what what's when
-where which while who whom whose why will wish with within without won't word words work works would wouldn't wrong write
-written yeah yep yes yesterday yet you you're you've your yours
+a able about above absolutely after afternoon again agent ah all already also always am an and another any anybody anyone
+anything are as ask asked assistant at attached away back be been before below bit bot both but by bye can can't cannot come
+cool correct could course did didn't discussed do document does doesn't doing don't done each earlier either else english
+enough evening ever everyone everything exactly explain fine first for from get give go going good goodbye got great had
+hadn't has hasn't have haven't having he hello help her here hey hi him his how however human i i'd i'll i'm i've if in
+instead into is isn't it it's its just kind kindly know language last later least let let's like long look lot made make many
+may maybe me mean means might mine moment more morning most much must my name need never next nice night no nobody none nope
+nor not notes nothing now number of off oh ok okay on once one ones only or other others our out over own part perfect perhaps
+person please possible previous problem question questions quite rather ready real really regards repeat right said same say
+second see sentence sentences shall she short shorter should show so some someone something soon sorry speak still such sure
+take talk tell than thank thanks that that's the their them then there there's these they thing things think third this those
+though through time to today together tomorrow too try two understand until up us use used very wait want was way we we're
+well were what what's when where which while who whom whose why will wish with within without won't word words work works
+would wouldn't write written wrong yeah yep yes yesterday yet you you're you've your yours
 """
 _COMMON = frozenset(_COMMON_WORDS.split())
 _REQUEST_WORDS = """
