@@ -338,7 +338,7 @@ def _advice(values: Mapping[str, Any]) -> list[Advice]:
     if values["budget"] is not None or _share(values["sample"]) < _MILLION:
         return []
     message = (
-        "each text that the rules of this check read costs a question to the model, unless its verdict is known; set a "
-        "`budget` or a `sample`"
+        "each text that the rules of this check read costs a question to the model, unless its verdict is known; name the "
+        "texts in `on` of the rules, and set a `budget` or a `sample`"
     )
     return [Advice("upstream", message)]

@@ -20,6 +20,7 @@ from guardproxy.wire.contract.writing import Prompt
 from guardproxy.wire.registry import codec_named, codecs
 
 LIMIT_ANSWER_BYTES = 1 << 18
+LIMIT_ANSWER_WORDS = 1024  # for formats whose servers cut an answer early unless a request says otherwise
 _PARAMETER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
@@ -53,9 +54,8 @@ class Dialect:
 
     def body(self, system: str, text: str, schema: Mapping[str, Any] | None = None) -> bytes:
         """Writes the body of a request. `schema`: of the answer, where requests of the format can have one."""
-        return self.codec.write_body(
-            _tree(self.codec, self.path, Prompt(self.model, text, system=system, schema=schema))
-        )
+        prompt = Prompt(self.model, text, system=system, schema=schema, limit_words=LIMIT_ANSWER_WORDS)
+        return self.codec.write_body(_tree(self.codec, self.path, prompt))
 
     def read(self, body: bytes, media_type: str = "") -> ModelReply:
         """Reads the body of an answer. `media_type`: of the answer, which tells a stream."""

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Rotated,
         Unsealed,
     )
+    from guardproxy.findings import ModelVerdict
 
 # The number of characters printed around findings, and of a text without findings.
 AROUND_CHARS = 200
@@ -119,6 +120,8 @@ def _record(record: Record) -> Iterator[Text]:
         yield _row("prompt", f"{', '.join(prompt.parts) or 'not possible'} by policy {prompt.policy}{marked}{quiet}")
     if record.cache:
         yield _row("cache", _cache(record.cache))
+    for verdict in record.verdicts:
+        yield _row("asked", _verdict(verdict))
     yield from _side("request", record.request)
     for number, attempt in enumerate(record.attempts):
         yield from _attempt(number, attempt)
@@ -130,6 +133,16 @@ def _record(record: Record) -> Iterator[Text]:
     yield from _members("checks", record.checks)
     yield from _members("conditions", record.matched)
     yield from _members("seals", record.seals)
+
+
+def _verdict(verdict: ModelVerdict) -> str:
+    """What a model at an upstream said about a text."""
+    said = verdict.answer or f"no verdict, {verdict.failure}"
+    tokens = f", {verdict.tokens[0]} + {verdict.tokens[1]} tokens" if verdict.tokens else ""
+    took = ", known before" if verdict.known else f", {verdict.ms:g} ms" if verdict.ms else ""
+    attempt = f" of answer {verdict.attempt}" if verdict.attempt else ""
+    where = f"{verdict.direction} {verdict.path}{attempt}"
+    return f"{verdict.check} about {where}: {said} ({verdict.model} at {verdict.upstream}{tokens}{took})"
 
 
 def _opinion(feedback: RecordedFeedback) -> Iterator[Text]:

@@ -81,6 +81,12 @@ def test_the_first_format_is_meant_where_none_is_named() -> None:
     assert found.codec.name == NAMES[0]
 
 
+def test_no_format_cuts_an_answer_early() -> None:
+    """Servers of one format cut an answer after 16 tokens if a request says nothing, which is less than an answer needs."""
+    limits = [json.loads(dialect(name).body("s", "t")).get("max_tokens") for name in NAMES]
+    assert {limit for limit in limits if limit is not None} == {1024}
+
+
 class Deaf:
     """A format that does not read its own requests."""
 

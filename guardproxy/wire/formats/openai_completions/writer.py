@@ -38,6 +38,8 @@ class CompletionsAuthor(ChoicesAuthor):
     def request(self, prompt: Prompt) -> dict[str, Any]:
         text = f"{prompt.system}\n\n{prompt.text}" if prompt.system else prompt.text
         body: dict[str, Any] = {"model": prompt.model, "prompt": text}
+        if prompt.limit_words is not None:  # without it, servers cut an answer after 16 tokens
+            body["max_tokens"] = prompt.limit_words
         return {**body, "stream": True} if prompt.stream else body
 
     def request_with(self, kind: Kind, text: str) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from guardproxy.audit.record.versions import entry_of
 from guardproxy.audit.shipping.intents import closing
 from guardproxy.cli.audit import app
 from guardproxy.exchange.inputs.transcript import DataReceived, RequestReceived, ResponseEnded, ResponseStarted
+from guardproxy.findings import ModelVerdict
 from tests.kit.logs import write_log as write
 from tests.kit.play import Play, chat_frames, mint, policy_set
 from tests.kit.records import plain_answer, plain_intent, plain_record, plain_text
@@ -283,6 +284,24 @@ def test_what_the_cache_had_is_shown(tmp_path: Path, cache: dict[str, Any], line
     told = RecordedCache(**{"mode": "enforce", "policies": ("p",), **cache})
     write(tmp_path, "a", plain_record(id="x0", cache=told))
     assert line in [row.strip() for row in run("show", tmp_path, "x0")[1].splitlines()]
+
+
+def test_what_models_elsewhere_said_is_shown(tmp_path: Path) -> None:
+    about: dict[str, Any] = {"check": "polite", "upstream": "judge", "model": "m", "question": "q"}
+    about["path"] = "messages[0].content"
+    verdicts = (
+        ModelVerdict(**about, answer="yes", tokens=(30, 5), ms=812.5),
+        ModelVerdict(**about, answer="no", known=True, direction="response", attempt=1),
+        ModelVerdict(**about, failure="budget"),
+    )
+    write(tmp_path, "a", plain_record(id="x0", verdicts=verdicts))
+    lines = [row.strip() for row in run("show", tmp_path, "x0")[1].splitlines()]
+    for line in (
+        "asked: polite about request messages[0].content: yes (m at judge, 30 + 5 tokens, 812.5 ms)",
+        "asked: polite about response messages[0].content of answer 1: no (m at judge, known before)",
+        "asked: polite about request messages[0].content: no verdict, budget (m at judge)",
+    ):
+        assert line in lines
 
 
 def test_an_exchange_is_shown_with_its_scores(tmp_path: Path) -> None:
