@@ -43,6 +43,7 @@ policy: p
 checks:
   word: {use: pattern, words: [umbrella-corp]}
   judged: {use: llm, upstream: judge, model: m, rubric: "Is it rude?"}
+  again: {use: llm, upstream: judge, model: m, rubric: "Is it rude?", cache: false}
 rules:
   - {id: word, when: word, action: flag}
 """
@@ -50,7 +51,7 @@ RULES = {
     "no check": "",
     "before": "  - {id: judged, on: user, when: judged, action: block}\n",
     "beside": "  - {id: judged, on: user, when: judged, action: block, parallel: true}\n",
-    "answer": "  - {id: judged, on: response, when: judged, action: block}\n",
+    "answer": "  - {id: judged, on: response, when: again, action: block}\n",  # all answers of the model are equal
 }
 _CODE = re.compile(r"the word ([0-9a-f]{16})")
 
