@@ -40,10 +40,8 @@ def _json(value: Any) -> Any:
         return value.document()
     if type(value) is tuple and value and isinstance(value[0], RecordPart):
         return [part.document() for part in value]
-    if (
-        type(value) is tuple and value and isinstance(value[0], msgspec.Struct)
-    ):  # a part that is no part of records alone
-        return msgspec.to_builtins(value)
+    if type(value) is tuple and value and isinstance(value[0], msgspec.Struct):  # of a room below this one
+        return [msgspec.to_builtins(part) for part in value]
     return value
 
 

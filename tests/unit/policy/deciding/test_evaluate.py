@@ -297,3 +297,48 @@ def test_a_policy_for_servers_of_tools_applies_where_such_requests_come() -> Non
     assert not policies.may_apply(policies.policies[0], to_tools=False)
     every = policy_set(text)
     assert every.may_apply(every.policies[0], to_tools=False)
+
+
+ASKING = """
+policy: asking
+checks:
+  polite: {use: llm, upstream: judge, model: m, rubric: "Is it rude?"}
+  word: {use: pattern, words: [x]}
+rules:
+  - {id: rude, on: ON, when: polite, action: ACTION}
+  - {id: word, when: word, action: flag}
+"""
+
+
+def asking(on: str, action: str = "block") -> PolicySet:
+    return policy_set(ASKING.replace("ACTION", action).replace("ON", on))
+
+
+def test_a_check_that_sends_texts_elsewhere_reads_them_after_the_others() -> None:
+    rules = asking("user").bind(ROUTE, "m", "")
+    assert rules.has_later
+    assert [check.name for check in rules.later_for(channel("user"))] == ["polite"]
+    assert rules.later_for(channel("system")) == ()
+    assert not policy_set(KEPT).bind(ROUTE, "m", "").has_later
+
+
+@pytest.mark.parametrize(
+    ("on", "action", "holds"),
+    [
+        ("response", "block", True),
+        ("response", "block, early: true", True),
+        ("response", "retry", True),
+        ("response", "flag", False),
+        ("response", "block, mode: shadow", False),
+        ("request", "block", False),
+    ],
+)
+def test_an_answer_that_such_a_check_may_stop_is_held(on: str, action: str, holds: bool) -> None:
+    assert asking(on, action).bind(ROUTE, "m", "").holds_back(lambda check: False) == holds
+
+
+def test_a_set_says_whether_it_asks_models() -> None:
+    judge = "judge: {upstream: u, model: m, rubric: r}\n"
+    assert asking("user").asks_models
+    assert policy_set(KEPT + judge).asks_models
+    assert not policy_set(KEPT).asks_models
