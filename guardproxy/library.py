@@ -76,7 +76,8 @@ def read_policies(name_or_path: Path | None) -> tuple[tuple[Policy, ...], str, F
 
 JUDGES = ("supervisor",)  # checks that use a model's judgement
 TOPICS = ("topic",)  # checks that use the model of vectors
-DISTANT = ("http", "llm")  # checks that use a service
+ASKING = ("llm",)  # checks that ask a model elsewhere
+DISTANT = ("http", *ASKING)  # checks that use a service
 
 CheckSelection = Callable[[Policy], Policy]
 """Returns a copy of a policy with only the checks that should be built."""

@@ -23,9 +23,12 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NamedTuple, Protocol
 
+from msgspec import structs
+
 from guardproxy.checks._shared.asking.question import VERSION as QUESTION_VERSION
 from guardproxy.checks._shared.asking.question import (
     AllowedAnswers,
+    Answer,
     GivenAnswer,
     JudgeQuestion,
     digest_of,
@@ -204,16 +207,32 @@ class LlmCheck:
             scans[number] = self._scan(windows[number], question, outcome)
         return scans
 
+    def told(self, window: Window, answer: str | None) -> Scan:
+        """Returns the scan of a text for an answer that a test of a policy gives instead of a model; `None`: nobody is
+        asked. Raises `RemoteError` for an answer that the question does not allow."""
+        masked = window.facts.masked
+        if answer is None or masked is None or not masked.text:
+            return _settled(window)
+        given = next((allowed for allowed in self.allowed.answers if str(allowed) == answer), None)
+        if given is None:
+            raise RemoteError("the question does not allow this answer")
+        return self._found(window, given)
+
     def _scan(self, window: Window, question: JudgeQuestion, asked: QuestionOutcome) -> Scan:
         if asked.given is None:
             verdict = self._verdict(question.digest, asked)
             if asked.shortage is not None:
                 return failed_scan(window, RemoteCapacityError(asked.shortage, asked.failure), verdict)
             return failed_scan(window, RemoteError(asked.failure), verdict)
-        score = self.finds(asked.given.answer)
+        verdict = self._verdict(question.digest, asked, str(asked.given.answer))
+        return structs.replace(self._found(window, asked.given.answer), verdict=verdict)
+
+    def _found(self, window: Window, answer: Answer) -> Scan:
+        """The scan of a text for an answer."""
+        score = self.finds(answer)
         end = window.start + len(window.text)
         findings = () if score is None else (Finding(window.start, end, self.name, self.label, score),)
-        return Scan(findings, end, window.start, verdict=self._verdict(question.digest, asked, str(asked.given.answer)))
+        return Scan(findings, end, window.start)
 
     def _verdict(self, question: str, asked: QuestionOutcome, answer: str = "") -> ModelVerdict:
         return ModelVerdict(

@@ -16,6 +16,7 @@ from guardproxy.policy import LogLine, Match, Policy, PolicySet, PolicyTest
 from guardproxy.policytest.mismatches import Mismatch, disagreement, mismatches, no_match_message
 from guardproxy.policytest.playing import SceneResult, play_scene, replay_result
 from guardproxy.policytest.refusing import limit_verdict, refusal_mismatches
+from guardproxy.policytest.scan import scan_told
 from guardproxy.policytest.scenes import plays
 from guardproxy.replay import rerun
 
@@ -77,7 +78,7 @@ def _needs(policy: Policy, test: PolicyTest, left_out: Sequence[str]) -> str:
     rules = {expected.rule, *(expected.rules or ()), *(expected.shadow or ())}
     names = {name for rule in policy.rules if rule.id in rules for name in rule.when.names()}
     names |= {find.check for find in expected.finds or ()}
-    return min(names & using(policy, left_out), default="")
+    return min((names & using(policy, left_out)) - test.judged.keys(), default="")
 
 
 def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[str], bytes]) -> CaseResult:
@@ -97,7 +98,11 @@ def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[
         if unmet or wanted:
             return CaseResult(policy, test, unmet, plays=1)
     ways = plays(scene, test.chunkings)
-    results = [play_scene(alone, scene, facts, cuts) for cuts in ways]
+    asking = {name: policies.checks[policy.name, name] for name in test.judged}
+    if deaf := [name for name, check in asking.items() if not check.traits.needs_masked]:
+        return CaseResult(policy, test, (Mismatch(f"`judged`: the check `{deaf[0]}` asks no model"),))
+    answers = {check.name: test.judged[name] for name, check in asking.items()}
+    results = [play_scene(alone, scene, facts, cuts, scan_told(answers)) for cuts in ways]
     failures = list(_mismatches(test, results[0]))
     for number, (cuts, result) in enumerate(zip(ways, results, strict=True)):
         if failures:  # mismatches at other cuts would repeat these

@@ -325,6 +325,12 @@ _SENT: dict[str, Schema] = {
         ],
         "description": "For `refused`: limits that are used up, or what was taken of each.",
     },
+    "judged": {
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": {"anyOf": [TEXT, {"type": "integer"}]},
+        "description": "What models say that checks ask (`use: llm`), by the name of the check.",
+    },
     "chunkings": number(0, trial.LIMIT_CHUNKINGS, whole=True),
     "expect": {"type": "object", "minProperties": 1, "additionalProperties": False, "properties": _EXPECTED},
 }

@@ -30,7 +30,7 @@ FIND_KEYS = ("check", "label", "text")
 _SCENES = ("request", "response", "exchange", "record")
 _FACTS = ("route", "model", "tenant", "headers")
 _TAKEN = ("times", "used")
-KEYS = ("name", *_SCENES, *_FACTS, *_TAKEN, "chunkings", "expect")
+KEYS = ("name", *_SCENES, *_FACTS, *_TAKEN, "judged", "chunkings", "expect")
 LIMIT = "limit"  # expects that some limit refuses the request
 ANY_LIMIT = "*"  # the same as a value; no limit has this name
 NO_LIMIT = ""
@@ -118,7 +118,7 @@ class Expectation:
 class PolicyTest:
     """A test in a policy file. `chunkings`: the number of random ways to cut the answer into a stream. `times`: how often the
     request is sent at once; the last one counts. `used`: what was taken of limits before, by their names, in requests, tokens
-    or millionths of money; `None`: all of it."""
+    or millionths of money; `None`: all of it. `judged`: what models elsewhere say, by the names of the checks that ask them."""
 
     name: str
     scene: Texts | RawExchange | LogLine
@@ -127,6 +127,7 @@ class PolicyTest:
     chunkings: int = CHUNKINGS
     times: int = 1
     used: Mapping[str, int | None] = field(default_factory=dict)
+    judged: Mapping[str, str] = field(default_factory=dict)
     place: FilePlace = field(default=FilePlace(), compare=False)
 
 
@@ -160,7 +161,7 @@ def _test(
     if isinstance(scene, LogLine):
         if expected.refused is not None:
             reading.fail(keys["expect"].key, "`refused` is about a request that is sent, and not about a record")
-        for key in (key for key in (*_FACTS, "chunkings") if key in keys):
+        for key in (key for key in (*_FACTS, "judged", "chunkings") if key in keys):
             reading.fail(
                 keys[key].key, f"a record has its own `{key}`" if key in _FACTS else "a record is played unchanged"
             )
@@ -183,6 +184,7 @@ def _test(
         chunkings=CHUNKINGS if chunkings is None else int(chunkings),
         times=int(times or 1),
         used=used,
+        judged=_judged(reading, keys.get("judged"), checks),
         place=node.place,
     )
 
@@ -207,6 +209,21 @@ def _used(reading: FileReading, node: YamlNode | None, units: Mapping[str, Unit]
         amount = None if value.value == ALL else reading.number(value, 0, LARGEST, whole=not is_money)
         used[name] = None if amount is None else round(amount * MICRO) if is_money else int(amount)
     return used
+
+
+def _judged(reading: FileReading, node: YamlNode | None, checks: Sequence[str]) -> dict[str, str]:
+    """Reads what models elsewhere say: `yes`, `no` or a score by the name of a check."""
+    if node is None:
+        return {}
+    judged: dict[str, str] = {}
+    for name, value in (reading.mapping(node, "a mapping from names of checks to answers") or {}).items():
+        if name not in checks:
+            reading.fail(value.key, f"unknown check `{name}`{did_you_mean(name, tuple(checks))}")
+        if type(value.value) is int:
+            judged[name] = str(value.value)
+        elif (word := reading.word(value, "an answer: yes, no or a score")) is not None:
+            judged[name] = word
+    return judged
 
 
 # What a test sends.

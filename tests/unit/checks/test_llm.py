@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.checks._shared.declared.contract import AskedModel, Resources, build
-from guardproxy.errors import OptionError, Shortage
+from guardproxy.errors import OptionError, RemoteError, Shortage
 from guardproxy.findings import NO_FACTS, Channel, Facts, Finding, MaskedCopy, Scan, Window
 from tests.kit.asked import FakeModels, text_in
 
@@ -187,6 +187,16 @@ def test_a_wrong_option_is_named(options: dict[str, Any], key: str) -> None:
     with pytest.raises(OptionError) as caught:
         check(None, **options)
     assert caught.value.key == key
+
+
+def test_a_test_of_a_policy_answers_for_the_model() -> None:
+    asking = check(None, sample="0 %", max_chars=100)
+    assert asking.told(window("x" * 200), "yes").findings == (Finding(0, 200, "polite", "YES", 1.0),)
+    unasked = [(window("a"), "no"), (window("a"), None), (window("a", ""), "yes"), (Window(PLACE, "a"), "yes")]
+    assert [asking.told(*told) for told in unasked] == [Scan((), 1, 0)] * 4
+    assert check(None, answer="score", least=3).told(window("a"), "4").findings[0].score == 0.75
+    with pytest.raises(RemoteError):
+        asking.told(window("a"), "maybe")
 
 
 def test_what_is_asked_for_reaches_the_server() -> None:

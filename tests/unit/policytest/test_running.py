@@ -274,3 +274,49 @@ def test_the_code_of_an_error_is_expected(code: str, message: str) -> None:
     (result,) = run_tests(policy_set(policy), lambda path: b"")
     assert message in "".join(mismatch.message for mismatch in result.mismatches)
     assert bool(result.mismatches) is bool(message)
+
+
+ASKING = """
+policy: asking
+checks:
+  mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\\\.io"]}
+  polite: {use: llm, upstream: judge, model: m, rubric: "Is it rude?"}
+  tone: {use: llm, upstream: judge, model: m, rubric: "How rude is it?", answer: score, least: 3}
+rules:
+  - {id: mail, when: mail, action: redact}
+  - {id: rude, when: polite, action: block}
+  - {id: tone, on: response, when: tone, action: flag}
+"""
+
+
+def test_a_test_says_what_models_elsewhere_answer() -> None:
+    found = results(
+        '{name: rude, request: hello, judged: {polite: "yes"}, expect: {rule: rude, decision: block}}',
+        '{name: fine, request: to jo@ab.io, judged: {polite: "no"}, expect: {rules: mail, upstream: "to [MAIL_1]"}}',
+        "{name: unasked, request: hello, expect: {rules: none}}",
+        "{name: score, request: hello, response: so so, judged: {tone: 4}, expect: {rules: tone}}",
+        "{name: low, request: hello, response: so so, judged: {tone: 2}, expect: {rules: none}}",
+        policy=ASKING,
+    )
+    assert [mismatch for ran in found for mismatch in ran.mismatches] == []
+    assert [ran.plays for ran in found] == [1, 1, 1, 5, 5]
+
+
+def test_an_answer_that_no_model_would_give_is_a_mismatch() -> None:
+    (odd, deaf) = results(
+        '{name: odd, request: hello, judged: {polite: "perhaps"}, expect: {rules: none}}',
+        '{name: deaf, request: hello, judged: {mail: "yes"}, expect: {rules: none}}',
+        policy=ASKING,
+    )
+    assert odd.mismatches
+    assert [mismatch.message for mismatch in deaf.mismatches] == ["`judged`: the check `mail` asks no model"]
+
+
+def test_without_an_answer_a_test_that_needs_one_is_skipped() -> None:
+    tests = (
+        "{name: a, request: hello, expect: {rule: rude}}",
+        '{name: b, request: hello, judged: {polite: "yes"}, expect: {rule: rude}}',
+    )
+    listed = "".join(f"  - {test}\n" for test in tests)
+    found = list(run_tests(policy_set(f"{ASKING}tests:\n{listed}"), nothing, left_out=("llm",)))
+    assert [(ran.skipped, len(ran.mismatches)) for ran in found] == [("it needs `polite`", 0), ("", 0)]

@@ -21,7 +21,9 @@ from guardproxy.policy.values.cases import (
 from guardproxy.wire.registry import codecs
 
 OK = "policy: p\nchecks: {pii: {use: pii}}\nrules: [{id: r, when: pii, action: flag}]\n"
-KEYS = "name, request, response, exchange, record, route, model, tenant, headers, times, used, chunkings, expect"
+KEYS = (
+    "name, request, response, exchange, record, route, model, tenant, headers, times, used, judged, chunkings, expect"
+)
 EXPECT = (
     "rule, rules, shadow, decision, upstream_has, upstream_lacks, client_has, client_lacks, "
     "upstream, client, finds, routed, refused, error"
@@ -344,3 +346,31 @@ def test_an_heir_tests_the_limits_that_it_inherits() -> None:
     base, heir = LIMITED % "expect: {refused: none}", LIMITED % "used: calls, expect: {refused: limit}"
     heir = re.sub(r"policy: p\nlimits: .*\n", "policy: q\nextends: p\n", heir)
     assert [policy.tests[0].expected.refused for policy in parse_all([("p.yaml", base), ("q.yaml", heir)])] == ["", "*"]
+
+
+@pytest.mark.parametrize(
+    ("text", "judged"),
+    [("{pii: 'yes'}", {"pii": "yes"}), ("{pii: yes}", {"pii": "yes"}), ("{pii: 4}", {"pii": "4"}), ("{}", {})],
+)
+def test_what_models_elsewhere_answer(text: str, judged: dict[str, str]) -> None:
+    (test,) = parse(example(f"{{name: t, request: x, judged: {text}, expect: {{rule: r}}}}"), "p.yaml").tests
+    assert test.judged == judged
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{pi: 'yes'}", "unknown check `pi`; did you mean `pii`?"),
+        ("{pii: true}", "expected an answer: yes, no or a score"),
+        ("{pii: [a]}", "expected an answer: yes, no or a score"),
+        ("'yes'", "expected a mapping from names of checks to answers"),
+    ],
+)
+def test_what_no_model_answers(text: str, message: str) -> None:
+    with pytest.raises(PolicyErrors, match=re.escape(message)):
+        parse(example(f"{{name: t, request: x, judged: {text}, expect: {{rule: r}}}}"), "p.yaml")
+
+
+def test_a_record_has_its_own_verdicts() -> None:
+    with pytest.raises(PolicyErrors, match="played unchanged"):
+        parse(example("{name: t, record: 'a.jsonl#1', judged: {pii: 'yes'}, expect: {rule: r}}"), "p.yaml")
