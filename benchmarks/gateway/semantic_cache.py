@@ -35,7 +35,6 @@ from guardproxy.exchange.inputs.caching import CachedQuestion
 from guardproxy.exchange.inputs.paraphrase import said
 from guardproxy.exchange.inputs.particulars import is_comparable
 from guardproxy.inference import Models
-from guardproxy.server.driving.similar.comparing import STRICTER
 from guardproxy.server.driving.similar.questions import LEAST_COSINE, cosine
 
 SEED = 31
@@ -169,14 +168,13 @@ class Cache:
         vectors = self._embedder.embed([question.asked, other.asked])
         if cosine(*vectors) < LEAST_COSINE:
             return 0.0
-        if (words := question.particulars(self._alike)(other)) == "apart":
+        if not question.particulars(self._alike)(other):
             self.refused += 1
             return 0.0
         self.asked += 1
         both = [TextPair(question.asked, other.asked), TextPair(other.asked, question.asked)]
         scores = self._judge.judge(both)
-        least = min(score.entails for score in scores)
-        return least if words == "close" else max(0.0, 1 - (1 - least) * STRICTER)
+        return min(score.entails for score in scores)
 
 
 def peers(encoder: meaning_peers.MiniLm) -> dict[str, Candidate]:

@@ -23,7 +23,6 @@ from guardproxy.exchange.gate.gate import QueuedFrame
 from guardproxy.exchange.inputs.paraphrase import said, without_courtesy
 from guardproxy.exchange.inputs.particulars import (
     Alike,
-    Likeness,
     equal_particulars,
     is_comparable,
     particulars_of,
@@ -73,11 +72,11 @@ class CachedQuestion(msgspec.Struct, frozen=True, kw_only=True):
         """What models compare: the text without a greeting and thanks."""
         return without_courtesy(self.text)
 
-    def particulars(self, alike: Alike) -> Callable[[CachedQuestion], Likeness]:
-        """Returns what particulars, such as numbers and names, say of this question and another one. `alike`: returns the
-        cosine of two words."""
-        compare = particulars_of(self.text)
-        return lambda other: compare(other.text, alike)
+    def particulars(self, alike: Alike) -> Callable[[CachedQuestion], bool]:
+        """Returns whether no particular, such as a number or a name, tells another question apart from this one. `alike`:
+        returns the cosine of two words."""
+        is_same = particulars_of(self.text)
+        return lambda other: is_same(other.text, alike)
 
     def worded(self, text: str) -> CachedQuestion:
         """Returns a question of the same partition with another text."""

@@ -8,8 +8,8 @@ numbers, codes, placeholders and names, in their order; units, times, quantities
 text asks or states. None of these may stand against each other: opposites (`before` and `after`, `enable` and `disable`), a
 word and its negated form (`safe` and `unsafe`), kinds of questions (`who` and `when`), tenses, duties, permissions and persons.
 Where the same words stand in another order, or one of them follows `by` or `from` in one text alone, roles may be exchanged.
-A text that says much more than the other asks for more. Where a word of one text has no counterpart in the other, the caller
-should want the model to be surer.
+A text that says much more than the other asks for more. And each word that only one text has must stand for a word of the
+other, as the vectors of the two show.
 
 Only short English questions of one line are compared (`is_comparable`). The words are in `particular_words.py`.
 """
@@ -34,8 +34,9 @@ from guardproxy.exchange.inputs.paraphrase import (
 
 LIMIT_CHARS = 280
 LIMIT_WORDS = 48
-LEAST_ALIKE = 0.5
-"""The lowest cosine of two words that may say the same."""
+LEAST_ALIKE = 0.55
+"""The lowest cosine of two words that may say the same. Half of the synonyms reach it, and 5 % of words such as `coffee` and
+`tea`."""
 LEAST_WORDS = 2  # a single word may be anything
 _LEAST_STEM = 3
 _WORDS_FOR_ONE = 8
@@ -64,13 +65,10 @@ def is_comparable(text: str) -> bool:
 
 Alike = Callable[[str, str], float]
 """Returns how alike two words are, as the cosine of their vectors."""
-Likeness = Literal["apart", "loose", "close"]
-"""What particulars say of two texts: they tell them apart; or they do not, and a word of one text has no counterpart in the
-other (`loose`); or each word has (`close`)."""
 
 
-def likeness(first: str, second: str, alike: Alike) -> Likeness:
-    """Returns what particulars say of two texts. Both must be comparable. The order of the two does not matter. `alike`:
+def same_particulars(first: str, second: str, alike: Alike) -> bool:
+    """Whether no particular tells two texts apart. Both must be comparable. The order of the two does not matter. `alike`:
     compares words that only one of them has."""
     return particulars_of(first)(second, alike)
 
@@ -80,17 +78,15 @@ def equal_particulars(text: str) -> str:
     return repr(_read(text).equal)
 
 
-def particulars_of(text: str) -> Callable[[str, Alike], Likeness]:
-    """Returns `likeness` of a text and another one, for a text that is compared with many. Nothing of it is kept."""
+def particulars_of(text: str) -> Callable[[str, Alike], bool]:
+    """Returns `same_particulars` of a text and another one, for a text that is compared with many. Nothing of it is kept."""
     one = _read(text)
 
-    def compare(second: str, alike: Alike) -> Likeness:
+    def is_same(second: str, alike: Alike) -> bool:
         other = _read(second)
-        if not _is_same(one, other):
-            return "apart"
-        return "close" if _has_counterparts(one, other, alike) else "loose"
+        return _is_same(one, other) and _has_counterparts(one, other, alike)
 
-    return compare
+    return is_same
 
 
 def _is_same(one: _Question, other: _Question) -> bool:

@@ -45,8 +45,6 @@ MOST_WAITING = 8
 MOST_NEAR = 16
 """The nearest questions whose particulars are compared."""
 MOST_JUDGED = 2
-STRICTER = 5.0
-"""By how much the rest of the probability must be smaller where a word has no counterpart."""
 _log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
@@ -223,16 +221,15 @@ class SimilarQuestions:
     ) -> _Verdict:
         """Judges the nearest questions. Runs in a thread."""
         closed: list[StoredQuestion] = []
-        likeness = question.particulars(models.alike)
+        may_ask_the_same = question.particulars(models.alike)
         judged: list[tuple[NearQuestion, tuple[PairScores, ...]]] = []
         for candidate in near:
             other = self._opened(question, candidate.stored)
             if other is None:
                 closed.append(candidate.stored)
-            elif len(judged) < MOST_JUDGED and (words := likeness(other)) != "apart":
-                least = point if words == "close" else stricter(point)
-                scores = _scores(models.judge, question.asked, other.asked, least)
-                if all(_is_same(score, least) for score in scores):
+            elif len(judged) < MOST_JUDGED and may_ask_the_same(other):
+                scores = _scores(models.judge, question.asked, other.asked, point)
+                if all(_is_same(score, point) for score in scores):
                     return _Verdict(True, candidate, scores, tuple(closed))
                 judged.append((candidate, scores))
         nearest, scores = judged[0] if judged else (None, ())
@@ -303,11 +300,6 @@ def _scores(judge: PairJudge, first: str, second: str, point: float) -> tuple[Pa
         return (forward,)
     (backward,) = judge.judge([TextPair(second, first)])
     return forward, backward
-
-
-def stricter(point: float) -> float:
-    """Returns the lowest probability for questions of which a word has no counterpart: there the network errs more often."""
-    return 1 - (1 - point) / STRICTER
 
 
 def _is_same(scores: PairScores, point: float) -> bool:

@@ -200,9 +200,11 @@ def test_questions_are_compared_where_all_else_is_equal() -> None:
     assert second is not None
     assert (first.partition, first.holder) == (second.partition, second.holder)
     assert first.text != second.text
-    likeness = first.particulars(lambda word, other: 0.0)
-    assert (likeness(second), likeness(first.worded("How do I get no refund?"))) == ("close", "apart")
-    assert likeness(first.worded("How do I get a discount?")) == "loose"
+    is_same = first.particulars(lambda word, other: 0.0)
+    assert is_same(second)
+    assert not is_same(first.worded("How do I get no refund?"))
+    assert not is_same(first.worded("How do I get a discount?"))
+    assert first.particulars(lambda word, other: 1.0)(first.worded("How do I get a discount?"))
     assert first.worded("Hello, how do I get it? Thanks!").asked == "how do I get it?"
     streamed = question(members={"stream": True})
     assert streamed is not None

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from benchmarks.gateway.cache_pairs import pairs
 from guardproxy.exchange.inputs import particular_words as english
-from guardproxy.exchange.inputs.particulars import LIMIT_CHARS, LIMIT_WORDS, equal_particulars, is_comparable, likeness
+from guardproxy.exchange.inputs.particulars import LIMIT_CHARS, LIMIT_WORDS, equal_particulars, is_comparable
+from guardproxy.exchange.inputs.particulars import same_particulars as compared
 
 MAY_BE_SAME = (
     ("How do I reset my password?", "What can I do to reset my password?"),
@@ -109,10 +110,10 @@ NOT_COMPARABLE = (
 
 def same_particulars(first: str, second: str) -> bool:
     """Whether no particular tells two texts apart, where any word may stand for any other."""
-    found = likeness(first, second, lambda word, other: 1.0)
-    if found != "apart":
+    is_same = compared(first, second, lambda word, other: 1.0)
+    if is_same:
         assert equal_particulars(first) == equal_particulars(second)
-    return found != "apart"
+    return is_same
 
 
 @pytest.mark.parametrize(("first", "second"), MAY_BE_SAME)
@@ -223,19 +224,19 @@ NEAR = {frozenset(("parcel", "package")), frozenset(("arrived", "come"))}
 @pytest.mark.parametrize(
     ("first", "second", "wanted"),
     [
-        ("Why has my parcel not arrived?", "Why has my package not come?", "close"),
-        ("Why has my parcel not arrived?", "Why has my parcel not opened?", "loose"),
-        ("How do I track my parcel?", "How do I return my parcel?", "loose"),
-        ("How do I track my parcel?", "How do I track my premium parcel?", "loose"),
-        ("How do I track my parcel?", "What steps do I take to track my package?", "close"),
-        ("Why is the card declined?", "What is the reason the card is declined?", "close"),
-        ("What is the price of the card?", "What is the age of the card?", "loose"),
-        ("What is the price of the card?", "What is the age of my card?", "loose"),
-        ("Why is the card declined?", "Why is the card not declined?", "apart"),
+        ("Why has my parcel not arrived?", "Why has my package not come?", True),
+        ("Why has my parcel not arrived?", "Why has my parcel not opened?", False),
+        ("How do I track my parcel?", "How do I return my parcel?", False),
+        ("How do I track my parcel?", "How do I track my premium parcel?", False),
+        ("How do I track my parcel?", "What steps do I take to track my package?", True),
+        ("Why is the card declined?", "What is the reason the card is declined?", True),
+        ("What is the price of the card?", "What is the age of the card?", False),
+        ("What is the price of the card?", "What is the age of my card?", False),
+        ("Why is the card declined?", "Why is the card not declined?", False),
     ],
 )
-def test_each_word_has_a_counterpart(first: str, second: str, wanted: str) -> None:
+def test_each_word_has_a_counterpart(first: str, second: str, wanted: bool) -> None:
     def alike(word: str, other: str) -> float:
         return 0.9 if frozenset((word, other)) in NEAR else 0.1
 
-    assert likeness(first, second, alike) == likeness(second, first, alike) == wanted
+    assert compared(first, second, alike) is compared(second, first, alike) is wanted

@@ -163,7 +163,7 @@ async def test_a_particular_refuses_what_the_models_find_the_same(made: Make, te
 async def test_at_most_two_are_judged_and_refused_ones_do_not_count(made: Make) -> None:
     wanted = "how can I get a refund?"
     similar = made(lambda pair: SAME if wanted in pair else OTHER)
-    near = [f"how do I get a {word} refund?" for word in ("big", "small", "nice", "quick", "full")]
+    near = [f"how do {who} get a refund?" for who in ("I now", "I then", "you", "I really", "I actually")]
     await keep(similar, wanted, *near, "how do I get no refund?", "how do I get 7 refunds?")
     similar.use(models(lambda _: OTHER))
     assert await result(similar, "how do I get a refund?") == "different"
@@ -183,14 +183,6 @@ async def test_the_strictest_point_of_the_policies_counts(made: Make) -> None:
     assert similar.models is not None
     with pytest.raises(ConfigError, match=r"no operating point `odd` \(it has: careful, same\)"):
         similar.models.point(CacheSection("semantic", points=("odd",)))
-
-
-@pytest.mark.parametrize(("entails", "told"), [(0.979, "different"), (0.981, "same")])
-async def test_the_network_must_be_surer_where_a_word_has_no_counterpart(made: Make, entails: float, told: str) -> None:
-    similar = made(lambda _: PairScores(entails, 0.0, 1 - entails))
-    await keep(similar, "how do I track the parcel in the mail?")
-    assert await result(similar, "how do I return the parcel in the mail?") == told
-    assert await result(similar, "how can I track the parcel in the mail?") == "same"
 
 
 async def test_nothing_is_near_or_of_another_request(made: Make) -> None:
