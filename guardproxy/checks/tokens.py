@@ -4,13 +4,15 @@ In: windows of text. Out: findings with the label `TOO_LONG` from the first toke
 so that `redact` cuts the text there. Kept: the number of tokens so far, in the state of a scan.
 
 A text is counted in pieces of at most `PIECE` characters, cut before a space, as tokenizers read words one by one: the sum is
-the number of tokens of the whole text, but for a piece without a space. Special tokens that a server adds do not count. The
-count is that of the model only if the tokenizer is the model's own. While a stream is far from the limit, nothing is held.
+the number of tokens of the whole text, but for a piece without a space. Special tokens that a server adds do not count, and
+what the tokenizer does not know counts by its characters. The count is that of the model only if the tokenizer is the model's
+own. While a stream is far from the limit, nothing is held.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -62,7 +64,8 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     )
     traits = Traits(is_sensitive=False, is_slow=False, labels=frozenset((LABEL,)), advice=advice)
     digest = options_digest("tokens", VERSION, {"most": most}, hashlib.sha256(data).hexdigest())
-    return _TokensCheck(name, digest, traits, int(most), _tokenizer(data, source))
+    tokenizer = _tokenizer(data, source)
+    return _TokensCheck(name, digest, traits, int(most), tokenizer, _unknown(data, tokenizer))
 
 
 def _read(source: str, resources: Resources) -> bytes:
@@ -99,6 +102,7 @@ class _TokensCheck:
     traits: Traits
     most: int
     tokenizer: Any = field(repr=False)
+    unknown: int | None
 
     def scan(self, windows: Sequence[Window]) -> list[Scan]:
         """See `Check.scan`."""
@@ -124,14 +128,32 @@ class _TokensCheck:
         """Returns the offset of the first token of a piece that is too many, and the number of tokens up to its end."""
         if counted > self.most:  # what follows need not be counted
             return 0, counted
-        offsets = self.tokenizer.encode(encodable(piece), add_special_tokens=False).offsets
-        total = counted + len(offsets)
-        return (int(offsets[self.most - counted][0]) if total > self.most else None), total
+        starts = _starts(self.tokenizer.encode(encodable(piece), add_special_tokens=False), self.unknown)
+        total = counted + len(starts)
+        return (starts[self.most - counted] if total > self.most else None), total
 
     def _finding(self, start: int, text: str) -> Finding:
         low, high = start + len(text) - len(text.lstrip()), start + len(text.rstrip())
         expected = f"a text of at most {self.most} tokens"
         return Finding(low, high, self.name, LABEL, 1.0, (Detail("", "", expected, "a longer one"),))
+
+
+def _unknown(data: bytes, tokenizer: Any) -> int | None:
+    """Returns the number of the token for what a tokenizer does not know; `None` if it knows everything."""
+    model = json.loads(data)["model"]
+    if (number := model.get("unk_id")) is not None:
+        return int(number)
+    token = model.get("unk_token")
+    return tokenizer.token_to_id(token) if token else None
+
+
+def _starts(encoding: Any, unknown: int | None) -> list[int]:
+    """Returns where each token of a piece begins. An unknown token counts as one for each of its characters: a word in letters
+    that a tokenizer does not know, or one that is too long for it, would count as nothing."""
+    if unknown not in encoding.ids:
+        return [start for start, _ in encoding.offsets]
+    spans = zip(encoding.ids, encoding.offsets, strict=True)
+    return [at for token, (start, end) in spans for at in (range(start, end) if token == unknown else (start,))]
 
 
 def _piece_end(text: str, at: int, *, is_last: bool) -> int | None:

@@ -16,11 +16,15 @@ from guardproxy.inference import Models
 from guardproxy.testing import assert_promise
 from tests.kit.checks import CHANNEL, PROSE, assert_every_split, held_words, whole
 
+KNOWN = f"{PROSE} one two three four five six seven word x y {'z' * 40}"
+
 
 def words() -> bytes:
-    """A tokenizer for which each word is a token, and each sign that is no letter."""
-    tokenizer = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    """A tokenizer for which each word of `KNOWN` is a token, and each sign in it."""
+    splitting = pre_tokenizers.Whitespace()
+    known = dict.fromkeys(["?", *(word for word, _ in splitting.pre_tokenize_str(KNOWN))])
+    tokenizer = Tokenizer(models.WordLevel({word: number for number, word in enumerate(known)}, unk_token="?"))
+    tokenizer.pre_tokenizer = splitting
     tokenizer.enable_truncation(4)
     return tokenizer.to_str().encode()
 
@@ -113,6 +117,26 @@ def test_the_shipped_tokenizer_counts_if_no_other_is_named() -> None:
     assert text[finding.start :] == "is a text"
     assert [advice.key for advice in shipped.traits.advice] == ["tokenizer"]
     assert check().traits.advice == ()
+
+
+def of_pieces() -> bytes:
+    """A tokenizer that knows some letters only."""
+    vocabulary = [("<unk>", 0.0), *((letter, -1.0) for letter in "▁abc")]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=0, byte_fallback=False))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+    return tokenizer.to_str().encode()
+
+
+@pytest.mark.parametrize("name", ["supervisor", "pieces.json"])
+@pytest.mark.parametrize("text", ["สวัสดีครับ" * 5, "ᚠ" * 40, "😀 " * 20, "Zq9" * 1000])
+def test_what_the_tokenizer_does_not_know_counts_by_its_characters(name: str, text: str) -> None:
+    files = {"pieces.json": of_pieces()}
+    resources = Resources(read=files.__getitem__, tokenizer=Models().tokenizer)
+    hidden = build("tokens", "tokens", {"most": 15, "tokenizer": name}, resources)
+    (first, *_) = assert_every_split(hidden, text[:200])
+    assert first.start <= 50
+    plain = build("tokens", "tokens", {"most": len(text) + 50, "tokenizer": name}, resources)
+    assert whole(plain, text) == []
 
 
 def test_a_changed_tokenizer_is_another_check() -> None:
