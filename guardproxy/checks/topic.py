@@ -130,7 +130,7 @@ class FittedTopic:
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     """Builds the check `name`. Raises `OptionError` for an unknown option, for topics that cannot be used, and without a
     model."""
-    from guardproxy.checks._shared.topics.directions import Background  # noqa: PLC0415 - imports numpy, only now
+    from guardproxy.checks._shared.topics.directions import background_of  # noqa: PLC0415 - imports numpy, only now
 
     values = with_defaults(options, OPTIONS)
     way, topics = topics_of(values)
@@ -141,7 +141,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
         raise OptionError("model", "must be the name of a model")
     try:
         embedder = resources.embedder(model)
-        background = Background(resources.background(model), embedder.dimensions)
+        background = background_of(tuple(resources.background(model)), embedder.dimensions)
     except ConfigError as error:
         raise OptionError("model", str(error)) from error
     share = _share(way, len(topics))
@@ -294,12 +294,12 @@ def fit_topics(
     `background`: the vectors of the ordinary texts of the model. `others`: of more texts that are about none of the topics.
     `share`: of all these that may reach a threshold; `None`: the check's own. Raises `OptionError`.
     """
-    from guardproxy.checks._shared.topics.directions import Background  # noqa: PLC0415 - imports numpy, only now
+    from guardproxy.checks._shared.topics.directions import background_of  # noqa: PLC0415 - imports numpy, only now
 
     way, topics = topics_of(options)
     if share is None:
         share = _share(way, len(topics))
-    ordinary = Background(background, embedder.dimensions)
+    ordinary = background_of(tuple(background), embedder.dimensions)
     fitted = []
     for at, topic in enumerate(topics):
         found = _fitted(way, at, replace(topic, threshold=None), embedder, ordinary, share, others)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,10 +41,17 @@ def numbers(vectors: Sequence[bytes], dimensions: int) -> Numbers:
     return joined.reshape(len(vectors), dimensions) / LENGTH
 
 
+@lru_cache(maxsize=2)
+def background_of(vectors: tuple[bytes, ...], dimensions: int) -> Background:
+    """Returns the background with these vectors, which all checks of a model share."""
+    return Background(vectors, dimensions)
+
+
 class Background:
     """Ordinary texts of all kinds. `rows`: their vectors; `mean`: of them."""
 
     def __init__(self, vectors: Sequence[bytes], dimensions: int) -> None:
+        self._vectors = tuple(vectors)
         self.rows = numbers(vectors, dimensions)
         self.mean = self.rows.mean(0)
         apart = self.rows - self.mean
@@ -64,7 +72,7 @@ class Background:
 
     def scores(self, direction: TopicDirection) -> list[float]:
         """Returns the scores of the ordinary texts."""
-        return [direction.score_of(row) for row in self.rows]
+        return [direction.score(vector) for vector in self._vectors]
 
     def left_out(self, examples: Numbers) -> list[float]:
         """Returns the score of each of at least two examples along the direction of the others."""
