@@ -44,17 +44,23 @@ def judged_log(folder: Path, count: int) -> str:
     return str(folder)
 
 
+@pytest.fixture(scope="module")
+def log(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A log with enough labels."""
+    return judged_log(tmp_path_factory.mktemp("log"), 330)
+
+
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["model", "distil", *arguments], catch_exceptions=False)
 
 
-def test_it_prints_how_the_classifier_agrees_and_writes_its_folder(tmp_path: Path) -> None:
+def test_it_prints_how_the_classifier_agrees_and_writes_its_folder(log: str, tmp_path: Path) -> None:
     out = tmp_path / "helpful"
-    result = run(judged_log(tmp_path / "log", 420), "--judge", "--out", str(out))
+    result = run(log, "--judge", "--out", str(out))
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0].startswith("helpful: fitted to ")
-    assert "conversations, held out of 105" in lines[1]
+    assert "conversations, held out of 83" in lines[1]
     assert lines[2].startswith("verdicts as the labels")
     assert "the log has no price for these labels, so what the classifier saves is not known" in lines
     assert "a verdict took 900 ms on average" in lines
@@ -63,9 +69,9 @@ def test_it_prints_how_the_classifier_agrees_and_writes_its_folder(tmp_path: Pat
     assert (out / "model.onnx").is_file()
 
 
-def test_json_has_the_report(tmp_path: Path) -> None:
+def test_json_has_the_report(log: str, tmp_path: Path) -> None:
     out = tmp_path / "helpful"
-    result = run(judged_log(tmp_path / "log", 420), "--judge", "--out", str(out), "--label", "BAD", "--json")
+    result = run(log, "--judge", "--out", str(out), "--label", "BAD", "--json")
     found = json.loads(result.stdout)
     assert (found["label"], found["folder"]) == ("BAD", str(out))
     assert found["agreement"]["agreed"]["value"] > 0.9
