@@ -20,12 +20,14 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, islice
 from typing import NamedTuple
 
 Span = tuple[int, int]
+PartSpan = tuple[int, int, int]
+"""The number of a part, and a span in it."""
 ANY = "*"
 MOST_BLOCKS = 1000
 """The documents of a message. The last one reaches to the end of the text."""
@@ -170,7 +172,7 @@ class BlockGrammar:
     def blocks(self, parts: Sequence[str], *, is_strict: bool = False) -> list[Block]:
         """Returns the documents. `is_strict`: a tag in the middle of a line begins none if nothing ends that."""
         whole = "".join(parts)
-        starts = [0, *accumulate(map(len, parts))]
+        starts = PartBorders.of(parts).starts
         tags = self._tags_in(whole, starts)
         lines = list(islice(self._lines_in(parts, starts), MOST_MARKS)) if self._line else []
         limit = min([len(whole), *(marks[-1].end for marks in (tags, lines) if len(marks) == MOST_MARKS)])
@@ -269,16 +271,34 @@ def _without_mentions(tags: Sequence[_BlockMark], *, is_strict: bool) -> list[_B
     return kept[::-1]
 
 
-def in_parts(spans: Sequence[Span], parts: Sequence[str]) -> Iterator[tuple[int, int, int]]:
-    """Yields spans of a text as spans of its parts, without blanks at both ends: the number of the part, start and end. Blank
-    spans are left out."""
-    starts = [0, *accumulate(map(len, parts))]
-    for start, end in spans:
-        number = bisect_right(starts, start) - 1
-        while number < len(parts) and starts[number] < end:
-            low, high = max(start, starts[number]) - starts[number], min(end, starts[number + 1]) - starts[number]
-            text = parts[number][low:high]
-            if bare := text.strip():
-                low += len(text) - len(text.lstrip())
-                yield number, low, low + len(bare)
-            number += 1
+@dataclass(frozen=True, slots=True)
+class PartBorders:
+    """Parts that are read as one text, and where each begins in it."""
+
+    parts: Sequence[str]
+    starts: Sequence[int]
+
+    @classmethod
+    def of(cls, parts: Sequence[str]) -> PartBorders:
+        """Returns the borders of parts."""
+        return cls(parts, (0, *accumulate(map(len, parts))))
+
+    def within(self, spans: Iterable[Span]) -> Iterator[PartSpan]:
+        """Yields spans of the text as spans of its parts, without blanks at both ends. Blank spans are left out."""
+        starts = self.starts
+        for start, end in spans:
+            number = bisect_right(starts, start) - 1
+            while number < len(self.parts) and starts[number] < end:
+                begin = starts[number]
+                yield from bare(
+                    number, self.parts[number], max(start, begin) - begin, min(end, starts[number + 1]) - begin
+                )
+                number += 1
+
+
+def bare(number: int, part: str, start: int, end: int) -> Iterator[PartSpan]:
+    """Yields a span of a part without blanks at both ends; nothing if it is blank."""
+    text = part[start:end]
+    if stripped := text.strip():
+        low = start + len(text) - len(text.lstrip())
+        yield number, low, low + len(stripped)

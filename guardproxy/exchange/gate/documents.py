@@ -20,15 +20,15 @@ import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import count
+from itertools import count, islice
 from operator import itemgetter
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 from msgspec import structs
 
 from guardproxy.events import HOLDING, MARKED, End, Event, Excerpt, Holder, RunEnd, Text
-from guardproxy.exchange.gate.blocks import BlockGrammar, Span, in_parts
+from guardproxy.exchange.gate.blocks import MOST_BLOCKS, BlockGrammar, PartBorders, PartSpan, Span, bare
 from guardproxy.exchange.gate.joining import FILLER
 from guardproxy.exchange.gate.lanes import Lane
 from guardproxy.findings import Channel, Finding, Kind
@@ -40,6 +40,7 @@ Edit = tuple[int, int, str]
 _EACH = "*"
 _NUMBERING = re.compile(r"(?:[\w.:-]++\s*+=\s*+([\"']?)\d{0,8}+\1\s*+)?+/?", re.ASCII)
 _DOCUMENT = re.compile(r"#(document\[\d+\])(\.attributes)?")
+_STRING = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _MARGIN = re.compile(r"\s*+[\[{]")
 
 
@@ -234,6 +235,14 @@ class DocumentSplitter:
     is_apart: bool
 
 
+class _FoundDocument(NamedTuple):
+    """A document in the texts of a message: its parts, the attributes of its tag, and whether it is a string of JSON."""
+
+    spans: Sequence[PartSpan]
+    aside: Sequence[PartSpan]
+    is_encoded: bool = False
+
+
 class _Splitting:
     """Splits one request."""
 
@@ -244,6 +253,7 @@ class _Splitting:
         self.numbers = count(1)
         self.documents = count()
         self.rests = count()
+        self.is_json: set[int] = set()  # texts with documents at pointers
 
     def split(self, events: Sequence[Event]) -> list[Event]:
         groups: dict[str | int, list[int]] = {}  # texts that are read as one
@@ -261,29 +271,14 @@ class _Splitting:
 
     def _split(self, events: Sequence[Event], group: Sequence[int]) -> None:
         texts = [event for place in group if isinstance(event := events[place], Text)]
-        parts = [text.text for text in texts]
-        found = [list(_in_json(text, self.splitter.pointers)) for text in texts]
-        first = texts[0].channel.kind
-        if first in MARKED:
-            marked = ["" if spans else part for part, spans in zip(parts, found, strict=True)]
-            blocks = self.splitter.grammar.blocks(marked, is_strict=first == "system")
-        else:
-            marked, blocks = parts, []
-        taken: list[list[Span]] = [[] for _ in texts]
-        made = [
-            *(
-                ([(number, *span)], [], not (span[0] == 0 and span[1] == len(parts[number])))
-                for number, spans in enumerate(found)
-                for span in spans
-            ),
-            *((list(in_parts(block.spans, marked)), list(in_parts([block.aside], marked)), False) for block in blocks),
-        ]
-        if not any(spans or aside for spans, aside, _ in made):
+        made = [*self._in_json(texts), *self._between_marks(texts)]
+        if not made:
             return
         own = [Holder(next(self.numbers), not self.splitter.is_apart) for _ in texts]
-        for spans, aside, is_encoded in made:
-            self._add(texts, own, spans, _telling(aside, parts), is_encoded=is_encoded)
-            for number, start, end in (*spans, *_telling(aside, parts)):
+        taken: list[list[Span]] = [[] for _ in texts]
+        for document in made:
+            self._add(texts, own, document)
+            for number, start, end in (*document.spans, *document.aside):
                 taken[number].append((start, end))
         self.holders |= {
             place: holder
@@ -293,42 +288,54 @@ class _Splitting:
         if self.splitter.is_apart:
             self._add_rest(texts, own, taken)
 
-    def _add(
-        self,
-        texts: Sequence[Text],
-        own: Sequence[Holder],
-        spans: Sequence[tuple[int, int, int]],
-        aside: Sequence[tuple[int, int, int]],
-        *,
-        is_encoded: bool,
-    ) -> None:
-        """Adds the texts of a document."""
-        if not spans and not aside:
+    def _in_json(self, texts: Sequence[Text]) -> Iterator[_FoundDocument]:
+        """Yields the documents at pointers. What follows too many of them is one."""
+        for number, text in enumerate(texts):
+            spans = list(islice(_strings(text, self.splitter.pointers), MOST_BLOCKS))
+            if spans:
+                self.is_json.add(id(text))
+            if len(spans) == MOST_BLOCKS:
+                spans[-1] = (spans[-1][0], len(text.text))
+            for start, end in spans:
+                yield _FoundDocument([(number, start, end)], [], is_encoded=end < len(text.text))
+
+    def _between_marks(self, texts: Sequence[Text]) -> Iterator[_FoundDocument]:
+        """Yields the documents between marks. A text that is JSON with documents has no others."""
+        if (kind := texts[0].channel.kind) not in MARKED:
             return
-        name = f"document[{next(self.documents)}]"
+        borders = PartBorders.of(["" if id(text) in self.is_json else text.text for text in texts])
+        for block in self.splitter.grammar.blocks(borders.parts, is_strict=kind == "system"):
+            spans = list(borders.within(block.spans))
+            aside = [
+                (number, start, end)
+                for number, start, end in borders.within([block.aside])
+                if not _NUMBERING.fullmatch(borders.parts[number], start, end)
+            ]
+            if spans or aside:
+                yield _FoundDocument(spans, aside)
+
+    def _add(self, texts: Sequence[Text], own: Sequence[Holder], document: _FoundDocument) -> None:
+        """Adds the texts of a document."""
+        name, spans = f"document[{next(self.documents)}]", document.spans
         many = len(spans) > 1
         run = f"{texts[spans[0][0]].channel.path}#{name}" if many else ""
         for index, (number, start, end) in enumerate(spans):
             path = f"#{name}[{index}]" if many else f"#{name}"
             place = Excerpt(own[number].number, start, end, name)
-            self._text(texts[number], path, "document", place, run=run, is_encoded=is_encoded)
+            self._text(texts[number], path, "document", place, run=run, is_encoded=document.is_encoded)
         if many:
             self.excerpts.append(RunEnd(run))
-        for number, start, end in aside:
+        for number, start, end in document.aside:
             place = Excerpt(own[number].number, start, end, name, is_aside=True)
             self._text(texts[number], f"#{name}.attributes", "document", place)
 
     def _add_rest(self, texts: Sequence[Text], own: Sequence[Holder], taken: Sequence[list[Span]]) -> None:
         """Adds what is around the documents."""
-        rest = [
-            (number, start, end)
-            for number, (text, spans) in enumerate(zip(texts, taken, strict=True))
-            for start, end in _around(sorted(spans), len(text.text))
-        ]
         spans = [
-            (number, low, high)
-            for number, start, end in rest
-            for _, low, high in in_parts([(start, end)], [texts[number].text])
+            span
+            for number, (text, its) in enumerate(zip(texts, taken, strict=True))
+            for start, end in _around(sorted(its), len(text.text))
+            for span in bare(number, text.text, start, end)
         ]
         run = f"{texts[0].channel.path}#rest" if len(spans) > 1 else ""
         for number, start, end in spans:
@@ -396,11 +403,6 @@ def _may_hold(text: Text) -> bool:
     return is_plain and text.channel.kind in HOLDING and text.text != ""
 
 
-def _telling(aside: Iterable[tuple[int, int, int]], parts: Sequence[str]) -> list[tuple[int, int, int]]:
-    """Returns the attributes of a tag that say more than a number."""
-    return [(number, start, end) for number, start, end in aside if not _NUMBERING.fullmatch(parts[number], start, end)]
-
-
 def _around(spans: Iterable[Span], end: int) -> Iterator[Span]:
     """Yields what is around spans, which are sorted and do not overlap."""
     at = 0
@@ -412,7 +414,7 @@ def _around(spans: Iterable[Span], end: int) -> Iterator[Span]:
         yield at, end
 
 
-def _in_json(text: Text, pointers: Sequence[Pointer]) -> Iterator[Span]:
+def _strings(text: Text, pointers: Sequence[Pointer]) -> Iterator[Span]:
     """Yields the strings of a text at pointers, with their quotes: of a text that is JSON, or of a text in a result that is not
     one text. There the whole text is the document, and the pointer counts from the end of its path."""
     if not pointers:
@@ -423,16 +425,11 @@ def _in_json(text: Text, pointers: Sequence[Pointer]) -> Iterator[Span]:
     raw = text.text
     if not _MARGIN.match(raw) or not any(pointer[-1] == _EACH or pointer[-1] in raw for pointer in pointers):
         return
-    known = places(raw)
-    for leaf in view(raw).leaves:
-        if leaf.quoted and not leaf.row and leaf.text.strip():
-            path, is_key = known.get(leaf.start, ((), True))
-            if (
-                not is_key
-                and raw[leaf.end : leaf.end + 1] == '"'
-                and any(_begins_with(path, each) for each in pointers)
-            ):
-                yield leaf.start - 1, leaf.end + 1
+    for start, (path, is_key) in places(raw).items():
+        if not is_key and raw[start - 1] == '"' and any(_begins_with(path, each) for each in pointers):
+            string = _STRING.match(raw, start - 1)
+            if string and string[1].strip():
+                yield string.span()
 
 
 def _begins_with(path: Sequence[str | int], pointer: Pointer) -> bool:

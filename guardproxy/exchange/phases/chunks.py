@@ -132,7 +132,7 @@ class DocumentStage:
         pointers = tuple(dict.fromkeys(pointer for section in sections.values() for pointer in section.json))
         # What a policy says about its own rules must not blind those of another.
         reading = {rule.policy.name for rule in bound.rules if not rule.rule.on.isdisjoint(_HOLDING)}
-        is_apart = all(name in sections and sections[name].apart for name in reading)
+        is_apart = bool(reading) and all(name in sections and sections[name].apart for name in reading)
         return cls(DocumentSplitter(grammar, pointers, is_apart))
 
     def amend(self, draft: RequestDraft) -> None:

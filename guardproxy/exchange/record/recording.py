@@ -59,7 +59,7 @@ from guardproxy.wire.json import LEAST_DIGITS, is_plain_key, is_word
 
 _EVERYTHING = ("*",)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')  # a word of a schema in an expectation
-_STEP = re.compile(r"[^.\[\]]+")  # of a place
+_STEP = re.compile(r"[^.\[\]#]+")  # of a place
 _DIGITS = re.compile(r"\d+")
 _SCORE_DIGITS = 4  # a score with more digits could hold a number that is none of the record's business
 AskedCalls = Mapping[tuple[int, Direction, str], tuple[str, str]]

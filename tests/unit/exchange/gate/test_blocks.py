@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.exchange.gate import blocks as module
-from guardproxy.exchange.gate.blocks import MOST_BLOCKS, MOST_DEPTH, BlockGrammar, in_parts
+from guardproxy.exchange.gate.blocks import MOST_BLOCKS, MOST_DEPTH, BlockGrammar, PartBorders
 
 DASHES = "---------------------"
 TAGS = ("context", "document", "source", "doc-*", "a*z")
@@ -26,7 +26,7 @@ def found(*parts: str, grammar: BlockGrammar = GRAMMAR, is_strict: bool = False)
     whole = "".join(parts)
     out = []
     for block in grammar.blocks(parts, is_strict=is_strict):
-        texts = [parts[number][start:end] for number, start, end in in_parts(block.spans, parts)]
+        texts = [parts[number][start:end] for number, start, end in PartBorders.of(parts).within(block.spans)]
         aside = whole[slice(*block.aside)].strip()
         out.append([*texts, *([aside] if aside else [])])
     return [texts for texts in out if texts]
@@ -187,7 +187,8 @@ def test_documents_do_not_overlap_and_have_no_blanks_at_their_ends(parts: Sequen
     spans = sorted(span for block in blocks for span in (*block.spans, block.aside) if span[0] < span[1])
     assert all(0 <= start < end <= len(whole) for start, end in spans)
     assert all(first[1] <= second[0] for first, second in pairwise(spans))
-    texts = [parts[number][start:end] for block in blocks for number, start, end in in_parts(block.spans, parts)]
+    spans_of = PartBorders.of(parts).within
+    texts = [parts[number][start:end] for block in blocks for number, start, end in spans_of(block.spans)]
     assert all(text and text == text.strip() for text in texts)
     inside = "".join(re.sub(r"\s", "", whole[start:end]) for block in blocks for start, end in sorted(block.spans))
     assert len("".join(re.sub(r"\s", "", text) for text in texts)) == len(inside)

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.audit import Record
+from guardproxy.exchange.gate.blocks import PartBorders
 from guardproxy.exchange.gate.documents import clipped, cut_up
 from guardproxy.exchange.inputs.transcript import RequestReceived, SendUpstream
 from guardproxy.exchange.phases.chunks import NOTE
@@ -276,6 +277,33 @@ def test_a_text_that_is_json_has_no_other_documents() -> None:
     both = JSON.replace("APART", ", tags: [context]")
     done = asked(chat('{"quotes": "<context>a</context>"}', "<context>b</context>"), policies(DROP, marks=both))
     assert list(documents(done).values()) == ['"<context>a</context>"', "b"]
+
+
+def test_what_follows_too_many_strings_of_json_is_one_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("guardproxy.exchange.gate.documents.MOST_BLOCKS", 2)
+    text = json.dumps({"quotes": ["fine", "poison", "poison", "end"]})
+    body = {"model": "m", "messages": [{"role": "tool", "tool_call_id": "1", "content": text}]}
+    done = asked(body, policies(DROP, marks=JSON.replace("APART", "")))
+    assert list(documents(done).values()) == ['"fine"', '"poison", "poison", "end"]}']
+    assert sent(done) == [f'{{"quotes": ["fine", {NOTE}']
+
+
+def test_the_borders_of_parts_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each message has its own. To count them for each document would cost the square of the parts."""
+    counts: list[int] = []
+    of = PartBorders.of
+    monkeypatch.setattr(PartBorders, "of", lambda parts: (counts.append(len(parts)), of(parts))[1])
+    for number in (5, 50):
+        counts.clear()
+        done = asked(chat(parts(*["<context>fine</context> x"] * number)), policies(DROP, STOP, apart=True))
+        assert len(documents(done)) == number
+        assert counts == [number, number]
+
+
+def test_without_rules_about_the_texts_around_documents_these_are_not_cut() -> None:
+    done = asked(chat("a <context>fine</context> b"), policies(DROP))
+    lanes = done.exchange._ledger.request.gate.lanes.every
+    assert [lane.channel.kind for lane in lanes if lane.channel.kind != "metadata"] == ["user", "document"]
 
 
 def with_text(codec: Codec, kind: Any, text: str) -> tuple[str, dict[str, Any]] | None:
