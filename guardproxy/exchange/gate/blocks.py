@@ -52,8 +52,9 @@ class Block(NamedTuple):
 
 class _BlockMark(NamedTuple):
     """A mark in the text. `opens`: the name of the document that it begins, empty if it begins none; `closes`: the names of
-    those that it ends. `aside`: where its attributes are. `is_inline`: a tag in the middle of a line; `is_empty`: a tag that
-    says that it has no content. `fence`: the signs of a fence; `may_end`: whether the fence may end a document."""
+    those that it ends. `aside`: where its attributes are. `is_inline`: a tag in the middle of a line; `is_quoted`: a tag in
+    backquotes, as in a text about the tag; `is_empty`: a tag that says that it has no content. `fence`: the signs of a fence;
+    `may_end`: whether the fence may end a document."""
 
     start: int
     end: int
@@ -61,6 +62,7 @@ class _BlockMark(NamedTuple):
     closes: tuple[str, ...] = ()
     aside: Span = (0, 0)
     is_inline: bool = False
+    is_quoted: bool = False
     is_empty: bool = False
     fence: str = ""
     may_end: bool = False
@@ -240,10 +242,13 @@ def _meanings(lines: Sequence[tuple[str, str]]) -> Mapping[str, _LineMeaning]:
 def _tag(match: re.Match[str], *, is_inline: bool) -> _BlockMark:
     """Returns the mark of a tag."""
     start, end = match.span()
+    is_quoted = match.string[max(0, start - 1) : start] == "`" == match.string[end : end + 1]
     if match[3]:
-        return _BlockMark(start, end, closes=(f"<{match[3].lower()}>",), is_inline=is_inline)
+        return _BlockMark(start, end, closes=(f"<{match[3].lower()}>",), is_quoted=is_quoted)
     name, is_empty = f"<{match[1].lower()}>", _CLOSED.search(match[2]) is not None
-    return _BlockMark(start, end, name, aside=match.span(2), is_inline=is_inline, is_empty=is_empty)
+    return _BlockMark(
+        start, end, name, aside=match.span(2), is_inline=is_inline, is_quoted=is_quoted, is_empty=is_empty
+    )
 
 
 def _is_inline(whole: str, at: int, borders: frozenset[int]) -> bool:
@@ -254,14 +259,16 @@ def _is_inline(whole: str, at: int, borders: frozenset[int]) -> bool:
 
 
 def _without_mentions(tags: Sequence[_BlockMark], *, is_strict: bool) -> list[_BlockMark]:
-    """Returns tags without those that begin nothing: in the middle of a line, if the next tag of the name begins a document at
-    the beginning of a line; and tags without content, if the next tag of the name does not end a document. `is_strict`: a tag
-    in the middle of a line begins nothing either if no tag of the name follows."""
+    """Returns tags without those that are no marks: in backquotes; in the middle of a line, if the next tag of the name begins
+    a document at the beginning of a line; and without content, if the next tag of the name does not end a document.
+    `is_strict`: a tag in the middle of a line begins nothing either if no tag of the name follows."""
     following: dict[str, _BlockMark] = {}
     kept: list[_BlockMark] = []
     for mark in reversed(tags):
         name = mark.opens or mark.closes[0]
         after = following.get(name)
+        if mark.is_quoted:
+            continue
         if mark.opens and mark.is_inline and (is_strict if after is None else after.opens and not after.is_inline):
             continue
         if mark.is_empty and (after is None or after.opens):

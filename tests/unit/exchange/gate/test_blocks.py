@@ -94,6 +94,8 @@ def test_documents_in_the_shapes_of_templates(text: str, expected: list[list[str
         ("<document href=http://a/>A</document>", [["A", "href=http://a/"]]),
         ("Answer from the <context> tags.\n<context>\nA\n</context>", [["A"]]),
         ("It is in <context>, in <context> tags.\n <context>\nA\n</context>", [["A"]]),
+        ("Use `<context>` and `</context>`. <context>A `</context>` B</context> q", [["A `</context>` B"]]),
+        ("`<context>A</context>` and ``", [["A"]]),
         # no end
         ("Answer. <context>A", [["A"]]),
         ("<context>A<document>B", [["A"], ["B"]]),

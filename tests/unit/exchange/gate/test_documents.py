@@ -292,7 +292,12 @@ def test_the_borders_of_parts_are_counted_once(monkeypatch: pytest.MonkeyPatch) 
     """Each message has its own. To count them for each document would cost the square of the parts."""
     counts: list[int] = []
     of = PartBorders.of
-    monkeypatch.setattr(PartBorders, "of", lambda parts: (counts.append(len(parts)), of(parts))[1])
+
+    def counted(parts: Sequence[str]) -> PartBorders:
+        counts.append(len(parts))
+        return of(parts)
+
+    monkeypatch.setattr(PartBorders, "of", counted)
     for number in (5, 50):
         counts.clear()
         done = asked(chat(parts(*["<context>fine</context> x"] * number)), policies(DROP, STOP, apart=True))
