@@ -376,14 +376,17 @@ def _again(events: Sequence[Event], recorded: Sequence[RecordedExcerpt], *, is_r
             at.setdefault(event.channel.path, []).append(place)
     excerpts: list[Event] = []
     runs: dict[str, None] = {}
+    taken: set[tuple[int, int]] = set()
     for each in recorded:
         path, _, _ = each.path.rpartition("#")
         start, end = each.span or (0, 0)
-        for place in at.get(path, ()):
+        for place in at.get(path, ()):  # pragma: no branch - the body of the record has the text
             holder = out[place]
             assert isinstance(holder, Text)  # noqa: S101 - chosen above
-            if holder.text[start:end] != each.text:  # two places may have the same name
+            # Two places may have the same name.
+            if (place, start) in taken or holder.text[start:end] != each.text:
                 continue
+            taken.add((place, start))
             if holder.holder is None:
                 holder = out[place] = structs.replace(holder, holder=Holder(place + 1, is_read))
             found = _DOCUMENT.search(each.path)

@@ -143,12 +143,14 @@ def test_values_in_a_string_of_json_are_masked_where_they_stand() -> None:
         assert "strange" not in json.loads(sent(done)[0])["quotes"][0]
 
 
-def test_two_places_with_the_same_name_keep_their_documents() -> None:
-    response = {"a": {"results": [{"text": "fine and well"}]}, "a.results": [{"text": "poison"}]}
+@pytest.mark.parametrize("other", ["fine and well", "poison"])
+def test_two_places_with_the_same_name_keep_their_documents(other: str) -> None:
+    response = {"a": {"results": [{"text": other}]}, "a.results": [{"text": "poison"}]}
     body = {"contents": [{"role": "user", "parts": [{"functionResponse": {"name": "f", "response": response}}]}]}
     done = asked(body, policies(DROP, marks=JSON.replace("APART", "").replace("/results/*/text", "/*/text")), GEMINI)
     given = done.upstream["contents"][0]["parts"][0]["functionResponse"]["response"]
-    assert given == {"a": {"results": [{"text": "fine and well"}]}, "a.results": [{"text": NOTE}]}
+    kept = NOTE if other == "poison" else other
+    assert given == {"a": {"results": [{"text": kept}]}, "a.results": [{"text": NOTE}]}
     answer = {"candidates": [{"content": {"role": "model", "parts": [{"text": "ok"}]}, "finishReason": "STOP"}]}
     done.stream([json.dumps(answer).encode()], media="application/json")
     record = through_log(done.finish.record)
