@@ -71,7 +71,7 @@ class AnswerPhase:
     patience: Patience
     answer: Answer
     """The answer that is under way."""
-    _later: LaterChecks = field(init=False)  # the checks that read the answer last
+    _later: LaterChecks | None = None  # the checks that read the answer last, once it is complete
     _rest: tuple[list[bytes], bytes] | None = None  # the end of the answer, which waits for them
     _scans: Scans = field(init=False)
     _stored: StoredIds | None = None  # how the answer says under which id it is stored, if values may come back later
@@ -85,7 +85,7 @@ class AnswerPhase:
         self.answer = answer
         self.ledger.begin_answer(answer)
         self._scans = Scans(answer.side.gate, self.guard.editor, self.ledger.notes)
-        self._later, self._rest = LaterChecks(self.guard, self.ledger.notes), None
+        self._later = self._rest = None
         self._fault_status = 502
 
     @property
@@ -216,6 +216,7 @@ class AnswerPhase:
 
     def _advance(self, at_s: float) -> Transition[Answering | Waiting | Over]:
         answer, gate, limit_chars = self.answer, self.answer.side.gate, self.setting.limits.held_chars
+        bound = self.guard.bound
         if self._scans.pending:
             return _STATES[answer.held.extent], []
         if self._scans.found is not None and (claiming := self._claiming(self._scans.found)) is not None:
@@ -242,8 +243,11 @@ class AnswerPhase:
         if (answer.ended or is_long) and gate.empty:
             if not answer.ended:
                 commands.append(CancelUpstream())
-            following, last = self._complete(answer.held.data, b"", at_s)
-            return following, commands + last
+            if bound is not None and bound.has_later and (asking := self._ask_later(answer.held.data, b"", at_s)):
+                return _STATES[answer.held.extent], commands + asking
+            rest = b"".join([*answer.held.data, self.client.trailer(self.client.completed)])
+            state, ends = self.client.answered(rest, at_s)
+            return state, commands + ends
         return _STATES[answer.held.extent], commands
 
     def _claiming(self, found: list[Lane]) -> list[Command] | None:
@@ -279,7 +283,13 @@ class AnswerPhase:
                 self._let_go(out)
             # The client takes the terminal frame for the end, so it is sent with `Finish`, once the record is durable.
             if entry.frame.terminal:
-                return self._complete([*held.data, *out], data, at_s)
+                bound, before = self.guard.bound, [*held.data, *out]
+                if bound is not None and bound.has_later and (asking := self._ask_later(before, data, at_s)):
+                    return _STATES[held.extent], asking
+                rest = b"".join([*before, self.client.trailer(self.client.completed), data])
+                release: list[Command] = [ReleaseUpstream()] if self.is_receiving else []
+                state, commands = self.client.answered(rest, at_s)
+                return state, [*release, *commands]
             if held.extent == "none":
                 out.append(data)
                 answer.decoder.sent(_as_sent(entry.frame, data))
@@ -293,31 +303,28 @@ class AnswerPhase:
         is_certain = gate.held and self.guard.confirmations is None
         return self._ending(ahead(answer.side), out, at_s) if is_certain else None
 
-    def _complete(self, data: list[bytes], last: bytes, at_s: float) -> Transition[Answering | Over]:
-        """Ends the exchange with a complete answer, once the checks that read it last have read it. `data`: what was not sent
-        yet; `last`: the frame that ends a stream, empty without one."""
-        answer, bound = self.answer, self.guard.bound
-        if bound is not None and bound.has_later and self._rest is None:
-            self._later.begin(answer.side.gate, (self.ledger.request, answer.side), lambda channel, check: True)
-            if self._later.jobs:
-                self._scans.drop()
-                sending: list[Command] = []
-                if answer.held.extent == "none":  # no rule needs these frames
-                    sending, data = self.client.send(b"".join(data), at_s) if data else [], []
-                self._rest = data, last
-                return _STATES[answer.held.extent], [*sending, RunScans(self._later.jobs)]
-        release: list[Command] = [ReleaseUpstream()] if last and self.is_receiving else []
-        rest = b"".join([*data, self.client.trailer(self.client.completed), last])
-        state, commands = self.client.answered(rest, at_s)
-        return state, [*release, *commands]
+    def _ask_later(self, data: list[bytes], last: bytes, at_s: float) -> list[Command]:
+        """The commands that scan a complete answer with the checks that read it last; empty if there are none. `data`: what was
+        not sent yet; `last`: the frame that ends a stream, empty without one."""
+        later = self._later = LaterChecks(self.guard, self.ledger.notes)
+        later.begin(self.answer.side.gate, (self.ledger.request, self.answer.side), lambda channel, check: True)
+        if not later.jobs:
+            return []
+        self._scans.drop()
+        sending: list[Command] = []
+        if self.answer.held.extent == "none" and data:  # no rule needs these frames
+            sending, data = self.client.send(b"".join(data), at_s), []
+        self._rest = data, last
+        return [*sending, RunScans(later.jobs)]
 
     def _judged(self, event: Scanned) -> Transition[Answering | Waiting | Over]:
         """Takes the scans of the checks that read the answer last."""
-        at_s, cancels = event.at_s, self.is_receiving
-        if shortage := self.guard.shortage(self._later.jobs, event.scans):
-            self._later.note(event.scans)
-            return self.client.no_capacity(shortage, at_s, cancels=cancels)
-        for decision, lane, finding in self._later.learn(event.scans):
+        at_s, later, rest = event.at_s, self._later, self._rest
+        assert later is not None and rest is not None  # noqa: S101, PT018 - the end of the answer waits for the scans
+        if shortage := self.guard.shortage(later.jobs, event.scans):
+            later.note(event.scans)
+            return self.client.no_capacity(shortage, at_s, cancels=self.is_receiving)
+        for decision, lane, finding in later.learn(event.scans):
             assert not isinstance(decision, Confirm)  # noqa: S101 - no rule that asks a person has such a check
             if decision is None or (isinstance(decision, Retry) and self._passes(decision, lane, finding, at_s)):
                 continue
@@ -326,8 +333,12 @@ class AnswerPhase:
             if isinstance(decision, Stop):
                 return self.client.block(decision, at_s, "blocked_response")
             return self._retry(decision, lane, finding, at_s)
-        assert self._rest is not None  # noqa: S101 - it waited for the scans
-        return self._complete(*self._rest, at_s)
+        release: list[Command] = [ReleaseUpstream()] if self.is_receiving else []
+        data, last = rest
+        state, commands = self.client.answered(
+            b"".join([*data, self.client.trailer(self.client.completed), last]), at_s
+        )
+        return state, [*release, *commands]
 
     def _passes(self, retry: Retry, lane: Lane, finding: Finding, at_s: float) -> bool:
         """Whether an answer that a rule refuses is sent as it is."""
