@@ -204,10 +204,10 @@ def test_the_upstream_works_while_the_request_is_judged_beside() -> None:
         RequestReceived(json.dumps({"model": "m", "messages": [{"role": "user", "content": "hi"}]}).encode())
     )
     asking.play.tell(asking.play.perform(asking.play.pending))  # type: ignore[arg-type]
-    assert asking.state is State.CHECKING
+    states = [asking.state]
     assert asking.sent[0].parallel
     asking.play.scan()
-    assert asking.state is State.WAITING
+    assert [*states, asking.state] == [State.CHECKING, State.WAITING]
 
 
 def test_a_request_that_only_such_checks_read_is_held_until_they_have() -> None:
