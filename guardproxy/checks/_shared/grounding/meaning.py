@@ -6,7 +6,8 @@ with a text, the number of sentences so far and the last one that names its subj
 
 A sentence that stands in a retrieved text as it is needs no model, and neither does a sentence with a number or a name that
 stands nowhere, or with words that no passage has. Every other sentence is judged against the passage that shares most with it.
-If that does not support it, it is judged against the next ones, and against the two best as one text.
+If that does not support it, it is judged against one sentence of that passage, against the next ones, and against the two best
+as one text.
 
 Decision: docs/decisions/0074-groundedness-is-judged-by-meaning.md
 """
@@ -213,10 +214,13 @@ def _best(candidates: Sequence[Candidate]) -> Iterator[_Spans]:
 
 
 def _others(candidates: Sequence[Candidate]) -> Iterator[_Spans]:
-    """Yields other passages with enough of the words, and the two best as one text, in the order of the texts, if the second
-    has words that the best has not."""
+    """Yields the sentence of the best passage that has most of the words, other passages with enough of them, and the two best
+    as one text, in the order of the texts, if the second has words that the best has not."""
+    best = candidates[0]
+    if best.after - best.first > 1:
+        yield ((best.core, best.core + 1),)
     for candidate in candidates[1:]:
-        if candidate.share >= LEAST_OF_BEST * candidates[0].share:
+        if candidate.share >= LEAST_OF_BEST * best.share:
             yield (candidate.span,)
     if len(candidates) > 1 and candidates[1].added >= LEAST_ADDED:
         yield tuple(sorted(candidate.span for candidate in candidates[:2]))

@@ -41,12 +41,14 @@ _MOST_RECKONED = 16  # numbers of a sentence that are reckoned over into other u
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A passage that may support a sentence. `first`, `after`: of its sentences in the index; `share`: of the weight of the
-    sentence's words that it has; `added`: the share of those that the best passage has not."""
+    sentence's words that it has; `added`: the share of those that the best passage has not. `core`: its
+    sentence with most of them."""
 
     first: int
     after: int
     share: float
     added: float = 0.0
+    core: int = 0
 
     @property
     def span(self) -> tuple[int, int]:
@@ -143,12 +145,17 @@ class Index:
                 break
             if all(after <= other.first or other.after <= first for other in chosen):
                 chosen.append(Candidate(first, after, totals[first] / weight if weight else 0.0))
-        if not weight:
-            return chosen
-        return [
-            replace(each, added=sum(value for value, its in values if _adds(its, each, chosen[0])) / weight)
-            for each in chosen
-        ]
+        return [self._weighed(each, chosen[0], values, weight) for each in chosen]
+
+    @staticmethod
+    def _weighed(
+        each: Candidate, best: Candidate, values: Sequence[tuple[float, Sequence[int]]], weight: float
+    ) -> Candidate:
+        """Returns a candidate with what it adds to the best one, and its core. `values`: weight and places of each word."""
+        added = sum(value for value, its in values if _has(its, *each.span) and not _has(its, *best.span))
+        weights = [sum(value for value, its in values if _has(its, unit, unit + 1)) for unit in range(*each.span)]
+        core = each.first + weights.index(max(weights))
+        return replace(each, added=added / weight if weight else 0.0, core=core)
 
     def _beginning(self, place: int) -> Iterator[int]:
         """Yields the first sentences of the passages that have a sentence."""
@@ -165,14 +172,10 @@ class Index:
         return " ".join(self.texts[unit.text].text[unit.start : self._units[after - 1].end].split())
 
 
-def _adds(places: Sequence[int], candidate: Candidate, best: Candidate) -> bool:
-    """Whether a passage has a word, by its places, that the best one has not."""
-    return _has(candidate, places) and not _has(best, places)
-
-
-def _has(candidate: Candidate, places: Sequence[int]) -> bool:
-    at = bisect_left(places, candidate.first)
-    return at < len(places) and places[at] < candidate.after
+def _has(places: Sequence[int], first: int, after: int) -> bool:
+    """Whether a word, by its places, is in sentences `first` to `after`."""
+    at = bisect_left(places, first)
+    return at < len(places) and places[at] < after
 
 
 def bare_words(text: str) -> str:

@@ -63,8 +63,10 @@ def test_verdicts_with_their_places() -> None:
     assert all(
         (place.path, place.start, place.end) == ("d0", 0, len(FERRY)) for each in scan.grounds for place in places(each)
     )
-    assert len(judge.asked) == 1
+    assert len(judge.asked) == 2  # the second is for sentences that the best passage does not support
     assert judge.asked[0][0] == TextPair(FERRY, "Dogs want a ticket.")
+    core = "The ferry to Lindholm leaves from pier 4 at 7:15."
+    assert TextPair(core, "Night ferries leave from Lindholm.") in judge.asked[1]
 
 
 @pytest.mark.parametrize(
@@ -130,7 +132,7 @@ def test_a_sentence_is_judged_against_further_passages_and_their_union() -> None
     assert scan.findings == ()
     assert len(places(scan.grounds[0])) == 2
     assert places(scan.grounds[0])[0].start < places(scan.grounds[0])[1].start
-    assert [len(call) for call in judge.asked] == [1, 2]
+    assert [len(call) for call in judge.asked] == [1, 3]
     judge = Reading(lambda first, second: OPEN)
     scanned(
         checked(judge), "The ferry leaves early.", sources_of(far("The ferry leaves early.", "A ferry leaves early."))
@@ -139,17 +141,19 @@ def test_a_sentence_is_judged_against_further_passages_and_their_union() -> None
     scanned(
         checked(judge), "A big ferry leaves early.", sources_of(far("The ferry leaves early.", "A ferry leaves early."))
     )
-    assert [len(call) for call in judge.asked] == [1, 1]  # the second passage adds no word
+    assert [len(call) for call in judge.asked] == [1, 2]  # the second passage adds no word
     scanned(
         checked(judge),
         "A big red ferry leaves early.",
         sources_of(far("Red big ferry leaves early.", "Birds are early.")),
     )
-    assert [len(call) for call in judge.asked] == [1, 1, 1]  # the second passage has few of the words
+    assert [len(call) for call in judge.asked] == [1, 2, 1, 1]  # the second passage has few of the words
+    scanned(checked(judge), "A big red ferry leaves early.", sources_of("Red big ferry leaves early."))
+    assert [len(call) for call in judge.asked] == [1, 2, 1, 1, 1]  # of one sentence
     judge = Reading(lambda first, second: OPEN)
     (finding,) = scanned(checked(judge, passages=1), "The ferry from pier 4 costs 3 euros.", sources_of(both)).findings
     assert finding.label == "UNSUPPORTED"
-    assert [len(call) for call in judge.asked] == [1]
+    assert [len(call) for call in judge.asked] == [1, 1]
 
 
 def test_a_passage_that_supports_outweighs_one_that_does_not() -> None:
