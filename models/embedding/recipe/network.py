@@ -30,7 +30,7 @@ class Table(nn.Module):
 
     def rows(self, ids: Tensor) -> Tensor:
         """The rows of tokens."""
-        common = self.tokens[ids] @ self.map  # type: ignore[index]
+        common = self.tokens[ids] @ self.map
         return (common + self.own[ids]) * self.weight[ids, None].exp()
 
     def forward(self, texts: Sequence[Any]) -> Tensor:
