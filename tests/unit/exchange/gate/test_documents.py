@@ -20,7 +20,7 @@ from guardproxy.findings import Scan
 from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.wire import Codec, codecs
 from tests.kit.gemini import GEMINI
-from tests.kit.play import CHAT, Play, policy_set
+from tests.kit.play import CHAT, MESSAGES, Play, policy_set
 from tests.kit.records import replay, through_log
 
 MARKS = "documents: {tags: [context, document], fences: true, marks: ['-----', {begin: 'Context:', end: 'Question:*'}]APART}\n"
@@ -331,6 +331,34 @@ def test_documents_in_every_format(codec: Codec, kind: Any) -> None:
     done = asked(body, policies(DROP), route)
     assert list(documents(done).values()) == ["a poison"]
     assert text.replace("a poison", NOTE) in json.dumps(done.upstream).replace("\\n", "\n")
+
+
+SPLIT = ("Use <con", "text>a poi", "son</context> is strange?")
+TYPED = [{"type": "text", "text": text} for text in SPLIT]
+IN_PARTS: list[tuple[str, dict[str, Any]]] = [
+    (MESSAGES, {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": TYPED}]}),
+    (MESSAGES, {"model": "m", "max_tokens": 5, "system": TYPED, "messages": [{"role": "user", "content": "q"}]}),
+    (
+        "POST /v1/responses",
+        {
+            "model": "m",
+            "input": [{"role": "user", "content": [{"type": "input_text", "text": text} for text in SPLIT]}],
+        },
+    ),
+    (GEMINI, {"contents": [{"role": "user", "parts": [{"text": text} for text in SPLIT]}]}),
+    (GEMINI, {"contents": [], "systemInstruction": {"parts": [{"text": text} for text in SPLIT]}}),
+]
+
+
+@pytest.mark.parametrize("apart", [False, True])
+@pytest.mark.parametrize(("route", "body"), IN_PARTS)
+def test_documents_over_the_parts_of_a_message_in_other_formats(route: str, body: Any, apart: bool) -> None:
+    done = asked(body, policies(DROP, HIDE, apart=apart), route)
+    assert "".join(documents(done).values()) == "a poison"
+    written = json.dumps(done.upstream)
+    assert f"text>{NOTE}" in written
+    assert "strange" not in written
+    assert "son<" not in written
 
 
 # What others do with documents.
