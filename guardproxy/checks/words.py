@@ -40,6 +40,8 @@ MOST_WORDS = 16
 MOST_CHARS = 64
 """A longer word is no part of a name."""
 GAP = 8
+BLOCK = 4096
+"""A text is read in blocks of this many characters. Names and words are shorter, so each block settles some of them."""
 SHORT = 3  # letters of a name that many other words or abbreviations have too
 AS_WRITTEN, INFLECTED, FOLDED = 1.0, 0.9, 0.8
 """Scores: a name as the list has it in any case, inflected or written as one word, and with folded letters."""
@@ -269,20 +271,21 @@ class _WordsCheck:
 
     def _scan(self, window: Window) -> Scan:
         text, at = window.text, window.settled - window.start
-        if _LETTER_BEHIND.search(text, max(0, at - 1), at):  # inside of a word that was too long
-            at = _REST.match(text, at).end()
         findings: list[Finding] = []
-        reading = _WordReading(text, at, window.last)
-        if reading.may_hold(self.tree.root.following):
-            findings = list(self._find(window, reading))
-        settled = window.start + reading.settled
+        high = -1
+        while high < len(text):
+            stop_point()
+            low, high = max(0, at - 1), min(len(text), at + BLOCK)
+            reading = _WordReading(text[low:high], at - low, window.last and high == len(text))
+            if reading.may_hold(self.tree.root.following):
+                findings += self._find(window.start + low, reading)
+            at = low + reading.settled
+        settled = window.start + at
         return Scan(tuple(findings), settled, max(window.start, settled - 1))
 
-    def _find(self, window: Window, reading: _WordReading) -> Iterator[Finding]:
+    def _find(self, shift: int, reading: _WordReading) -> Iterator[Finding]:
         first, number = self.tree.root.following, 0
         while number < len(reading.words):
-            if number % 1024 == 0:
-                stop_point()
             if reading.key(number) not in first:
                 number += 1
                 continue
@@ -300,7 +303,7 @@ class _WordsCheck:
                 if not _is_plain(reading.text[start:end]):
                     score = min(score, FOLDED)
                 end -= _possessive(reading.words[last][0], name)
-                yield Finding(window.start + start, window.start + end, self.name, self.label, score)
+                yield Finding(shift + start, shift + end, self.name, self.label, score)
             number = last + 1
 
     def _match(self, reading: _WordReading, number: int) -> tuple[tuple[_ListedName, int] | None, bool]:
@@ -359,7 +362,8 @@ class _WordReading:
         self.text = text
         self.is_last = is_last
         self.settled = len(text)
-        self._at = at
+        is_inside = _LETTER_BEHIND.search(text, max(0, at - 1), at) is not None  # of a word that was too long
+        self._at: int = _REST.match(text, at).end() if is_inside else at
         self.words: list[Any] = []
 
     def may_hold(self, first: Mapping[str, _WordNode]) -> bool:

@@ -7,10 +7,19 @@ from typing import Any
 import pytest
 
 from guardproxy.checks import Resources, build
+from guardproxy.checks import words as module
 from guardproxy.checks.words import MOST_CHARS, MOST_WORDS, NAME_CHARS_LIMIT, NAMES_LIMIT
 from guardproxy.errors import OptionError
 from guardproxy.testing import assert_promise
-from tests.kit.checks import PROSE, assert_every_split, assert_values, held_words, scan_in_chunks, whole
+from tests.kit.checks import (
+    PROSE,
+    assert_every_split,
+    assert_invariant,
+    assert_values,
+    held_words,
+    scan_in_chunks,
+    whole,
+)
 
 NAMES = [
     "Umbrella",
@@ -126,6 +135,17 @@ def test_little_of_a_stream_is_held() -> None:
     held: list[int] = []
     scan_in_chunks(check(evasions="off"), "x" * 4000, range(1, 4000), held)
     assert max(held) <= 2 * MOST_CHARS
+
+
+@pytest.mark.parametrize("filler", ["", "x", "coca ", "é" * 700, "x" * 1399 + "'", "Umbrella " * 300])
+def test_a_long_text_is_read_in_blocks(filler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = check(evasions="off")
+    text = f"{PROSE}{filler}{'Coca-Cola, Umbrella. ' * 3}{PROSE} Booking.com {'z' * 3000} Umbrella {PROSE}"
+    at_once = whole(plain, text)
+    monkeypatch.setattr(module, "BLOCK", 1400)
+    assert whole(plain, text) == at_once
+    assert len(at_once) >= 7
+    assert_invariant(plain, text, range(7, len(text), 211))
 
 
 def test_a_long_list_costs_no_more() -> None:
