@@ -465,6 +465,60 @@ def subtle_words(random: Random) -> tuple[str, str]:
 # Pairs that mean the same.
 
 
+_DEEDS = """
+cancel pause upgrade return track review share export print delete rename lock extend renew transfer sell insure repair clean
+replace register verify hide copy archive move order
+"""
+DEEDS = _DEEDS.split()
+_OWNED = """
+subscription parcel account invoice ticket lamp bicycle contract photo file booking laptop passport membership licence calendar
+playlist report policy printer
+"""
+OWNED = _OWNED.split()
+DEED_FRAMES = ("How do I {} my {}?", "How can I {} my {}?", "What is the way to {} my {}?", "What do I do to {} my {}?")
+_SIBLINGS = """
+red/blue dog/cat cow/horse coffee/tea beer/wine car/truck hotel/hostel football/tennis arm/leg apple/pear rice/pasta sugar/salt
+nurse/dentist lawyer/judge winter/autumn breakfast/supper shirt/trousers table/chair bed/sofa kitchen/bathroom door/window
+gold/silver piano/guitar train/tram plane/helicopter river/lake rain/snow liver/kidney loan/mortgage refund/voucher
+"""
+SIBLINGS = _SIBLINGS.split()
+SIBLING_FRAMES = (
+    ("How much does a {} cost?", "What is the price of a {}?"),
+    ("Where can I find a {} for my friend?", "How can I find a {} for my friend?"),
+    ("Why do people like the {} so much?", "What is the reason people like the {} so much?"),
+)
+
+
+def one_deed(random: Random) -> tuple[str, str]:
+    first, second = two(random, DEEDS)
+    frame, owned = random.choice(DEED_FRAMES), random.choice(OWNED)
+    return frame.format(first, owned), frame.format(second, owned)
+
+
+def one_deed_in_other_words(random: Random) -> tuple[str, str]:
+    first, second = two(random, DEEDS)
+    frames, owned = two(random, DEED_FRAMES), random.choice(OWNED)
+    return frames[0].format(first, owned), frames[1].format(second, owned)
+
+
+def one_thing_in_other_words(random: Random) -> tuple[str, str]:
+    first, second = two(random, OWNED)
+    frames, deed = two(random, DEED_FRAMES), random.choice(DEEDS)
+    return frames[0].format(deed, first), frames[1].format(deed, second)
+
+
+def siblings(random: Random) -> tuple[str, str]:
+    first, second = random.choice(SIBLINGS).split("/")
+    frames = random.choice(SIBLING_FRAMES)
+    return random.choice(frames).format(first), random.choice(frames).format(second)
+
+
+def same_deed_in_other_words(random: Random) -> tuple[str, str]:
+    deed, owned = random.choice(DEEDS), random.choice(OWNED)
+    frames = two(random, DEED_FRAMES)
+    return frames[0].format(deed, owned), frames[1].format(deed, owned)
+
+
 def spelled(random: Random) -> tuple[str, str]:
     question = base(random)
     return question, random.choice(
@@ -548,11 +602,12 @@ DIFFERENT: dict[Part, tuple[Make, ...]] = {
     "held out": (
         *(comparatives, lower_roles, passives, quantifiers, modals, persons, homographs, symbols, dates, number_words),
         *(directions, doubled, prefixes, subtle_words),
+        *(one_deed, one_deed_in_other_words, one_thing_in_other_words, siblings),
     ),
 }
 SAME: dict[Part, tuple[Make, ...]] = {
     "tune": (spelled, polite, asked_for, contracted),
-    "held out": (contracted_not, reordered, synonyms, rephrased, typed_in_a_hurry),
+    "held out": (contracted_not, reordered, synonyms, rephrased, typed_in_a_hurry, same_deed_in_other_words),
 }
 
 
