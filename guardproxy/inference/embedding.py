@@ -17,7 +17,6 @@ import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from math import fsum, sqrt
 from pathlib import Path
 from typing import Any
@@ -26,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from guardproxy.checks import stop_point
+from guardproxy.concurrency import lazy
 from guardproxy.errors import ConfigError
 from guardproxy.inference.folders import folder as folders
 from guardproxy.inference.folders import tokens
@@ -65,7 +65,7 @@ class TableEmbedder:
         self._weights = self.table.weights.astype(np.float64)
         self._texts = background_texts(folder)
 
-    @cached_property
+    @lazy
     def background(self) -> tuple[bytes, ...]:
         """The vectors of the ordinary texts that the folder has."""
         return tuple(self.embed(self._texts))

@@ -31,7 +31,7 @@ _SCALE_FORM = f"two whole numbers like [1, 5], from 0 to {MOST_SCORE}, with 1 to
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class CandidateModel:
     """A model that gets the sampled requests, too, so that the judge can compare its answer with the one that was sent."""
 
     upstream: str
@@ -53,7 +53,7 @@ class JudgeSection:
     least: int = SCALE[1] - 1
     max_chars: int = MAX_CHARS
     wire_format: str = ""
-    candidate: Candidate | None = None
+    candidate: CandidateModel | None = None
 
     @property
     def digest(self) -> str:
@@ -84,7 +84,7 @@ def read_judge(reading: FileReading, node: YamlNode) -> JudgeSection | None:
     )
 
 
-def _candidate(reading: FileReading, node: YamlNode | None) -> Candidate | None:
+def _candidate(reading: FileReading, node: YamlNode | None) -> CandidateModel | None:
     if node is None:
         return None
     keys = reading.entries(
@@ -92,7 +92,7 @@ def _candidate(reading: FileReading, node: YamlNode | None) -> Candidate | None:
     )
     upstream = reading.word(keys.get("upstream"), "the name of an upstream")
     model = reading.word(keys.get("model"), "the name of a model")
-    return None if upstream is None or model is None else Candidate(upstream, model)
+    return None if upstream is None or model is None else CandidateModel(upstream, model)
 
 
 def _scale(reading: FileReading, node: YamlNode | None) -> tuple[int, int]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from guardproxy.audit import Record, RecordedJudge
 from guardproxy.exchange.record.llm_judge import comparison_question, judge_question, judges_of, texts_of
 from guardproxy.policy import JUDGE, BoundRules, JudgeSection
-from guardproxy.policy.sections.judge import Candidate
+from guardproxy.policy.sections.judge import CandidateModel
 from tests.kit.asked import answer, text_in
 from tests.kit.play import policy_set
 from tests.kit.records import plain_answer, plain_record, plain_text, through_log
@@ -127,7 +127,9 @@ def test_of_a_long_exchange_the_answer_and_the_last_messages_are_shown() -> None
 def test_two_answers_are_compared_without_saying_whose_they_are(
     conversation: list[tuple[str, str]], one: str, other: str, limit: int
 ) -> None:
-    section = JudgeSection("grader", "m", "be fair", 1, max_chars=limit, candidate=Candidate("cheap", "small-model"))
+    section = JudgeSection(
+        "grader", "m", "be fair", 1, max_chars=limit, candidate=CandidateModel("cheap", "small-model")
+    )
     questions = [comparison_question(section, conversation, pair, "id") for pair in ((one, other), (other, one))]
     front, behind = (json.loads(text_in(question)) for question in questions)
     assert (front["first"], front["second"]) == (behind["second"], behind["first"])

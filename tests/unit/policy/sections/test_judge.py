@@ -10,7 +10,7 @@ import pytest
 
 from guardproxy.policy import PolicyErrors, parse
 from guardproxy.policy.sections import NeededUpstream
-from guardproxy.policy.sections.judge import JUDGE, LIMIT_RUBRIC_CHARS, Candidate, JudgeSection, is_sampled
+from guardproxy.policy.sections.judge import JUDGE, LIMIT_RUBRIC_CHARS, CandidateModel, JudgeSection, is_sampled
 
 POLICY = """
 policy: graded
@@ -34,7 +34,7 @@ def test_every_key() -> None:
 
 def test_a_candidate_has_an_upstream_and_a_model() -> None:
     text = "{upstream: u, model: m, rubric: r, candidate: {upstream: cheap, model: small}}"
-    assert read(text).candidate == Candidate("cheap", "small")
+    assert read(text).candidate == CandidateModel("cheap", "small")
     with pytest.raises(PolicyErrors, match="`model` is missing"):
         read("{upstream: u, model: m, rubric: r, candidate: {upstream: cheap}}")
 
@@ -85,6 +85,6 @@ def test_a_judge_says_what_it_scores_and_which_upstream_it_needs() -> None:
     assert JUDGE.explain is not None
     assert JUDGE.explain(section) == "m scores 5 % of the answers"
     assert list(JUDGE.needs(section)) == [NeededUpstream("the judge asks", "grader", gets_request=False)]
-    beside = replace(section, candidate=Candidate("cheap", "small"))
+    beside = replace(section, candidate=CandidateModel("cheap", "small"))
     assert JUDGE.explain(beside) == "m scores 5 % of the answers and compares them with those of small"
     assert list(JUDGE.needs(beside))[1:] == [NeededUpstream("the judge compares with", "cheap", gets_request=False)]
