@@ -159,6 +159,23 @@ def test_one_check_may_be_asked_before_and_another_beside() -> None:
     assert models.texts == ["onetwo", "onetwo"]
 
 
+PIECES = st.lists(
+    st.sampled_from(["write ", "jo@", "ab.io", "jo@ab.io", " and rude", "\\u0040", "{", '"a": "jo@ab.io"}']), max_size=5
+)
+
+
+@given(st.lists(PIECES, min_size=1, max_size=3), st.booleans(), st.sampled_from([ASKED, BESIDE]))
+def test_no_value_that_a_check_found_leaves(messages: list[list[str]], are_parts: bool, rule: str) -> None:
+    """However it is split over parts of a message, and wherever it comes again."""
+    asking = Asking(MAIL, rule)
+    contents: list[Any] = ["".join(pieces) for pieces in messages]
+    if are_parts:
+        contents = [[{"type": "text", "text": piece} for piece in pieces] for pieces in messages]
+    asking.play.ask({"model": "m", "messages": [{"role": "user", "content": content} for content in contents]})
+    assert not [text for text in asking.models.texts if "jo@ab.io" in text]
+    assert len(asking.models.texts) <= len(messages), "parts of a message are one text"
+
+
 def test_a_check_that_failed_keeps_a_text_here() -> None:
     """Nobody knows what it would have found, so the record does not show the text either."""
     asking = Asking(MAIL, ASKED, more="on_error: flag\n")
@@ -376,6 +393,7 @@ def test_however_an_answer_is_cut_the_same_is_asked_and_decided(
     whole.play.stream([data])
     pieces.play.stream(cut(data, cuts), [waits] * 9)
     assert whole.models.texts == pieces.models.texts
+    assert not [text for text in whole.models.texts if "jo@ab.io" in text]
     if whole.play.exchange.is_over:
         assert pieces.play.client == whole.play.client
         assert pieces.play.record == whole.play.record
