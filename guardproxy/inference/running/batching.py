@@ -166,13 +166,13 @@ class Batcher:
         """Queues a job of `chars` characters. Raises `QueueFull`."""
         with self._ready:
             if self._closed:
-                raise QueueFull("the supervisor was stopped", Shortage.GONE)
+                raise QueueFull("the model was stopped", Shortage.GONE)
             # To look for dropped jobs takes a step for each job, so this is done only where it decides.
             if self._is_full(chars):
                 self._forget_dropped()
             if self._is_full(chars):
                 self._meters.refused.inc()
-                raise QueueFull("too many texts wait for the supervisor")
+                raise QueueFull("too many texts wait for the model")
             waiting = _Waiting(job, chars, self._clock())
             self._unfinished[waiting] = None
             self._queue.append(waiting)
@@ -228,7 +228,7 @@ class Batcher:
             self._unfinished.clear()
             self._ready.notify_all()
         for waiting in left:
-            waiting.job.fail(QueueFull("the supervisor was stopped", Shortage.GONE))
+            waiting.job.fail(QueueFull("the model was stopped", Shortage.GONE))
 
     def _work(self) -> None:
         while self._step():
