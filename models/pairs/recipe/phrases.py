@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from models.pairs.recipe import slots as s
-from models.pairs.recipe.real import Texts, negated, noisy, rows_of, shorter
+from models.pairs.recipe.denying import negated
+from models.pairs.recipe.real import Texts, noisy, rows_of, shorter
 from models.pairs.recipe.relations import CONTRADICTS, ENTAILS, NEUTRAL, NOT_ENTAILED, Pair
 from models.pairs.recipe.words import reworded
 

@@ -4,9 +4,8 @@ In: a model folder with `model.onnx` and `tokenizer.json`. Out: `config.json` wi
 
 - `same`: the lowest probability that at most 1 % of SICK's contradictions, of its neutral pairs, and of MSRP's different
   pairs reach by `entails` both ways. `same_strict`: as `same`, for 0.1 %.
-- `supported`: the highest probability that 95 % of SICK's entailed pairs reach by `entails`.
-- `contradicted`: the lowest probability that at most 1 % of SICK's entailed and 5 % of its neutral pairs reach by
-  `contradicts`.
+- `supported`: the lowest probability that at most 5 % of SICK's contradictions reach by `entails`.
+- `contradicted`: the lowest probability that at most 1 % of SICK's entailed pairs reach by `contradicts`.
 
 They are chosen on the sets that also measure them. A set that shows no error in n pairs allows, with 95 % certainty, an error
 rate up to 3 / n: `bound` stands beside every count.
@@ -34,8 +33,7 @@ VERSION = "1"
 MAX_TOKENS = 192
 WRONG_SAME = {"same": 0.01, "same_strict": 0.001}
 """For each point of `same` the share of each kind of other pairs that may reach it."""
-TRUE_SUPPORTED = 0.95
-CONTRADICTED = {ENTAILS: 0.01, NEUTRAL: 0.05}
+WRONG_SUPPORTED, WRONG_CONTRADICTED = 0.05, 0.01
 STEP = 1e-4
 
 
@@ -66,9 +64,8 @@ def choose(of: Judged) -> dict[str, float]:
     """Returns the points."""
     others = [of.sick_same[of.sick_gold == CONTRADICTS], of.sick_same[of.sick_gold == NEUTRAL], of.msrp[~of.msrp_same]]
     points = {name: max(above(scores, most) for scores in others) for name, most in WRONG_SAME.items()}
-    true = np.sort(of.sick[of.sick_gold == ENTAILS, 0])
-    points["supported"] = float(np.floor(true[int((1 - TRUE_SUPPORTED) * len(true))] / STEP) * STEP)
-    points["contradicted"] = max(above(of.sick[of.sick_gold == gold, 1], most) for gold, most in CONTRADICTED.items())
+    points["supported"] = above(of.sick[of.sick_gold == CONTRADICTS, 0], WRONG_SUPPORTED)
+    points["contradicted"] = above(of.sick[of.sick_gold == ENTAILS, 1], WRONG_CONTRADICTED)
     return {name: round(point, 4) for name, point in points.items()}
 
 

@@ -14,50 +14,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from models.pairs.recipe.denying import negated
 from models.pairs.recipe.relations import CONTRADICTS, ENTAILS, NEUTRAL, NOT_ENTAILED, Pair
 from models.pairs.recipe.words import CONTRARY, exchanged, reworded
 
 Row = dict[str, Any]
 _TEXTS = ("pii/wikigold.jsonl", "pii/crossner.jsonl.gz")
 _QUESTIONS = ("benign/wikianswers_questions.jsonl.gz", "benign/nq_open.jsonl.gz")
-_AUX = re.compile(
-    r"\b(is|was|are|were|has been|have been|had been|can|could|will|would|may|must)\b (?!not\b|n't|never)"
-)
-_NOT = re.compile(r"\b(is|was|are|were|has|have|had|can|could|will|would|did|does|do) not\b |\bnever\b ")
-_DID = re.compile(
-    r"\b(also |then |later |first )?(became|played|won|wrote|made|served|lived|worked|moved|received|published|studied"
-    r"|joined|founded|attended|died|developed|produced|appeared|began|started|took|held|led|released|married|signed|built)\b"
-)
-_BASE = {
-    "became": "become",
-    "played": "play",
-    "won": "win",
-    "wrote": "write",
-    "made": "make",
-    "served": "serve",
-    "lived": "live",
-    "worked": "work",
-    "moved": "move",
-    "received": "receive",
-    "published": "publish",
-    "studied": "study",
-    "joined": "join",
-    "founded": "found",
-    "attended": "attend",
-    "died": "die",
-    "developed": "develop",
-    "produced": "produce",
-    "appeared": "appear",
-    "began": "begin",
-    "started": "start",
-    "took": "take",
-    "held": "hold",
-    "led": "lead",
-    "released": "release",
-    "married": "marry",
-    "signed": "sign",
-    "built": "build",
-}
 _DIGITS = re.compile(r"(?<![\w.,/-])\d{1,4}(?![\w/-]|[.,]\d)")
 _ASIDE = re.compile(r" \([^()]{2,80}\)")
 _APPOSITION = re.compile(r"^([A-Z][\w .'-]{2,40}), (an? [a-z][\w -]{4,60}), (?=\w)")
@@ -98,20 +61,6 @@ class Texts:
                         self.names.setdefault(label, []).append(_tidy(name))
         questions = {str(row["text"]).strip() for path in _QUESTIONS for row in rows_of(data / path)}
         self.questions = sorted(one for one in questions if 12 < len(one) < 110)
-
-
-def negated(text: str, rng: random.Random) -> str | None:
-    if match := _NOT.search(text):
-        return text[: match.start()] + (match[1] + " " if match[1] else "") + text[match.end() :]
-    if (match := _AUX.search(text)) and rng.random() < 0.8:
-        word = rng.choice(["not ", "not ", "never "])
-        first = match[1].split()[0]
-        rest = match[0][len(first) :].lstrip()
-        return f"{text[: match.start()]}{first} {word}{rest}{text[match.end() :]}"
-    if match := _DID.search(text):
-        base = _BASE[match[2]]
-        return f"{text[: match.start()]}{rng.choice(['did not', 'never did', 'did not'])} {base}{text[match.end() :]}"
-    return None
 
 
 def _recounted(text: str, rng: random.Random) -> str | None:

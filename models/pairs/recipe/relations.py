@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from models.pairs.recipe.denying import negated
 from models.pairs.recipe.words import reworded
 
 ENTAILS, CONTRADICTS, NEUTRAL, NOT_ENTAILED = 0, 1, 2, 3
@@ -102,6 +103,7 @@ def pairs_of(relation: Relation, rng: random.Random) -> list[Pair]:
     if relation.denies:
         denial = said(relation, values, rng, relation.denies)
         found += [Pair(a, denial, CONTRADICTS, "denied"), Pair(denial, a, CONTRADICTS, "denied")]
+    found += _denied(a, said(relation, values, rng, relation.says), rng)
     told = [slot for slot in relation.slots if all(f"{{{slot}}}" in way for way in relation.says)]
     for slot in rng.sample(told, min(2, len(told))):
         if new := other(relation, values, slot, rng):
@@ -129,6 +131,15 @@ def pairs_of(relation: Relation, rng: random.Random) -> list[Pair]:
     return found
 
 
+def _denied(a: str, other: str, rng: random.Random) -> list[Pair]:
+    """Returns pairs of a fact, said in two ways, and its denials by rule: who denies the same says the same."""
+    no, neither = negated(a, rng), negated(other, rng)
+    found = [Pair(other, no, CONTRADICTS, "denied by rule"), Pair(no, a, CONTRADICTS, "denied by rule")] if no else []
+    if no and neither and no != neither:
+        found.append(Pair(no, neither, ENTAILS, "both denied by rule"))
+    return found
+
+
 def document(relations: Sequence[Relation], rng: random.Random, most: int = 6) -> list[Pair]:
     """Returns pairs of a passage of several facts and one sentence: supported, contradicted or not found."""
     chosen = rng.sample(list(relations), rng.randint(2, most))
@@ -144,6 +155,11 @@ def document(relations: Sequence[Relation], rng: random.Random, most: int = 6) -
         found.append(
             Pair(passage, _ended(said(relation, values, rng, relation.denies), rng), CONTRADICTS, "passage: denied")
         )
+    found += [
+        Pair(passage, denied, CONTRADICTS, "passage: denied by rule")
+        for denied in [negated(_ended(said(relation, values, rng, relation.says), rng), rng)]
+        if denied
+    ]
     if relation.single:
         slot = rng.choice(list(relation.single))
         if new := other(relation, values, slot, rng):
