@@ -25,7 +25,7 @@ from typing import Any
 import msgspec
 from multidict import CIMultiDict
 
-from benchmarks.gateway.cache_pairs import Pair, pairs
+from benchmarks.gateway.cache_pairs import Pair, everyday, pairs
 from benchmarks.gateway.semantic_cache import Cache
 from guardproxy.exchange import Exchange, Keys, RequestReceived, caching, each, play
 from guardproxy.exchange.inputs.paraphrase import said
@@ -241,6 +241,7 @@ def main() -> None:
         "pairs": {"same": sum(pair.is_same for pair in found), "different": sum(not pair.is_same for pair in found)},
         "words": rates(found, by_words, (1.0,)),
         "models": rates(found, by_models, models.points.values()),
+        "everyday": rates(everyday(), by_models, models.points.values()),
         "encoder": rates(few, cosine, COSINES),
         "encoder with equal parts": rates(few, gated, COSINES),
         "families": by_family(found),

@@ -25,7 +25,8 @@ DEFAULT_TTL_S = 300.0
 LIMIT_TTL_S = (1, 30 * 86_400)
 Point = str | float
 """An operating point of the model that compares questions: its name, or the lowest probability that counts."""
-DEFAULT_POINT: Point = "same"
+DEFAULT_POINT: Point = 0.8
+"""Lower than the point `same` of the model, as particulars refuse most before the model is asked."""
 LIMIT_POINT = (0.5, 1.0)
 
 _SCHEMA: Mapping[str, Any] = {

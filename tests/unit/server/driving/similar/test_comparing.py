@@ -105,7 +105,7 @@ async def test_a_question_that_asks_the_same_is_found(made: Make) -> None:
     assert 0.5 < comparison.told.similarity < 1.0
     assert comparison.told.entails == (0.99, 0.99)
     assert comparison.told.contradicts == (0.0, 0.0)
-    assert (comparison.told.point, comparison.told.models) == (0.9, ("words-of-the-test", "judge-of-the-test"))
+    assert (comparison.told.point, comparison.told.models) == (0.8, ("words-of-the-test", "judge-of-the-test"))
 
 
 async def test_both_ways_are_judged_and_the_second_only_if_the_first_follows(made: Make) -> None:
