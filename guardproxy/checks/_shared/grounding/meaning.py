@@ -4,10 +4,10 @@ In: windows of an answer, with the retrieved texts in their facts. Out: a findin
 not support, and the passages that the others rest on. Kept: an index of the retrieved texts, for as long as the exchange lasts;
 with a text, the number of sentences so far and the last one that names its subject.
 
-A sentence that stands in a retrieved text as it is needs no model, and neither does a sentence with a number or a name that
-stands nowhere, or with words that no passage has. Every other sentence is judged against the passage that shares most with it.
-If that does not support it, it is judged against one sentence of that passage, against the next ones, and against the two best
-as one text.
+A sentence that stands in a retrieved text as it is, or joins some that do, needs no model, nor does a sentence with a number
+or a name that stands nowhere, or with words that no passage has. Every other sentence is judged against the passage that shares
+most with it. If that does not support it, it is judged against one sentence of that passage, against the next ones, and against
+the two best as one text.
 
 Decision: docs/decisions/0074-groundedness-is-judged-by-meaning.md
 """
@@ -48,6 +48,9 @@ LEAST_ADDED = 0.15
 _POINTING = re.compile(
     r"(?:it|its|they|their|them|he|his|she|her|this|that|these|those|both|the (?:former|latter))\b", re.IGNORECASE
 )
+_JOINED = re.compile(
+    r"(?:;|,\s+(?:and|but|while|whereas))\s+", re.IGNORECASE
+)  # between sentences that are joined to one
 _FOUND: Mapping[str, str] = {
     UNSUPPORTED: "a sentence that they do not support",
     CONTRADICTED: "a sentence that they contradict",
@@ -189,10 +192,11 @@ class MeaningCheck:
 
     def _look_up(self, each: _Statement, index: Index) -> None:
         """Finds the verdict on a statement that needs no model, or the passages with which it is to be compared."""
-        same = None if _POINTING.match(each.said) else index.whole.get(bare_words(each.said))
-        if same is not None:
-            each.verdict = Verdict(SUPPORTED, 1.0, (index.place(same, same + 1),))
-            return
+        for parts in ([each.said], _JOINED.split(each.said)):
+            same = [index.whole.get(bare_words(part), -1) for part in parts if not _POINTING.match(part)]
+            if len(same) == len(parts) and min(same) >= 0:
+                each.verdict = Verdict(SUPPORTED, 1.0, tuple(index.place(at, at + 1) for at in sorted(set(same))))
+                return
         words = words_of(each.said)
         facts = [stem(word) for number, word in enumerate(words) if is_fact(word, is_first=number == 0)]
         if any(fact not in index.known and fact not in index.reckoned for fact in facts):

@@ -74,6 +74,8 @@ def test_verdicts_with_their_places() -> None:
     [
         ("the crossing takes TWO hours!", None),
         ("Yes, dogs need a ticket for 3 euros [1].", None),
+        ("The crossing takes two hours; dogs need a ticket for 3 euros.", None),
+        ("Dogs need a ticket for 3 euros, and the crossing takes two hours.", None),
         ("The crossing takes 9 hours.", "UNSUPPORTED"),
         ("The crossing was built by Corvex.", "UNSUPPORTED"),
         ("I could not find anything about cats.", None),
