@@ -26,7 +26,7 @@ from guardproxy.server.driving.asking.models import AskedModels
 from guardproxy.server.driving.recorder import log_of, signing_of
 from guardproxy.server.observing.tracing import collector_export
 from guardproxy.server.opening import addresses_of
-from guardproxy.server.policy_requirements import usable_policies
+from guardproxy.server.policy_requirements import question_models, usable_policies
 from guardproxy.server.state import SharedState
 from guardproxy.server.upstream.request_headers import refuse_names
 
@@ -101,9 +101,10 @@ def _policies(config: Config, clients: ClientSource | None) -> str:
     remotes = Remotes(config.policies.remote_check_host)
     asking = AskedModels(config, lambda: clients.limits.prices if clients else NO_PRICES)
     policies = usable_policies(config, runtime, remotes, clients, asking)
+    _, fault = question_models(policies, runtime)
     models = ", ".join(f"{name} ({where})" for name, where in sorted(runtime.providers().items())) or "none that judge"
     names = ", ".join(policy.name for policy in policies.policies)
-    return f"{names} ({policies.digest}); models: {models}"
+    return f"{names} ({policies.digest}); models: {models}{f'; {fault}' if fault else ''}"
 
 
 def _plugins(config: Config) -> str:

@@ -56,6 +56,7 @@ WRONG: dict[str, tuple[str, Callable[[Path], dict[str, Any]], str]] = {
     "no policies": ("policies", lambda _: {"policies": Path("strct")}, "did you mean `strict`?"),
     "models": ("policies", lambda folder: {"models": folder / "gone"}, "gone is not a folder"),
     "seal key": ("policies", lambda folder: {"policies": sealed(folder)}, "needs the operator's key"),
+    "point": ("policies", lambda folder: {"policies": pointed(folder)}, "no operating point `odd`"),
     "duty": ("plug-ins", lambda _: {"duty": ("none",)}, "no installed package provides this duty"),
     "sink": ("plug-ins", lambda _: {"audit_sink": ("none",)}, "there is no audit sink `none`"),
     "audit": ("audit log", lambda folder: {"audit": blocked(folder)}, "file is not a folder"),
@@ -69,6 +70,11 @@ WRONG: dict[str, tuple[str, Callable[[Path], dict[str, Any]], str]] = {
         "file is not a folder",
     ),
 }
+
+
+def pointed(folder: Path) -> Path:
+    (folder / "p" / "p.yaml").write_text(POLICY + "cache: {mode: semantic, point: odd}\n")
+    return folder / "p"
 
 
 def sealed(folder: Path) -> Path:
