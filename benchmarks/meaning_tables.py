@@ -22,7 +22,7 @@ def percent(row: Mapping[str, Any]) -> str:
     if row["percent"] is None:
         return ""
     shown = f"{row['percent']:.3g} % ({row['count']:,} of {row['of']:,})"
-    return f"{shown}, so below {row['below_percent']:.2g} %" if "below_percent" in row else shown
+    return f"{shown}, so below {row['below_percent']:g} %" if "below_percent" in row else shown
 
 
 def grounded(report: Report, table: Table) -> str:
@@ -38,6 +38,13 @@ def grounded(report: Report, table: Table) -> str:
         area = f"{mctest[name]['auc']:.3f}" if name in mctest else ""
         rows.append([f"`by: {name}`" if own else name, *groups, f"{found['auc']:.3f}", area])
     return table(["candidate", "true ones flagged", *GOALS, "AUC", "AUC on MCTest"], rows)
+
+
+def grounded_cost(report: Report, table: Table) -> str:
+    """Milliseconds of a sentence."""
+    columns = ("first sentence", "further sentence", "further sentence, 99th percentile")
+    rows = [[f"`by: {name}`", *(f"{row[at]:.3g} ms" for at in columns)] for name, row in report["ms"].items()]
+    return table(["", *columns], rows)
 
 
 def grounded_kinds(report: Report, table: Table) -> str:
@@ -56,7 +63,8 @@ def grounded_wrong(report: Report) -> str:
     lists = report["statements"]["frame"]["meaning"]["lists"]
     lines = []
     for name, rows in lists.items():
-        lines += [f"- {name}: " + "; ".join(f"{row['sentence']!r} ({row['kind']})" for row in rows[:SHOWN]) + "\n"]
+        shown = "; ".join(f"{row['sentence']!r} ({row['kind']})" for row in rows[:SHOWN])
+        lines.append(f"- {name}: {shown or 'none'}\n")
     return "".join(lines)
 
 
@@ -69,6 +77,19 @@ def likeness(report: Report, table: Table) -> str:
         for point, found in points.items()
     ]
     return table(["candidate, point", *groups], rows)
+
+
+def likeness_cost(report: Report) -> str:
+    """Milliseconds of a comparison."""
+    shown = [
+        f"{name} {row['median']:.2g} ms (99th percentile {row['p99']:.2g})"
+        for name, row in report["ms"].items()
+        if row["pairs"]
+    ]
+    return (
+        f"To compare two questions of about 30 words that ask the same takes, with nothing remembered: {', '.join(shown)}. Of "
+        f"{report['pairs']:,} pairs the network judged {report['the network was asked']['pairs']:,}.\n"
+    )
 
 
 def likeness_kinds(report: Report, table: Table) -> str:

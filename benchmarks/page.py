@@ -203,12 +203,14 @@ def parts() -> dict[str, str]:
     if (report := read("grounded")) is not None:
         found |= {
             "grounded": meaning_tables.grounded(report, table),
+            "grounded-cost": meaning_tables.grounded_cost(report, table),
             "grounded-kinds": meaning_tables.grounded_kinds(report, table),
             "grounded-wrong": meaning_tables.grounded_wrong(report),
         }
     if (report := read("semantic_cache")) is not None:
         found |= {
             "likeness": meaning_tables.likeness(report, table),
+            "likeness-cost": meaning_tables.likeness_cost(report),
             "likeness-kinds": meaning_tables.likeness_kinds(report, table),
             "likeness-wrong": meaning_tables.likeness_wrong(report),
         }

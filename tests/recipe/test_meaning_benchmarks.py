@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from benchmarks import meaning_tables
 from benchmarks.checks import grounded, topic
 from benchmarks.gateway import semantic_cache
 from benchmarks.models.frame import topics
 from benchmarks.models.frame.statements import GOALS, Statement, statements
+from benchmarks.page import table
 from benchmarks.shares import share
 
 ROWS = statements(seed=1, documents=40)
@@ -94,3 +96,43 @@ def test_topics_are_counted_at_the_threshold_of_a_candidate_and_at_a_share() -> 
 
 def test_a_zero_of_many_has_a_fine_bound() -> None:
     assert share(0, 10_000) == {"count": 0, "of": 10_000, "percent": 0.0, "below_percent": 0.03}
+
+
+def test_tables_show_counts_and_bounds() -> None:
+    flags = [truth == "contradicted" for truth in TRUTHS]
+    found = grounded.figures(ROWS, grounded.Judged([float(flag) for flag in flags], flags))
+    found["lists"] = grounded.listed(ROWS, flags)
+    cost = {"first sentence": 3.0, "further sentence": 1.234, "further sentence, 99th percentile": 20.5}
+    report = {"statements": {"frame": {"sentences": len(ROWS), "meaning": found}}, "ms": {"meaning": cost}}
+    shown = meaning_tables.grounded(report, table)
+    true, altered = TRUTHS.count("supported"), sum(row.kind in GOALS["negations and exchanges"] for row in ROWS)
+    assert f"| `by: meaning` | 0 % (0 of {true}), so below " in shown
+    assert f" 100 % ({altered} of {altered}) |" in shown
+    assert "| 3 ms | 1.23 ms | 20.5 ms |" in meaning_tables.grounded_cost(report, table)
+    assert "| true: reworded | 0 % (0 of " in meaning_tables.grounded_kinds(report, table)
+    assert meaning_tables.grounded_wrong(report).startswith("- true sentences that are flagged: none\n")
+
+
+def test_tables_of_the_cache_show_each_point() -> None:
+    rows = semantic_cache.frame(5, 20)
+    candidate = semantic_cache.Candidate(lambda first, second: 0.95, {"same": 0.9, "0.99": 0.99})
+    found = semantic_cache.figures(rows, candidate)
+    report = {
+        "candidates": {"equal wording": {"": found["0.99"]}, "the cache": found},
+        "ms": {"the cache": {"pairs": 5, "median": 9.876, "p99": 12.3}},
+        "pairs": 25,
+        "the network was asked": {"pairs": 25},
+    }
+    shown = meaning_tables.likeness(report, table)
+    assert "| the cache, same | 100 % (5 of 5) | 100 % (20 of 20) |" in shown
+    assert "| equal wording | 0 % (0 of 5), so below 60 % | 0 % (0 of 20), so below 15 % |" in shown
+    assert "the cache 9.9 ms (99th percentile 12)" in meaning_tables.likeness_cost(report)
+    assert "| direction | 100 % (" in meaning_tables.likeness_kinds(report, table)
+    assert meaning_tables.likeness_wrong(report).endswith("- misses: none\n")
+
+
+def test_the_table_of_topics_leaves_out_what_was_not_judged() -> None:
+    found = topic.figures(topics.own()[:2], lambda subject: topic.Fitted(lambda text: 0.0), ())
+    report = {"sets": {"own topics": {"nothing": found}}}
+    shown = meaning_tables.topics(report, table)
+    assert "| own topics | nothing | 0.500 | 0 % (0 of 120), so below 2.5 % | | | | |" in shown
