@@ -48,12 +48,11 @@ def grounded_cost(report: Report, table: Table) -> str:
 
 
 def grounded_kinds(report: Report, table: Table) -> str:
-    """What both forms of the check flag, and at 5 % of the true sentences, by kind."""
+    """What both forms of the check flag, by kind."""
     frame = report["statements"]["frame"]
     names = [name for name, found in frame.items() if name != "sentences" and "flagged" in found]
     kinds = [kind for kind in frame[names[0]]["flagged"] if ": " in kind]
     columns = [(f"`by: {name}`", frame[name]["flagged"]) for name in names]
-    columns += [(f"`by: {name}`, at 5 %", frame[name]["at 5 %"]) for name in names]
     rows = [[kind, *(percent(counts[kind]) for _, counts in columns)] for kind in sorted(kinds)]
     return table(["kind", *(name for name, _ in columns)], rows)
 

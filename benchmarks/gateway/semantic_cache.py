@@ -43,7 +43,7 @@ LISTED = 60
 USUAL = (0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 """Thresholds of cosines. GPTCache's default is 0.8, that of RedisVL 0.9."""
 PROBABILITIES = (0.5, 0.8, 0.9, 0.95, 0.97, 0.99)
-COSTS = 200
+COSTS, MOST_ASKED = 60, 1500
 LEAD = "I am a customer of yours from a small town near the coast, and this is what I want to know today: "
 """Makes questions of about 30 words of short ones."""
 Liken = Callable[[str, str], float]
@@ -124,7 +124,7 @@ def cost_ms(liken: Liken, asked: Callable[[], int] = NOTHING) -> dict[str, float
     """The median and the 99th percentile for two questions of about 30 words that ask the same. `asked`: counts what the
     network was asked; where it counts, only pairs that reach the network are timed."""
     times = []
-    for pair in rewordings(SEED + 1, COSTS):
+    for pair in rewordings(SEED + 1, MOST_ASKED):
         first, second = LEAD + pair.first, LEAD + pair.second
         before = asked()
         began = time.perf_counter()
@@ -132,6 +132,8 @@ def cost_ms(liken: Liken, asked: Callable[[], int] = NOTHING) -> dict[str, float
         took_ms = (time.perf_counter() - began) * 1000
         if asked is NOTHING or asked() > before:
             times.append(took_ms)
+        if len(times) == COSTS:
+            break
     if not times:
         return {"pairs": 0}
     return {
