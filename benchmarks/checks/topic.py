@@ -95,6 +95,14 @@ def by_nearest(encoder: meaning_peers.MiniLm) -> Fit:
     return fit
 
 
+def peers(encoder: meaning_peers.MiniLm) -> dict[str, Fit]:
+    return {
+        "BM25, best example": by_words,
+        "MiniLM cosine, best example": by_nearest(encoder),
+        "MiniLM cosine, mean of examples": by_centroid(encoder),
+    }
+
+
 def figures(found: Sequence[Topic], fit: Fit, traffic: Sequence[str]) -> dict[str, Any]:
     """The figures of each topic, and the sums of all."""
     report: dict[str, Any] = {"topics": {}}
@@ -166,16 +174,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             topics.traffic(Path(data), SEED, TRAFFIC_EACH),
         )
     candidates: dict[str, Fit] = {"`deny`": by_check("deny"), "`allow`": by_check("allow")}
-    left_out, encoder = dict(meaning_peers.LEFT_OUT), None
+    left_out, encoder, timed = dict(meaning_peers.LEFT_OUT), None, dict(candidates)
     if meaning_peers.installed(options.peers):
         encoder = meaning_peers.MiniLm()
-        candidates["BM25, best example"] = by_words
-        candidates["MiniLM cosine, best example"] = by_nearest(encoder)
-        candidates["MiniLM cosine, mean of examples"] = by_centroid(encoder)
+        candidates |= peers(encoder)
+        timed |= peers(meaning_peers.MiniLm(kept=None))
     else:
         left_out["BM25, MiniLM cosine"] = "not installed"
     report: dict[str, Any] = {"machine": machine(), "left_out": left_out, "sets": {}, "ms": {}}
-    for candidate, fit in candidates.items():
+    for candidate, fit in timed.items():
         new = [text for topic in topics.own() for text in topic.near]  # judged for the first time
         report["ms"][candidate] = cost_ms(fit(topics.own()[0]), new)
     for name, (found, traffic) in sets.items():

