@@ -244,6 +244,9 @@ bench-all: bench $(VENV)/.bench
 	$(BIN)/python -m benchmarks.gateway.policy $(WITH_PEERS)
 	$(BIN)/python -m benchmarks.models.supervisor $(WITH_PEERS) $(if $(TORCH),--torch $(TORCH))
 	$(BIN)/python -m benchmarks.checks.small $(RESULTS)
+	$(BIN)/python -m benchmarks.checks.grounded $(RESULTS)
+	$(BIN)/python -m benchmarks.gateway.semantic_cache $(RESULTS)
+	$(BIN)/python -m benchmarks.checks.topic $(RESULTS)
 	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.checks.pii_quality $(RESULTS))
 	$(if $(GUARDPROXY_DATA),$(BIN)/python -m benchmarks.models.supervisor_quality $(WITH_PEERS) $(if $(NPM),--npm $(NPM)))
 

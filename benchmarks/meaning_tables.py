@@ -21,7 +21,7 @@ def percent(row: Mapping[str, Any]) -> str:
     """A share with its count, and of a zero the bound."""
     if row["percent"] is None:
         return ""
-    shown = f"{row['percent']:.3g} % ({row['count']:,} of {row['of']:,})"
+    shown = f"{row['percent']:g} % ({row['count']:,} of {row['of']:,})"
     return f"{shown}, so below {row['below_percent']:g} %" if "below_percent" in row else shown
 
 

@@ -3,8 +3,7 @@
 In: nothing. Out: `Question`s. `texts/difficulty/short.txt` holds short questions by kind, `long.txt` everyday texts with easy
 (`.`) and hard (`x`) requests about them. So in a long question the request alone decides.
 
-"Hard" means that a small model is likely to give a worse answer than a large one. It is a person's judgement, not a measured
-score.
+"Hard" means that a small model is likely to give a worse answer than a large one. It is a judgement, not a measured score.
 """
 
 from __future__ import annotations
