@@ -20,15 +20,25 @@ UNIT = 1000
 FIRST_CHARS, LAST_CHARS = 400, 300
 MOST_WORDS = 48
 """Words that count at the beginning, and at the end, of a text. What is asked stands there, and not in a text to work on."""
+PARAGRAPH = "\n\n"
 _WORD = re.compile("[a-z]+")
 
 
 def words_of(text: str) -> list[str]:
-    """Returns the words that count: those at the beginning of a text, and those at the end of a long one."""
-    found = _WORD.findall(text[:FIRST_CHARS].lower())[:MOST_WORDS]
+    """Returns the words that count. In a long text with paragraphs a short one at its beginning or its end is the request,
+    and the rest is what it is about; of other long texts the beginning and the end count."""
     if len(text) > FIRST_CHARS:
-        found += _WORD.findall(text[max(FIRST_CHARS, len(text) - LAST_CHARS) :].lower())[-MOST_WORDS:]
-    return found
+        first, last = text[: text.find(PARAGRAPH) + 1], text[text.rfind(PARAGRAPH) + 1 :]
+        request = min((part for part in (first, last) if part.strip()), key=len, default=text)
+        if len(request) > FIRST_CHARS:
+            return [*_words(text[:FIRST_CHARS]), *_words(text[max(FIRST_CHARS, len(text) - LAST_CHARS) :], of_end=True)]
+        text = request
+    return _words(text)
+
+
+def _words(text: str, *, of_end: bool = False) -> list[str]:
+    found = _WORD.findall(text.lower())
+    return found[-MOST_WORDS:] if of_end else found[:MOST_WORDS]
 
 
 class RequestFeatures:

@@ -22,6 +22,22 @@ def test_the_first_and_the_last_words_count() -> None:
     assert len(words_of("word " * 10_000)) <= 2 * MOST_WORDS
 
 
+@pytest.mark.parametrize(
+    ("text", "first", "number"),
+    [
+        (f"Sum up:\n\n{'body ' * 500}", "sum", 2),
+        (f"{'body ' * 500}\n\nWhat now?", "what", 2),
+        (f"\n\n{'body ' * 500}", "body", 2 * MOST_WORDS),
+        (f"{'body ' * 500}\n\n", "body", 2 * MOST_WORDS),
+        (f"{'body ' * 500}\n\n{'tail ' * 500}", "body", 2 * MOST_WORDS),
+        (f"Sum up:\n\n{'body ' * 20}", "sum", 22),
+    ],
+)
+def test_a_short_paragraph_of_a_long_text_is_the_request(text: str, first: str, number: int) -> None:
+    found = words_of(text)
+    assert (found[0], len(found)) == (first, number)
+
+
 @given(st.text(max_size=40), st.integers(0, 3 * FIRST_CHARS))
 def test_no_word_of_a_text_counts_twice(start: str, more: int) -> None:
     text = (start + "a" * 7 + " ") * (more // 7)
