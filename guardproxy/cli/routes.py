@@ -43,7 +43,7 @@ def report(
     except (ConfigError, QueryError, OSError) as error:
         fail(error)
     for reason, count in sorted(unread.items()):
-        typer.echo(f"left out: {count:,} lines ({reason})", err=True)
+        say(f"left out: {count:,} lines ({reason})", err=True)
     if as_json:
         say_json([_document(each) for each in results], 2)
     for number, each in enumerate(() if as_json else results):

@@ -88,6 +88,13 @@ class ScriptedCandidate:
         return web.Response(body=frames, status=self._status, content_type=codec.contract.media.streamed)
 
 
+def entries_of(folder: Path, kind: str) -> list[dict[str, Any]]:
+    """The entries of a kind in the logs of a folder. Without a client that waits for it, a record is there once its server has
+    ended."""
+    lines = [json.loads(line) for log in folder.glob("*.jsonl") for line in log.read_text().splitlines()]
+    return [line for line in lines if line.get("kind") == kind]
+
+
 class JudgingRig:
     """A server, and what is behind it."""
 
@@ -108,8 +115,7 @@ class JudgingRig:
     async def entries(self, kind: str) -> list[dict[str, Any]]:
         """The entries of a kind, once no question is under way."""
         await self.server.judges.close(20)
-        lines = [json.loads(line) for log in self.folder.glob("*.jsonl") for line in log.read_text().splitlines()]
-        return [line for line in lines if line.get("kind") == kind]
+        return entries_of(self.folder, kind)
 
     def metric(self, name: str, **labels: str) -> float:
         return self.server.metrics.registry.get_sample_value(f"guardproxy_{name}", labels) or 0

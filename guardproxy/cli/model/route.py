@@ -110,7 +110,7 @@ def _labelled(
     for folder in folders:
         found += judged_questions(folder, least, model, without, without)
     for reason, count in sorted(without.items()):
-        typer.echo(f"left out: {count:,} ({reason})", err=True)
+        say(f"left out: {count:,} ({reason})", err=True)
     return found
 
 

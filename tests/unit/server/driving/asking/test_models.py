@@ -18,7 +18,7 @@ from guardproxy.policy import Price
 from guardproxy.server.driving.asking.models import AskedModels, Budgets, KnownVerdicts
 from guardproxy.server.driving.asking.upstreams import MARK, AskingError, is_own, mark_of
 from guardproxy.wire import Dialect, ModelReply
-from tests.kit.judging import ScriptedJudge, serving
+from tests.kit.judging import ScriptedJudge, entries_of, serving
 
 POLICY = """
 policy: asked
@@ -134,8 +134,7 @@ async def test_a_client_that_leaves_takes_its_question_back(tmp_path: Path, on: 
         asking.cancel()
         await asyncio.gather(asking, return_exceptions=True)
         await grader.left.get()
-        await rig.server.drain()
-        (record,) = await rig.entries("exchange")
+    (record,) = entries_of(tmp_path / "audit", "exchange")
     assert record["outcome"] == "client_closed"
 
 
