@@ -113,7 +113,7 @@ def test_an_error_without_a_message_says_the_sentence_of_its_code() -> None:
 
 def test_a_request_may_be_sent_again_where_the_fault_is_not_its_own() -> None:
     final = {code.status for code in ErrorCode if not code.is_retryable}
-    assert final == {400, 401, 403, 404, 405, 408, 413, 415, 417, 505}
+    assert final == {400, 401, 403, 404, 405, 408, 413, 415, 417, 505, 508}
     assert {code.status for code in ErrorCode if code.is_retryable} == {429, 500, 502, 503, 504}
 
 

@@ -47,7 +47,7 @@ def test_the_texts_of_a_request_are_judged_in_every_format(codec: Codec) -> None
 
 
 ANSWERS = [
-    pytest.param(codec, kind, streamed, id=f"{codec.name}-{kind}-{'streamed' if streamed else 'plain'}")
+    (codec, kind, streamed)
     for codec in codecs()
     for kind in KINDS
     for streamed in (False, True)
@@ -73,7 +73,10 @@ def answered(
     return play, models
 
 
-@pytest.mark.parametrize(("codec", "kind", "streamed"), ANSWERS)
+NAMES = [f"{codec.name}-{kind}-{'streamed' if streamed else 'plain'}" for codec, kind, streamed in ANSWERS]
+
+
+@pytest.mark.parametrize(("codec", "kind", "streamed"), ANSWERS, ids=NAMES)
 def test_the_texts_of_an_answer_are_judged_in_every_format(codec: Codec, kind: Kind, streamed: bool) -> None:
     play, models = answered(codec, kind, "block", ["you are so ru", "de"], streamed=streamed, cuts=[])
     assert [text for text in models.texts if text == RUDE] == [RUDE], models.texts
