@@ -179,7 +179,11 @@ def _difficulty(policies: Sequence[Policy], runtime: Models) -> RequestFeatures 
         return runtime.difficulty()
     except ConfigError as error:
         raise PolicyErrors(
-            [PolicyError(f"`difficulty` of the route needs a model: {error}", asks.place.path, asks.place.line, 1)]
+            [
+                PolicyError(
+                    f"`difficulty` of the route needs a model: {error}", asks.source, asks.place.line, asks.place.column
+                )
+            ]
         ) from None
 
 

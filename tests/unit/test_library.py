@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from guardproxy.library import all_but, only_judges, whole
-from guardproxy.policy import parse
+from pathlib import Path
+
+import pytest
+
+from guardproxy.library import all_but, load, only_judges, whole
+from guardproxy.policy import PolicyErrors, parse
 
 POLICY = parse(
     """\
@@ -28,3 +32,17 @@ def test_judges_are_selected_with_thresholds_that_show_every_score() -> None:
 def test_other_selections() -> None:
     assert whole(POLICY) is POLICY
     assert all_but(["http"])(POLICY).checks.keys() == {"word", "sure"}
+
+
+def test_the_model_of_difficulty_is_loaded_if_a_route_names_it(tmp_path: Path) -> None:
+    policies, models = tmp_path / "policies", tmp_path / "models"
+    policies.mkdir()
+    route = policies / "route.yaml"
+    route.write_text("policy: p\nroute: {simple: {model: small}}\n", "utf-8")
+    assert load(policies).difficulty is None
+    route.write_text("policy: p\nroute: {simple: {model: small, difficulty: 0.5}}\n", "utf-8")
+    assert load(policies).difficulty is not None
+    (models / "difficulty").mkdir(parents=True)
+    (models / "difficulty" / "config.json").write_text("{}", "utf-8")
+    with pytest.raises(PolicyErrors, match=r"route\.yaml:1:9: `difficulty` of the route needs a model: .*SHA256SUMS"):
+        load(policies, models)

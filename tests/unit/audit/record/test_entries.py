@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from guardproxy.audit.record.entries import Erased, Rotated, Unsealed
+import pytest
+
+from guardproxy.audit.record.entries import Better, Comparison, Erased, Rotated, Unsealed
 
 
 def test_their_members() -> None:
@@ -10,3 +12,18 @@ def test_their_members() -> None:
     assert set(Erased.__struct_fields__) == {*shared, "keys"}
     assert set(Rotated.__struct_fields__) == {*shared, "count"}
     assert set(Unsealed.__struct_fields__) == {*shared, "id", "key"}
+
+
+@pytest.mark.parametrize(
+    ("said", "better"),
+    [
+        ((), None),
+        (("candidate", "candidate"), "candidate"),
+        (("answer", "answer"), "answer"),
+        (("equal", "equal"), "equal"),
+        (("answer", "candidate"), "equal"),
+        (("equal", "answer"), "equal"),
+    ],
+)
+def test_an_answer_is_better_only_in_both_orders(said: tuple[Better, ...], better: Better | None) -> None:
+    assert Comparison(upstream="u", model="m", ms=1.0, said=said).better == better

@@ -9,14 +9,14 @@ import pytest
 
 from guardproxy.audit.proof.folder import verify_folder
 from guardproxy.audit.record.document import Record
-from guardproxy.audit.record.entries import AnyEntry, Erased, Rotated, Unsealed
+from guardproxy.audit.record.entries import AnyEntry, Erased, Judged, Rotated, Unsealed
 from guardproxy.audit.record.versions import entries_of
 from guardproxy.audit.sealing.key_access import KeyAccess
 from guardproxy.audit.sealing.sealer import Sealer
 from guardproxy.audit.sealing.store import KeyStore
 from guardproxy.audit.writing.log_file import FileSink
 from guardproxy.errors import AuditError, SealError
-from tests.kit.sealing import MAIL, OPERATOR, OTHER, private, store_at
+from tests.kit.sealing import MAIL, OPERATOR, OTHER, private, scored, store_at
 
 
 @pytest.fixture
@@ -110,3 +110,13 @@ def test_a_rotation_with_the_wrong_key_changes_nothing(log: Path, store: KeyStor
     assert not store.is_unsettled
     again = store_at(log, (OPERATOR,), create=False)
     again.close()
+
+
+def test_reasons_of_judges_are_read_by_their_policies(tmp_path: Path, store: KeyStore) -> None:
+    sink = FileSink(tmp_path, "audit-0", {"log": "origin"}, sealing=Sealer(store_at(tmp_path)))
+    record = private(user="ann")
+    sink.append(record).result(30)
+    sink.append(record.with_reason(scored(), "it says hello")).result(30)
+    sink.close()
+    found = [entry for entry in entries_of(tmp_path / "audit-0.jsonl") if isinstance(entry, Judged)]
+    assert access(tmp_path, store).reasons([*found, scored()]) == {"graded": "it says hello"}

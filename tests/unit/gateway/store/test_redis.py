@@ -287,3 +287,7 @@ def test_what_a_rate_took_is_not_given_back(url: str) -> None:
     perform(url, Take("r", "x", 5_000_000, 10_000_000, owner="a"))
     with redis.Redis.from_url(url) as client:
         assert not client.exists(f"{PREFIX}{lease_of('a')}"), "it needs no lease"
+
+
+def test_a_command_is_answered_as_the_library_reads_it(url: str) -> None:
+    assert with_store(url, lambda store: store.ask("ECHO", "hello")) == b"hello"

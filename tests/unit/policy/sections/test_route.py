@@ -9,7 +9,7 @@ from jsonschema_rs import Draft202012Validator
 
 from guardproxy.policy.file.document_schema import schema
 from guardproxy.policy.file.load import PolicyErrors, parse, parse_all
-from guardproxy.policy.sections.route import ROUTE, Destination, Fallback, RouteSection, Simple
+from guardproxy.policy.sections.route import LIMIT_CHARS, ROUTE, Destination, Fallback, RouteSection, Simple
 from guardproxy.policy.yaml.tree import FilePlace
 
 WHOLE = """\
@@ -59,6 +59,18 @@ def test_the_defaults() -> None:
     assert (route.destinations, route.fallback.attempts) == ((Destination(),), 2)
 
 
+def test_the_difficulty_is_a_number_or_has_weights() -> None:
+    text = "policy: p\nroute: {{simple: {{model: nano, difficulty: {}}}}}\n"
+    plain = parse(text.format("0.4"), "p.yaml").sections["route"].simple
+    assert plain == Simple(Destination(model="nano"), LIMIT_CHARS, difficulty=0.4)
+    weighed = (
+        parse(text.format("{most: 0.4, weights: [1, 2, 3, 4, 5, 6, 7, 8, -0.5]}"), "p.yaml").sections["route"].simple
+    )
+    assert weighed.weights == (1, 2, 3, 4, 5, 6, 7, 8, -0.5)
+    bare = parse(text.format("{most: 0.4}"), "p.yaml").sections["route"].simple
+    assert (bare.difficulty, bare.weights) == (0.4, ())
+
+
 def test_the_schema_takes_what_is_read() -> None:
     validator = Draft202012Validator(schema())
     validator.validate(
@@ -101,6 +113,14 @@ def test_the_schema_takes_what_is_read() -> None:
         (
             'route: {simple: {model: a, when: \'request.headers["x"] == "y"\'}}',
             "`when` of `simple` cannot read headers",
+        ),
+        ("route: {simple: {model: a, difficulty: 2}}", "expected a number from 0 to 1"),
+        ("route: {simple: {model: a, difficulty: {}}}", "`most` is missing"),
+        ("route: {simple: {model: a, difficulty: {most: 1, weights: [1, 2]}}}", "expected 9 numbers, found 2"),
+        ("route: {simple: {model: a, difficulty: {most: 1, weights: 3}}}", "expected a list of numbers"),
+        (
+            "route: {simple: {model: a, difficulty: {most: 1, weights: [x, 0, 0, 0, 0, 0, 0, 0, 0]}}}",
+            "expected a number",
         ),
         ("route: {simple: {model: a, saves: 3}}", "expected a mapping like {input: 1.2, output: 9.6}"),
         ("route: {simple: {model: a, tool: true}}", "unknown key `tool`; did you mean `tools`?"),
