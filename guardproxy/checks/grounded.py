@@ -27,6 +27,7 @@ from guardproxy.checks._shared.declared.contract import PairJudge, Resources
 from guardproxy.checks._shared.declared.foreign import hint
 from guardproxy.checks._shared.declared.options import SCORE, Option, Options, options_digest, with_defaults
 from guardproxy.checks._shared.grounding.meaning import CONTRADICTED, UNSUPPORTED, MeaningCheck
+from guardproxy.checks._shared.grounding.sentences import COMMON, is_fact
 from guardproxy.concurrency import stop_point
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import ALL_PLACES, Check, Detail, Finding, Scan, Sources, Traits, Window
@@ -42,15 +43,6 @@ MOST_PLACES = 32  # sentences that are noted for a word; a word that more of the
 _STEM = 5  # the characters by which words are compared
 _END = re.compile(r"[.!?\u2026\u3002\uff01\uff1f][\"'\u201d\u2019)\]*_]*(?=\s)|\n")
 _WORD = re.compile(r"\d[\d.,]*\d|\d|[^\W\d_]+(?:['\u2019-][^\W\d_]+)*")
-_SMALL_WORDS = """
-a about according after all also an and another answer any as at based be been before being between both but by can could did do
-document documents does done during each every for from had has have having he her here him his how however i if in information
-into is it its just may me mentioned might more most must my no nor not of on one only onto or other our over per provided
-question said says shall she should so some source sources stated states such text texts than that the their them then there
-therefore these they this those to too up us very via was we were what when where which who whom whose why will with within
-without would you your
-"""
-_COMMON = frozenset(_SMALL_WORDS.split())
 _POINT: Mapping[str, Any] = {"anyOf": [SCORE, {"type": "string", "minLength": 1}]}
 OPTIONS: Options = {
     "by": Option(
@@ -226,10 +218,10 @@ class _Index:
         if sentence.rstrip().endswith(("?", "\uff1f")):
             return 1.0
         words = _words(sentence)
-        stems = {_stem(word) for word in words if word.casefold() not in _COMMON}
+        stems = {_stem(word) for word in words if word.casefold() not in COMMON}
         if len(stems) < LEAST_WORDS:
             return 1.0
-        names = {word for number, word in enumerate(words) if _is_fact(word, is_first=number == 0)}
+        names = {word for number, word in enumerate(words) if is_fact(word, is_first=number == 0)}
         if any(_stem(name) not in self.known for name in names):
             return 0.0
         together: Counter[int] = Counter()
@@ -241,12 +233,6 @@ class _Index:
 
 def _words(text: str) -> list[str]:
     return _WORD.findall(text)
-
-
-def _is_fact(word: str, *, is_first: bool) -> bool:
-    """Whether a word is a number, or is written like a name."""
-    is_name = word[0].isupper() and not is_first and len(word) > 1 and word.casefold() not in _COMMON
-    return word[0].isdigit() or is_name
 
 
 def _stem(word: str) -> str:
