@@ -426,7 +426,9 @@ def _strings(text: Text, pointers: Sequence[Pointer]) -> Iterator[Span]:
         yield 0, len(text.text)
         return
     raw = text.text
-    if not _MARGIN.match(raw) or not any(pointer[-1] == _EACH or pointer[-1] in raw for pointer in pointers):
+    # An escape may spell any name.
+    may_have = "\\" in raw or any(pointer[-1] == _EACH or pointer[-1] in raw for pointer in pointers)
+    if not may_have or not _MARGIN.match(raw):
         return
     for start, (path, is_key) in places(raw).items():
         if not is_key and raw[start - 1] == '"' and any(_begins_with(path, each) for each in pointers):

@@ -8,6 +8,7 @@ keeps it. The judge is asked twice, in both orders, since models prefer a place.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 
@@ -22,6 +23,9 @@ LIMIT_ANSWER_BYTES = 8 << 20
 TIMEOUT_S = 120.0
 RequestForAnother = Callable[[str], tuple[Dialect, bytes]]
 """Returns a request for another model: where it goes, and its body."""
+
+
+_log = logging.getLogger(__name__)
 
 
 class Comparing:
@@ -60,6 +64,9 @@ class Comparing:
             failure = failure_of(error)
         except DownstreamError as error:
             failure = str(error.code)
+        except Exception as error:  # a score must not be lost with it
+            failure = "internal_error"
+            _log.error("candidate not compared", extra={"id": exchange, "error": type(error).__name__})
         rates = self._rates(candidate.model) if tokens else None
         return Comparison(
             upstream=candidate.upstream,

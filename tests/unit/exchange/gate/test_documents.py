@@ -257,6 +257,8 @@ def test_documents_in_json(role: str, apart: bool) -> None:
         ('text poison', "text poison"),
         ('{"results": "poison"}', {"results": "poison"}),
         (' {"quotes": "  poison "}', {"quotes": NOTE}),
+        (r'{"results": [{"te\u0078t": "poison"}]}', {"results": [{"text": NOTE}]}),
+        (r'{"quotes\u0020": "poison"}', {"quotes ": "poison"}),
         ('{"quotes": [12345678901, "poison"]}', {"quotes": [12345678901, NOTE]}),
     ],
 )  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from guardproxy.cli import app
+from guardproxy.exchange import Exchange
 from guardproxy.reading import Period, candidate_results
 from guardproxy.server.driving.asking import comparing
 from tests.kit.judging import ScriptedCandidate, ScriptedJudge, serving
@@ -96,6 +97,20 @@ async def test_a_candidate_that_takes_too_long_is_given_up(tmp_path: Path, monke
         await rig.ask("hello")
         (entry,) = await rig.entries("judged")
         assert entry["compared"]["failure"] == "timeout"
+
+
+async def test_an_unexpected_fault_of_a_comparison_loses_no_score(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(exchange: Exchange, model: str) -> None:
+        raise ValueError("secret text")
+
+    monkeypatch.setattr(Exchange, "for_another", broken)
+    async with serving(tmp_path, preferring("x"), POLICY, ScriptedCandidate("x")) as rig:
+        await rig.ask("hello")
+        (entry,) = await rig.entries("judged")
+        assert (entry["score"], entry["compared"]["failure"]) == (4, "internal_error")
+        assert "secret text" not in json.dumps(entry)
 
 
 async def test_the_report_has_shares_and_costs(tmp_path: Path) -> None:
