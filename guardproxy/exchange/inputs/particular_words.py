@@ -178,7 +178,7 @@ average/minimum gross/net wholesale/retail inner/outer horizontal/vertical rows/
 depth/height area/perimeter area/volume radius/diameter clockwise/counterclockwise forward/backward forwards/backwards
 ascending/descending synchronous/asynchronous temporary/permanent optional/required optional/mandatory included/excluded
 include/exclude including/excluding upgrade/downgrade login/logout refund/charge deposit/withdraw deposit/withdrawal hire/fire
-hired/fired who/whom cost/save costs/saves price/savings
+hired/fired who/whom cost/save costs/saves price/savings upgrade/update pause/stop restart/reset
 """
 _LINKS = "by from than before after until till since without against into between versus vs"
 _ARTICLES = "the a an this that these those my your his her its our their"

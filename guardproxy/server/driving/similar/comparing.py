@@ -72,7 +72,14 @@ class QuestionModels:
         if point not in self.judge.points:
             known = ", ".join(sorted(self.judge.points))
             raise ConfigError(f"the model that compares questions has no operating point `{point}` (it has: {known})")
-        return self.judge.points[point]
+        value = self.judge.points[point]
+        if value < LEAST_POINT:
+            raise ConfigError(f"the operating point `{point}` ({value}) lets other questions through; take `same`")
+        return value
+
+
+LEAST_POINT = 0.5
+"""The lowest probability at which two questions may be the same; policies may name no lower number either."""
 
 
 class _Verdict(NamedTuple):

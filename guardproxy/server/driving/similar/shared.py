@@ -77,8 +77,11 @@ class SharedQuestions:
         try:
             await self._server.ask("FT.CREATE", self._index, *about, *schema)
         except RefusedError as error:
-            if "exists" not in str(error).lower():
+            refusal = str(error).lower()
+            if "unknown command" in refusal:
                 self.fault = LACKS
+                return False
+            if "exists" not in refusal:  # such as a replica that takes no writes: the next request asks again
                 return False
         self._is_ready = True
         return True
@@ -89,7 +92,11 @@ class SharedQuestions:
         query = f"@partition:{{{_tag(question, generation)}}}=>[KNN {most} @vector $v AS distance]"
         numbers = await self._run(_numbers, vector, self._secret_of(question.partition))
         shown: list[Word] = ["RETURN", 2, "stored", "distance", "LIMIT", 0, most, "DIALECT", 2]
-        answer = await self._server.ask("FT.SEARCH", self._index, query, "PARAMS", 2, "v", numbers, *shown)
+        try:
+            answer = await self._server.ask("FT.SEARCH", self._index, query, "PARAMS", 2, "v", numbers, *shown)
+        except RefusedError:
+            self._is_ready = False  # the index may be gone with the server that had it; the next request makes it again
+            raise
         near = [found for fields in _documents(answer) if (found := _near(fields)) is not None]
         return sorted(near, key=lambda found: -found.similarity)
 

@@ -173,7 +173,7 @@ async def test_at_most_two_are_judged_and_refused_ones_do_not_count(made: Make) 
     assert all("no" not in pair.second.split() and "7" not in pair.second for pair in similar.models.judge.pairs)
 
 
-async def test_the_strictest_point_of_the_policies_counts(made: Make) -> None:
+async def test_the_strictest_point_of_the_policies_counts(made: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     similar = made()
     await keep(similar, "how do I get a refund?")
     asked = "how can I get a refund?"
@@ -183,6 +183,9 @@ async def test_the_strictest_point_of_the_policies_counts(made: Make) -> None:
     assert similar.models is not None
     with pytest.raises(ConfigError, match=r"no operating point `odd` \(it has: careful, same\)"):
         similar.models.point(CacheSection("semantic", points=("odd",)))
+    monkeypatch.setitem(similar.models.judge.points, "supported", 0.1)
+    with pytest.raises(ConfigError, match=r"`supported` .* lets other questions through"):
+        similar.models.point(CacheSection("semantic", points=("supported",)))
 
 
 async def test_nothing_is_near_or_of_another_request(made: Make) -> None:

@@ -140,7 +140,23 @@ class Answers:
         self.answers = list(answers)
 
     async def ask(self, *words: str | bytes | int) -> Any:
-        return self.answers.pop(0)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+async def test_a_refusal_that_passes_and_an_index_that_is_gone_are_asked_for_again() -> None:
+    refused = RefusedError("READONLY You can't write against a read only replica.")
+    gone = RefusedError("guardproxy:questions:model: no such index")
+    server = Answers(refused, b"OK", gone, b"OK", [0])
+    questions = shared(server)
+    assert [await questions.is_usable(), await questions.is_usable()] == [False, True]
+    with pytest.raises(RefusedError):
+        await keys(questions, REFUND, "p")
+    assert await questions.is_usable(), "the index is made again"
+    assert await keys(questions, REFUND, "p") == []
+    assert (questions.fault, server.answers) == ("", [])
 
 
 @pytest.mark.parametrize("answer", [None, [], [0], {}, [1, b"k", []], [1, b"k", [b"distance", b"x", b"stored", b"[]"]]])
