@@ -53,7 +53,7 @@ OPTIONS: Options = {
     ),
     "threshold": Option("The lowest score that counts.", SCORE, default=0.5, tighter="lower"),
 }
-_OPENING = re.compile(r" {0,3}(?P<fence>`{3,}|~{3,})[ \t]*\{?\.?(?P<name>[^\s`,{}:]*)[^`\n]*$")
+_OPENING = re.compile(r" {0,3}(?P<fence>`{3,}+|~{3,}+)[ \t]*+\{?\.?(?P<name>[^\s`,{}:]*+)[^`\n]*$")
 _COMMANDS = (
     "sudo|apt-get|apt|yum|dnf|brew|pip3?|npm|npx|yarn|pnpm|git|docker|kubectl|helm|curl|wget|cd|ls|mkdir|rm|cp|mv|chmod|chown|"
     "echo|export|cat|grep|egrep|sed|awk|find|tar|ssh|scp|rsync|python3?|node|make|source|xargs|ps|kill|du|df|ln|head|tail|touch"

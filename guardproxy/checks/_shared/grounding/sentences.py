@@ -19,7 +19,7 @@ LEAST_STEM = 3
 _STEM = 5  # the characters by which longer words are compared
 _ENDING = re.compile(r"(?<=\w{3})(?:ings?|ed|ly|s)$")
 _CLOSING = r"[\"'\u201d\u2019)\]*_]*"
-_END = re.compile(rf"[.!?\u2026]{_CLOSING}(?:[^\S\n]+(?=\S)|[^\S\n]*\n)|\n|[\u3002\uff01\uff1f]{_CLOSING}")
+_END = re.compile(rf"[.!?\u2026]{_CLOSING}(?:[^\S\n]+(?=\S)|[^\S\n]*\n)|\n|[\u3002\uff01\uff1f]{_CLOSING}+(?!\Z)")
 _SHORT = re.compile(
     r"(?:^|[\s(])(?:[^\W\d_]|Mrs?|Ms|Dr|Prof|St|Nos?|vs|cf|ca|approx|Figs?|Sec|Arts?|e\.g|i\.e|[A-Z](?:\.[A-Z])+)\.$"
 )

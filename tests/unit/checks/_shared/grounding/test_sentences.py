@@ -131,3 +131,10 @@ def test_how_words_are_compared() -> None:
     assert [word for at, word in enumerate(words_of("Anna met Bo at 9 in The Hague")) if is_fact(word, is_first=at == 0)] == [
         "Bo", "9", "Hague"
     ]  # fmt: skip
+
+
+def test_a_sentence_keeps_the_quotes_that_follow_its_end() -> None:
+    text = "\u4ed6\u8bf4\u65e9\u4e0a\u597d\u3002\u201d The shop opens."
+    assert list(sentences(text[:6], 0, last=False)) == [], "a quote may follow"
+    assert next(sentences(text, 0, last=False)) == (0, 7)
+    assert list(sentences(text[:6], 0, last=True)) == [(0, 6)]
