@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis.internal.conjecture import providers
 from typer.main import get_command
 
+from tests.kit.browser import BROWSER
 from tests.kit.plugins import Install, forget, installer
 from tools.branch_coverage import FLOORS
 
@@ -70,11 +71,17 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks the unit tests of the pure packages, less those that count work or load models, and the tests of `slow.txt`."""
+    """Marks the unit tests of the pure packages, less those that count work or load models, and the tests of `slow.txt`.
+
+    `.ci/run` installs Chromium where it is missing and can be. Tests that need it are skipped elsewhere.
+    """
+    without = pytest.mark.skip(reason="no browser is installed")
     slow = set((Path(__file__).parent / "slow.txt").read_text("utf-8").split())
     for item in items:
         if f"{item.path.stem}::{item.name.partition('[')[0]}" in slow:
             item.add_marker("slow")
+        if not BROWSER and item.get_closest_marker("browser"):
+            item.add_marker(without)
         if _is_pure(item):
             item.add_marker("pure")
 

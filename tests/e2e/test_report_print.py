@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from pathlib import Path
 from unicodedata import normalize
@@ -14,10 +13,10 @@ from pypdf import PdfReader
 from guardproxy.audit.record.document import Gap
 from guardproxy.audit.record.entries import Unsealed
 from tests.kit import processes
+from tests.kit.browser import BROWSER
 from tests.kit.logs import write_log
 from tests.kit.records import plain_decision, plain_record
 
-BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or ""
 HEADINGS = (
     *(
         "Audit report: shop",
@@ -31,8 +30,7 @@ HEADINGS = (
 )
 
 
-# `.ci/run` installs Chromium where it is missing. Only a browser can print a page as a reader would.
-@pytest.mark.skipif(not BROWSER, reason="no browser is installed")
+@pytest.mark.browser  # only a browser can print a page as a reader would
 def test_a_browser_prints_the_report(tmp_path: Path) -> None:
     records = [
         plain_record(id=f"x{number}", at=1_750_000_000.0 + number * 3600, decisions=(plain_decision(),))
