@@ -44,7 +44,7 @@ from guardproxy.audit.record.document import (
     RecordedValues,
 )
 from guardproxy.audit.record.document_schema import log_schema
-from guardproxy.audit.record.entries import AnyEntry, Better, Comparison, Erased, Judged, Rotated, Unsealed
+from guardproxy.audit.record.entries import AnyEntry, Better, Comparison, Judged, OperatorEntry, Reviewed
 from guardproxy.audit.record.feedback import RecordedFeedback, RecordedJudge, RecordedOpinion
 from guardproxy.audit.record.masking import Moves, OffsetMap, Span, beside, mask, merge
 from guardproxy.audit.record.private import NO_SEALING, Owner, Private, PrivateRecord, Sealing
@@ -87,7 +87,6 @@ __all__ = [
     "Copies",
     "Disk",
     "Entry",
-    "Erased",
     "FileSink",
     "Gap",
     "Intent",
@@ -96,6 +95,7 @@ __all__ = [
     "LoggedEntry",
     "Moves",
     "OffsetMap",
+    "OperatorEntry",
     "Owner",
     "Private",
     "PrivateKey",
@@ -127,7 +127,7 @@ __all__ = [
     "RecordedSide",
     "RecordedText",
     "RecordedValues",
-    "Rotated",
+    "Reviewed",
     "Rotation",
     "Sealing",
     "Sent",
@@ -137,7 +137,6 @@ __all__ = [
     "Sink",
     "Span",
     "Target",
-    "Unsealed",
     "ValueMatcher",
     "abandoned_intents",
     "beside",

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from guardproxy.audit import Closing, Erased, Gap, Intent, Judged, LoggedEntry, Record, Rotated, Unsealed
+from guardproxy.audit import Closing, Gap, Intent, Judged, LoggedEntry, OperatorEntry, Record
 from guardproxy.telemetry import Attribute, gen_ai_attributes
 
 _INFO, _WARN = (9, "INFO"), (13, "WARN")
@@ -32,17 +32,21 @@ def otel_request(logged: LoggedEntry, version: str) -> dict[str, Any]:
 
 def _log_record(logged: LoggedEntry) -> dict[str, Any]:
     entry = logged.entry
-    is_serious = (isinstance(entry, Record) and bool(entry.rules)) or isinstance(entry, Closing | Gap | Unsealed)
+    is_serious = (
+        isinstance(entry, Closing | Gap)
+        or (isinstance(entry, Record) and bool(entry.rules))
+        or (isinstance(entry, OperatorEntry) and entry.shows_texts)
+    )
     number, text = _WARN if is_serious else _INFO
     place: dict[str, Attribute] = {"log": logged.file, "seq": logged.seq, "hash": logged.hash}
     event = entry.__struct_config__.tag
     members: dict[str, Attribute | None] = {
         **(_shared(entry) if isinstance(entry, Record | Intent | Closing) else {}),
-        **({"guardproxy.exchange.id": entry.id} if isinstance(entry, Unsealed | Judged) else {}),
+        **({"guardproxy.exchange.id": entry.id} if isinstance(entry, Judged) else {}),
         **(_score(entry) if isinstance(entry, Judged) else {}),
         **(_exchange(entry) if isinstance(entry, Record) else {}),
-        **({"guardproxy.why": entry.why} if isinstance(entry, Closing | Gap | Erased | Rotated | Unsealed) else {}),
-        **({"guardproxy.by": entry.by} if isinstance(entry, Erased | Rotated | Unsealed) else {}),
+        **({"guardproxy.why": entry.why} if isinstance(entry, Closing | Gap) else {}),
+        **(_deed(entry, str(event)) if isinstance(entry, OperatorEntry) else {}),
         **{f"guardproxy.audit.{name}": value for name, value in place.items()},
     }
     return {
@@ -61,6 +65,16 @@ def _score(entry: Judged) -> dict[str, Attribute | None]:
         "gen_ai.evaluation.score.value": entry.score,
         "gen_ai.request.model": entry.model,
         "error.type": entry.failure,
+    }
+
+
+def _deed(entry: OperatorEntry, event: str) -> dict[str, Attribute | None]:
+    """What a person did."""
+    return {
+        "guardproxy.exchange.id": getattr(entry, "id", None),
+        "guardproxy.why": entry.reason or None,
+        "guardproxy.by": entry.by,
+        **{f"guardproxy.{event}.{name.replace(' ', '_')}": value for name, value in entry.details.items()},
     }
 
 

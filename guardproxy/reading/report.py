@@ -92,6 +92,7 @@ def report_page(title: str, summary: TrafficSummary, verification: Verification,
         *_custody(summary, facts),
         *_rules(summary),
         *_scores(summary),
+        *_reviews(summary),
         *_unread(summary),
         *_in_force(summary),
         *_names(summary),
@@ -331,6 +332,23 @@ def _scores(summary: TrafficSummary) -> Iterator[str]:
     ]
     yield "<h2>Scores of judges</h2>"
     yield from html_table(("policy", "question", "answers", "mean score", "scale"), rows, numbers=(2, 3))
+
+
+def _reviews(summary: TrafficSummary) -> Iterator[str]:
+    """Yields what people said of decisions: the number of their verdicts by rule."""
+    if not summary.reviews:
+        return
+    rows = [
+        (
+            html_text(": ".join(filter(None, (policy, rule))) or "(no rule)"),
+            html_text(verdict.replace("_", " ")),
+            f"{count:,}",
+        )
+        for (policy, rule, verdict), count in sorted(summary.reviews.items())
+    ]
+    yield "<h2>Verdicts of reviewers</h2>"
+    yield from html_table(("rule", "verdict", "times"), rows[:_LIMIT_ROWS], numbers=(2,))
+    yield from _more(len(rows))
 
 
 def _feedback(summary: TrafficSummary) -> str:

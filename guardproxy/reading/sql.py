@@ -70,6 +70,9 @@ _COLUMNS: Mapping[str, str] = {
     "attempts": f'STRUCT(decision VARCHAR, "rule" VARCHAR, tokens BIGINT, usage JSON, response STRUCT({_ANSWER}))[]',
     "feedback": "STRUCT(exchange VARCHAR, thumbs VARCHAR, score DOUBLE)",
     "policy": "VARCHAR",
+    "rule": "VARCHAR",
+    "verdict": "VARCHAR",
+    "by": "VARCHAR",
     "upstream": "VARCHAR",
     "rubric": "VARCHAR",
     "scale": "INTEGER[]",
@@ -125,9 +128,12 @@ VIEWS: Mapping[str, str] = {
     "scores": """
   SELECT id, _time("at") AS time, policy, upstream, model, rubric, scale[1] AS low, scale[2] AS high, score, failure, ms,
     parse_filename(file) AS log, seq, hash FROM _lines WHERE kind = 'judged'""",
+    "reviews": """
+  SELECT id, _time("at") AS time, policy, "rule" AS rule, verdict, "by" AS reviewer, parse_filename(file) AS log, seq, hash
+    FROM _lines WHERE kind = 'reviewed'""",
     "events": """
   SELECT kind, id, _time("at") AS time, tenant, route, policies, _time(began) AS began, _time(since) AS since, why,
-    parse_filename(file) AS log, seq, hash FROM _lines WHERE kind NOT IN ('exchange', 'judged')""",
+    parse_filename(file) AS log, seq, hash FROM _lines WHERE kind NOT IN ('exchange', 'judged', 'reviewed')""",
 }
 """The tables of a query and how they are made from the lines. No column has the name of a word of SQL."""
 

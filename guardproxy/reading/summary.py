@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from guardproxy.audit import AnyEntry, Closing, Erased, Gap, Judged, Record, Rotated, Unsealed
+from guardproxy.audit import AnyEntry, Closing, Gap, Judged, OperatorEntry, Record, Reviewed
 from guardproxy.errors import ErrorCode
 from guardproxy.reading.period import Period
 
@@ -58,6 +58,7 @@ class TrafficSummary:
     by group and name. `in_force`: versions by group and name. `gaps`: start, end and reason. `custody`: what operators did
     with sealed texts: time, what, by whom and why. `sealed`: exchanges whose texts are sealed. `feedback`: feedback by
     its thumbs (`up`, `down`, `none`), or `blocked`. `scores`: of judges, by policy, digest of the question, scale and score.
+    `reviews`: verdicts of people, by policy, rule and verdict.
     """
 
     period: Period
@@ -77,6 +78,7 @@ class TrafficSummary:
     sealed: int = 0
     feedback: Counter[str] = field(default_factory=Counter)
     scores: Counter[tuple[str, str, tuple[int, int], int]] = field(default_factory=Counter)
+    reviews: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     oldest_s: float | None = None
     newest_s: float | None = None
 
@@ -93,9 +95,13 @@ class TrafficSummary:
             if entry.since < self.period.end_s and entry.at >= self.period.start_s:
                 self.gaps.append((entry.since, entry.at, entry.why))
             return
-        if isinstance(entry, Erased | Rotated | Unsealed):
+        if isinstance(entry, Reviewed):
             if entry.at in self.period:
-                self.custody.append((entry.at, _done(entry), entry.by, entry.why))
+                _count(self.reviews, (entry.policy or "", entry.rule or "", entry.verdict), (OTHERS, "", entry.verdict))
+            return
+        if isinstance(entry, OperatorEntry):
+            if entry.at in self.period:
+                self.custody.append((entry.at, entry.done, entry.by, entry.reason))
             return
         if isinstance(entry, Judged):
             if entry.at in self.period and entry.score is not None:
@@ -155,15 +161,6 @@ class TrafficSummary:
         versions = self.in_force.setdefault(group, {})
         known = name if name in versions or len(versions) < LIMIT_NAMES else OTHERS
         versions.setdefault(known, InForce(at, at)).see(at)
-
-
-def _done(entry: Erased | Rotated | Unsealed) -> str:
-    """Returns what an operator did with sealed texts."""
-    if isinstance(entry, Erased):
-        return f"destroyed {len(entry.keys):,} data keys: their texts cannot be read any more"
-    if isinstance(entry, Rotated):
-        return f"changed the operator's key, which wraps {entry.count:,} data keys"
-    return f"opened the texts of the exchange {entry.id}"
 
 
 def _reason(record: Record) -> str:

@@ -15,11 +15,12 @@ from guardproxy.audit.proof.proofs import PROOF_VERSION, ConsistencyProof, ListP
 from guardproxy.audit.proof.store import LIST, read_note
 from guardproxy.audit.proof.tree import consistency_proof, inclusion_proof, line_hash, root_of
 from guardproxy.audit.record.chain import open_line
-from guardproxy.audit.record.document import Intent
-from guardproxy.audit.record.entries import Unsealed
+from guardproxy.audit.record.document import Closing, Intent, Record
 from guardproxy.errors import AuditError
 
-_INTENT, _UNSEALED = Intent.__struct_config__.tag, Unsealed.__struct_config__.tag
+_INTENT = Intent.__struct_config__.tag
+# Records of version 1 have no kind.
+_ENDS = (Record.__struct_config__.tag, Closing.__struct_config__.tag, None)
 
 
 def prove_record(folder: Path, exchange: str) -> RecordProof:
@@ -78,7 +79,7 @@ def _list_of(folder: Path) -> tuple[SignedNote, list[bytes]]:
 
 def _find(folder: Path, exchange: str) -> tuple[Path, int, bytes]:
     """Returns the log, the line counted from 0, and the line of the last entry that ends an exchange; or of its intent. What
-    an operator did with an exchange later names it too, and is no part of it."""
+    judges and people say about an exchange later names it too, and is no part of it."""
     wanted = f'"id":"{exchange}"'.encode()
     intent: tuple[Path, int, bytes] | None = None
     ended: tuple[Path, int, bytes] | None = None
@@ -91,7 +92,7 @@ def _find(folder: Path, exchange: str) -> tuple[Path, int, bytes]:
                 if members.get("id") == exchange and "seq" in members:
                     if members.get("kind") == _INTENT:
                         intent = path, index, line
-                    elif members.get("kind") != _UNSEALED:
+                    elif members.get("kind") in _ENDS:
                         ended = path, index, line
     if (found := ended or intent) is None:
         raise AuditError(f"no exchange `{exchange}` in {folder}")

@@ -1,4 +1,4 @@
-"""The log of commands about sealed texts: `operator.jsonl` in the folder of a proxy's logs.
+"""The log of what people do: `operator.jsonl` in the folder of a proxy's logs.
 
 In: its file. Out: whether it is one.
 
@@ -8,12 +8,16 @@ any proxy in the folder covers it, if it holds only entries that commands write.
 
 from __future__ import annotations
 
+from typing import get_args
+
 from guardproxy.audit.record.chain import open_line
+from guardproxy.audit.record.document import Gap
+from guardproxy.audit.record.entries import CommandEntry
 from guardproxy.engine import AnyPath
 
 OPERATOR_LOG = "operator"
 OPERATOR_FILES = f"{OPERATOR_LOG}.*jsonl"  # with later files: `operator.1.jsonl`
-_KINDS = frozenset({"erased", "rotated", "unsealed", "gap"})
+_KINDS = frozenset(kind.__struct_config__.tag for kind in (*get_args(CommandEntry), Gap))
 
 
 def is_of_command(line: bytes) -> bool:

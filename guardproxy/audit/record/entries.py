@@ -1,4 +1,4 @@
-"""The entries about sealed texts and about scores of judges, and the type of all entries of the audit log.
+"""The entries about what people do, and about scores of judges, and the type of all entries of the audit log.
 
 In: values. Out: JSON objects. These entries hold no text that is not sealed and no name of a subject, because a log is never
 shortened: what it says about a person would outlive the erasure.
@@ -6,6 +6,7 @@ shortened: what it says about a person would outlive the erasure.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -14,37 +15,147 @@ from guardproxy.audit.record.document import Closing, Engine, ExchangeId, Gap, I
 from guardproxy.audit.record.part import RecordLeaf
 
 Better = Literal["answer", "candidate", "equal"]
+ReviewVerdict = Literal["right", "false_alarm", "missed", "withdrawn"]
 BOTH_ORDERS = 2
-Who = Annotated[str, Meta(description="The user of the machine who ran the command, or the name that `--by` gives.")]
+Who = Annotated[
+    str,
+    Meta(
+        description="The user of the machine who ran the command, the name that `--by` gives, or the login of the console."
+    ),
+]
 Why = Annotated[str, Meta(description="The reason that the command was given.")]
 
 
-class Erased(LogEntry, frozen=True, kw_only=True, tag="erased"):
+class OperatorEntry(LogEntry, frozen=True, kw_only=True):
+    """What a person did with a log. `commands.py` says where these entries are; readers show what they say of themselves."""
+
+    engine: Engine
+    by: Who
+
+    @property
+    def brief(self) -> str:
+        """Returns what was done, in a few words for a list."""
+        raise NotImplementedError
+
+    @property
+    def done(self) -> str:
+        """Returns what was done, as a part of a sentence that begins with a verb."""
+        raise NotImplementedError
+
+    @property
+    def reason(self) -> str:
+        """Returns the reason that the person gave; empty if none is asked for."""
+        return str(getattr(self, "why", ""))
+
+    @property
+    def shows_texts(self) -> bool:
+        """Whether sealed texts were shown to the person."""
+        return False
+
+    @property
+    def details(self) -> Mapping[str, str | tuple[str, ...]]:
+        """Returns what else the entry says, by name."""
+        return {}
+
+
+class Erased(OperatorEntry, frozen=True, kw_only=True, tag="erased"):
     """Data keys were destroyed: no one can read the texts that they seal any more."""
 
-    engine: Engine
     keys: Annotated[tuple[str, ...], Meta(description="The ids of the data keys: `sealed.key` of their records.")]
-    by: Who
     why: Why
 
+    @property
+    def brief(self) -> str:
+        return f"erased {len(self.keys)} data keys"
 
-class Rotated(LogEntry, frozen=True, kw_only=True, tag="rotated"):
+    @property
+    def done(self) -> str:
+        return f"destroyed {len(self.keys):,} data keys: their texts cannot be read any more"
+
+    @property
+    def details(self) -> Mapping[str, str | tuple[str, ...]]:
+        return {"data key": self.keys}
+
+
+class Rotated(OperatorEntry, frozen=True, kw_only=True, tag="rotated"):
     """All data keys were wrapped again under a new key of the operator. No record changed."""
 
-    engine: Engine
     count: Annotated[int, Meta(description="The number of data keys.")]
-    by: Who
     why: Why
 
+    @property
+    def brief(self) -> str:
+        return f"rotated {self.count} data keys"
 
-class Unsealed(LogEntry, frozen=True, kw_only=True, tag="unsealed"):
+    @property
+    def done(self) -> str:
+        return f"changed the operator's key, which wraps {self.count:,} data keys"
+
+
+class Unsealed(OperatorEntry, frozen=True, kw_only=True, tag="unsealed"):
     """The sealed texts of an exchange were opened for a person."""
 
     id: ExchangeId
-    engine: Engine
     key: Annotated[str, Meta(description="The id of the data key.")]
-    by: Who
     why: Why
+
+    @property
+    def brief(self) -> str:
+        return "unsealed"
+
+    @property
+    def done(self) -> str:
+        return f"opened the texts of the exchange {self.id}"
+
+    @property
+    def shows_texts(self) -> bool:
+        return True
+
+    @property
+    def details(self) -> Mapping[str, str | tuple[str, ...]]:
+        return {"data key": self.key}
+
+
+class Reviewed(OperatorEntry, frozen=True, kw_only=True, tag="reviewed"):
+    """A person judged what was decided about an exchange. A later entry of the same person about the same exchange and rule
+    replaces this one."""
+
+    id: ExchangeId
+    verdict: Annotated[
+        ReviewVerdict,
+        Meta(
+            description="`right`: the decision was right; `false_alarm`: the rule should not have held; `missed`: a "
+            "rule should have held; `withdrawn`: the person takes the earlier verdict back."
+        ),
+    ]
+    policy: Annotated[str | None, Meta(description="The policy of the rule.")] = None
+    rule: Annotated[
+        str | None,
+        Meta(description="The rule that was judged. Missing: the exchange as a whole, if no rule was asked about."),
+    ] = None
+    text: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        Meta(
+            description="The number of the text that the verdict is about, counted from 0 through the texts of the request and "
+            "then of all answers.",
+        ),
+    ] = None
+
+    @property
+    def brief(self) -> str:
+        about = f"{self.policy}: {self.rule} " if self.rule else ""
+        return f"reviewed {about}as {self.verdict.replace('_', ' ')}"
+
+    @property
+    def done(self) -> str:
+        about = f"the rule {self.policy}: {self.rule} in " if self.rule else ""
+        return f"judged {about}the exchange {self.id}: {self.verdict.replace('_', ' ')}"
+
+    @property
+    def details(self) -> Mapping[str, str | tuple[str, ...]]:
+        known = {"policy": self.policy, "rule": self.rule, "verdict": self.verdict}
+        number = {} if self.text is None else {"text": str(self.text)}
+        return {**{name: value for name, value in known.items() if value is not None}, **number}
 
 
 class Comparison(RecordLeaf, frozen=True, kw_only=True):
@@ -109,4 +220,6 @@ class Judged(LogEntry, frozen=True, kw_only=True, tag="judged"):
     ] = None
 
 
-AnyEntry = Record | Intent | Closing | Gap | Erased | Rotated | Unsealed | Judged
+CommandEntry = Erased | Rotated | Unsealed | Reviewed
+"""What people do with a log: the entries of the log `operator`, besides gaps."""
+AnyEntry = Record | Intent | Closing | Gap | CommandEntry | Judged

@@ -11,6 +11,8 @@
 | `sealer` | seals records before they are written, and opens them |
 | `key_access` | commands of the operator: erase, rotate, unseal; each leaves an entry in the log |
 
+`operator_log` writes to the log of what people do, for the console too.
+
 Data keys are not in the log, because a log only grows, and erasing must make its texts unreadable.
 """
 
@@ -20,6 +22,7 @@ from guardproxy.audit.sealing.key_access import KeyAccess
 from guardproxy.audit.sealing.operator_key import FORMS, OperatorKey, new_key, read_key
 from guardproxy.audit.sealing.sealer import OpenedRecord, Sealer
 from guardproxy.audit.sealing.store import KeyStore, open_store
+from guardproxy.audit.writing.operator_log import operator_log
 
 __all__ = [
     "FORMS",
@@ -30,5 +33,6 @@ __all__ = [
     "Sealer",
     "new_key",
     "open_store",
+    "operator_log",
     "read_key",
 ]

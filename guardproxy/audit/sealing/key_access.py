@@ -8,25 +8,20 @@ others.
 
 from __future__ import annotations
 
-import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from guardproxy.audit.record.canonical import canonical
 from guardproxy.audit.record.chain import open_line
-from guardproxy.audit.record.commands import OPERATOR_LOG
-from guardproxy.audit.record.document import ENTRY_VERSION, LogEntry, Record
+from guardproxy.audit.record.document import ENTRY_VERSION, Record
 from guardproxy.audit.record.entries import Erased, Judged, Rotated, Unsealed
 from guardproxy.audit.record.versions import entry_of
 from guardproxy.audit.sealing.operator_key import OperatorKey
 from guardproxy.audit.sealing.sealer import OpenedRecord, Sealer
 from guardproxy.audit.sealing.store import KeyStore
-from guardproxy.audit.writing.log_file import FileSink
-
-TIMEOUT_S = 60.0
+from guardproxy.audit.writing.operator_log import operator_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +73,7 @@ class KeyAccess:
             by=self.by,
             why=self.why,
         )
-        with self._log() as append:
+        with operator_log(self.folder, self.engine) as append:
             append(entry)
         return opened
 
@@ -91,14 +86,5 @@ class KeyAccess:
         """Completes what an earlier command did not complete, and this command: see `KeyStore.settle`."""
         if not self.store.is_unsettled:
             return
-        with self._log() as append:
+        with operator_log(self.folder, self.engine) as append:
             self.store.settle(lambda entry: append(entry_of(open_line(entry) or {})))
-
-    @contextmanager
-    def _log(self) -> Iterator[Callable[[LogEntry], object]]:
-        """Yields a function that returns when an entry is on disk."""
-        sink = FileSink(self.folder, OPERATOR_LOG, {"log": secrets.token_hex(8), "engine": self.engine})
-        try:
-            yield lambda entry: sink.append(entry).result(TIMEOUT_S)
-        finally:
-            sink.close()

@@ -41,6 +41,10 @@ _NUMBER = re.compile(r"\.([1-9][0-9]{0,8})")
 _log = logging.getLogger(__name__)
 
 
+class LogInUseError(AuditError):
+    """Another process holds the log."""
+
+
 def path_of(folder: Path, name: str, number: int) -> Path:
     """Returns the path of a file of a log."""
     return folder / (f"{name}.{number}.jsonl" if number else f"{name}.jsonl")
@@ -142,7 +146,7 @@ class Segment:
         return at if isinstance(at, int | float) else self._opened_s
 
     def lock(self) -> None:
-        """Locks the file for this process. Raises `AuditError` if another process holds the lock."""
+        """Locks the file for this process. Raises `LogInUseError` if another process holds the lock."""
         try:
             self.disk.lock(self.fd)
             self._identity = self.disk.stat(self.fd)[:2]
@@ -150,7 +154,7 @@ class Segment:
         except (BlockingIOError, FileNotFoundError):
             here = False
         if not here:
-            raise AuditError(f"{self.path}: in use by another process")
+            raise LogInUseError(f"{self.path}: in use by another process")
 
     def has_begun(self) -> bool:
         """Whether the file has a line, or its head states that it had a line."""

@@ -19,7 +19,7 @@ from guardproxy.cli.printing import aligned, say, say_json
 from guardproxy.errors import AuditError, RecordError
 
 if TYPE_CHECKING:
-    from guardproxy.audit import AnyEntry, Erased, Judged, Record, Rotated, Unsealed
+    from guardproxy.audit import AnyEntry, Judged, OperatorEntry, Record
 
 COLUMNS = ("time", "id", "route", "model", "tenant", "outcome", "rules", "findings", "ms")
 
@@ -188,7 +188,7 @@ def _logs(folder: Path) -> list[Path]:
 
 def row_of(entry: AnyEntry) -> tuple[str, ...]:
     """Returns the cells of an entry: its values for `COLUMNS`."""
-    from guardproxy.audit import Closing, Erased, Gap, Intent, Judged, Record, Rotated, Unsealed  # noqa: PLC0415
+    from guardproxy.audit import Closing, Gap, Intent, Judged, OperatorEntry, Record  # noqa: PLC0415
 
     time = clock(entry.at)
     match entry:
@@ -214,7 +214,7 @@ def row_of(entry: AnyEntry) -> tuple[str, ...]:
                 "",
                 f"{entry.ms:.1f}",
             )
-        case Erased() | Rotated() | Unsealed():
+        case OperatorEntry():
             return time, getattr(entry, "id", ""), "", "", "", f"({done_of(entry)})", "", "", ""
     return time, entry.id, entry.route, "", entry.tenant, outcome, "", "", ""
 
@@ -239,15 +239,6 @@ def judged(entry: Judged) -> str:
     return f"judge of {entry.policy}: {said}"
 
 
-def done_of(entry: Erased | Rotated | Unsealed) -> str:
-    """Returns what an operator did with sealed texts, in words."""
-    from guardproxy.audit import Erased, Rotated, Unsealed  # noqa: PLC0415
-
-    match entry:
-        case Erased():
-            done = f"erased {len(entry.keys)} data keys"
-        case Rotated():
-            done = f"rotated {entry.count} data keys"
-        case Unsealed():
-            done = "unsealed"
-    return f"{done}, by {entry.by}: {entry.why}"
+def done_of(entry: OperatorEntry) -> str:
+    """Returns what a person did, in words."""
+    return f"{entry.brief}, by {entry.by}" + (f": {entry.reason}" if entry.reason else "")

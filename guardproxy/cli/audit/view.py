@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from guardproxy.audit import (
         AnyEntry,
         Closing,
-        Erased,
         Intent,
+        OperatorEntry,
         Record,
         RecordedAnswer,
         RecordedAttempt,
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
         RecordedLikeness,
         RecordedSide,
         RecordedText,
-        Rotated,
-        Unsealed,
     )
     from guardproxy.findings import ModelVerdict
 
@@ -46,7 +44,7 @@ def print_entry(entry: AnyEntry) -> None:
 
 def lines_of(entry: AnyEntry) -> Iterator[Text]:
     """Returns the entry as lines. Control characters are escaped for the terminal."""
-    from guardproxy.audit import Closing, Erased, Gap, Intent, Judged, Record, Rotated, Unsealed  # noqa: PLC0415
+    from guardproxy.audit import Closing, Gap, Intent, Judged, OperatorEntry, Record  # noqa: PLC0415
 
     match entry:
         case Record():
@@ -58,18 +56,9 @@ def lines_of(entry: AnyEntry) -> Iterator[Text]:
         case Intent():
             yield _title(entry, entry.id, "intent: about to go upstream")
             yield from _origin(entry)
-        case Erased():
-            yield _title(entry, "", f"erased: {len(entry.keys)} data keys were destroyed")
+        case OperatorEntry():
+            yield _title(entry, getattr(entry, "id", ""), f"{entry.__struct_config__.tag}: {entry.done}")
             yield from _command(entry)
-            for key in entry.keys:
-                yield _row("data key", key)
-        case Rotated():
-            yield _title(entry, "", f"rotated: {entry.count} data keys are wrapped under another key")
-            yield from _command(entry)
-        case Unsealed():
-            yield _title(entry, entry.id, "unsealed: the texts were shown")
-            yield from _command(entry)
-            yield _row("data key", entry.key)
         case Judged():
             said = f"no score, {entry.failure}" if entry.score is None else f"score {entry.score}"
             yield _title(entry, entry.id, f"judged: {said}, on a scale from {entry.scale[0]} to {entry.scale[1]}")
@@ -154,10 +143,14 @@ def _opinion(feedback: RecordedFeedback) -> Iterator[Text]:
         yield _row("span", f"{span.start}-{span.end} {span.thumbs or ''}".rstrip())
 
 
-def _command(entry: Erased | Rotated | Unsealed) -> Iterator[Text]:
+def _command(entry: OperatorEntry) -> Iterator[Text]:
     yield _row("by", entry.by)
-    yield _row("because", entry.why)
+    if entry.reason:
+        yield _row("because", entry.reason)
     yield _row("engine", entry.engine)
+    for name, value in entry.details.items():
+        for item in (value,) if isinstance(value, str) else value:
+            yield _row(name, item)
 
 
 def _title(entry: AnyEntry, name: str, what: str) -> Text:

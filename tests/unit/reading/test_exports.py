@@ -13,7 +13,7 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from py_ocsf_models.events.findings.detection_finding import DetectionFinding
 
 from guardproxy.audit.record.document import Gap, RecordedDecision, RecordedError, RecordedFinding
-from guardproxy.audit.record.entries import Erased, Judged, Rotated, Unsealed
+from guardproxy.audit.record.entries import Erased, Judged, Reviewed, Rotated, Unsealed
 from guardproxy.audit.record.versions import entry_of
 from guardproxy.audit.shipping.intents import closing
 from guardproxy.reading.exports import Form, exported_lines
@@ -150,15 +150,21 @@ def test_what_operators_did_with_sealed_texts_is_an_event_of_opentelemetry(tmp_p
         Erased(keys=("k",), **about),
         Rotated(count=1, **about),
         Unsealed(id="x1", key="k", **about),
+        Reviewed(v=3, at=1.0, engine="e", by="eve", id="x1", policy="p", rule="r", verdict="right"),
     )
     events = [line["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0] for line in exported(tmp_path, "otel")]
     assert [event["eventName"] for event in events] == [
         "guardproxy.erased",
         "guardproxy.rotated",
         "guardproxy.unsealed",
+        "guardproxy.reviewed",
     ]
-    assert [event["severityText"] for event in events] == ["INFO", "INFO", "WARN"]
+    assert [event["severityText"] for event in events] == ["INFO", "INFO", "WARN", "INFO"]
     attributes = {attribute["key"]: attribute["value"] for attribute in events[2]["attributes"]}
     assert attributes["guardproxy.exchange.id"] == {"stringValue": "x1"}
     assert attributes["guardproxy.by"] == {"stringValue": "eve"}
     assert attributes["guardproxy.why"] == {"stringValue": "ticket"}
+    assert attributes["guardproxy.unsealed.data_key"] == {"stringValue": "k"}
+    verdict = {attribute["key"]: attribute["value"] for attribute in events[3]["attributes"]}
+    assert verdict["guardproxy.reviewed.verdict"] == {"stringValue": "right"}
+    assert "guardproxy.why" not in verdict

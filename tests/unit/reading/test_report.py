@@ -15,7 +15,7 @@ from guardproxy.audit.proof.checkpoint import RemovedLog
 from guardproxy.audit.proof.folder import verify_folder
 from guardproxy.audit.proof.verification import CheckpointReport
 from guardproxy.audit.record.document import Gap, RecordedError, RecordedFinding, RecordedSealing
-from guardproxy.audit.record.entries import AnyEntry, Erased, Rotated, Unsealed
+from guardproxy.audit.record.entries import AnyEntry, Erased, Reviewed, Rotated, Unsealed
 from guardproxy.reading.period import Period, read_period
 from guardproxy.reading.plot import plot
 from guardproxy.reading.questions import EU_AI_ACT, HIPAA, PROVISIONS, SOC_2, AuditFacts, Provision, answered
@@ -87,6 +87,19 @@ def test_it_says_who_opened_and_erased_texts() -> None:
         assert row in text
     assert "wraps 6" not in text
     assert "operators opened, erased or re-keyed texts 0 times." in text_of(page(plain_record()))
+
+
+def test_it_counts_what_reviewers_said() -> None:
+    said: dict[str, Any] = {"v": 3, "engine": "g", "by": "eve", "id": "x1"}
+    entries = (
+        Reviewed(at=1_750_000_001.0, policy="p", rule="<r>", verdict="false_alarm", **said),
+        Reviewed(at=1_750_000_002.0, policy="p", rule="<r>", verdict="false_alarm", **said),
+        Reviewed(at=1_750_000_002.0, verdict="missed", **said),
+        Reviewed(at=1_760_000_000.0, verdict="right", **said),
+    )
+    text = text_of(page(plain_record(), *entries, period=read_period("2025-06-15", "2025-06-15")))
+    assert "Verdicts of reviewers rule verdict times (no rule) missed 1 p: <r> false alarm 2" in text
+    assert "Verdicts of reviewers" not in text_of(page(plain_record()))
 
 
 def test_rules_in_shadow_mode_are_counted_apart() -> None:

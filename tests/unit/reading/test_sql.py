@@ -24,6 +24,7 @@ from guardproxy.audit.record.document import (
     RecordedFinding,
     RecordedText,
 )
+from guardproxy.audit.record.entries import Reviewed
 from guardproxy.audit.shipping.intents import closing
 from guardproxy.errors import QueryError
 from guardproxy.reading import sql
@@ -107,6 +108,15 @@ def test_events_are_what_is_no_exchange(folder: Path) -> None:
         ("gap", None, "disk full"),
     ]
     assert rows(folder, "SELECT epoch(time - since) FROM events WHERE kind = 'gap'") == [(0.5,)]
+
+
+def test_verdicts_of_reviewers_are_a_table(tmp_path: Path) -> None:
+    entry = Reviewed(v=3, at=1.0, engine="e", by="eve", id="x1", policy="p", rule="r", verdict="missed")
+    write_log(tmp_path, "operator", entry)
+    assert rows(tmp_path, "SELECT id, policy, rule, verdict, reviewer FROM reviews") == [
+        ("x1", "p", "r", "missed", "eve")
+    ]
+    assert rows(tmp_path, "SELECT count(*) FROM events") == [(0,)]
 
 
 def test_no_column_has_to_be_quoted(folder: Path) -> None:
@@ -231,6 +241,7 @@ def test_parquet_files_hold_the_tables(folder: Path, tmp_path: Path) -> None:
         "decisions": 1,
         "feedback": 0,
         "scores": 0,
+        "reviews": 0,
         "events": 0,
     }
     assert {path.stem for path in tmp_path.iterdir()} == set(VIEWS)

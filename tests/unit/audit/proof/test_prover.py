@@ -36,7 +36,8 @@ def test_the_end_of_an_exchange_is_proven_rather_than_its_intent(tmp_path: Path)
     signed = SignedFolder(tmp_path)
     signed.write("a", [])
     entries = [("x", "intent"), ("x", "closing"), ("y", "intent"), ("z", "exchange")]
-    entries += [("z", "unsealed"), ("y", "unsealed")]  # what an operator did with an exchange is no part of it
+    # What judges and people say about an exchange is no part of it.
+    entries += [(exchange, kind) for exchange in "zy" for kind in ("unsealed", "judged", "reviewed")]
     for exchange, kind in entries:
         signed.sinks["a"].append({"id": exchange, "kind": kind, "quoted": {"id": "w"}}).result(30)
     signed.sign()

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from guardproxy.audit.record.chain import begin, seal
 from guardproxy.audit.record.document import ENTRY_VERSION, Gap
 from guardproxy.audit.record.document_schema import log_schema
-from guardproxy.audit.record.entries import AnyEntry, Erased, Rotated, Unsealed
+from guardproxy.audit.record.entries import AnyEntry, Erased, Reviewed, Rotated, Unsealed
 from guardproxy.audit.shipping.intents import closing
 from tests.kit.records import plain_answer, plain_intent, plain_record, plain_text, validator
 
@@ -23,6 +23,7 @@ ENTRIES: list[AnyEntry] = [
     Erased(v=ENTRY_VERSION, at=3.0, engine="e", keys=("k",), by="me", why="asked"),
     Rotated(v=ENTRY_VERSION, at=4.0, engine="e", count=1, by="me", why="each year"),
     Unsealed(v=ENTRY_VERSION, at=5.0, id="x", engine="e", key="k", by="me", why="incident"),
+    Reviewed(v=ENTRY_VERSION, at=6.0, id="x", engine="e", policy="p", rule="r", verdict="missed", text=2, by="me"),
 ]
 
 
@@ -39,7 +40,7 @@ def test_it_is_a_schema() -> None:
     Draft202012Validator.check_schema(log_schema())
 
 
-@pytest.mark.parametrize("number", range(8))
+@pytest.mark.parametrize("number", range(len(ENTRIES) + 1))
 def test_every_kind_of_line_is_valid(number: int) -> None:
     line = lines()[number]
     validator().validate(line)
@@ -51,7 +52,7 @@ def test_every_kind_of_line_is_valid(number: int) -> None:
 
 def test_every_member_is_described() -> None:
     definitions = log_schema()["$defs"]
-    for name in ("Record", "Intent", "Closing", "Gap", "Erased", "Rotated", "Unsealed"):
+    for name in ("Record", "Intent", "Closing", "Gap", "Erased", "Rotated", "Unsealed", "Reviewed"):
         assert definitions[name]["description"]
         for member, schema in definitions[name]["properties"].items():
             has_own = "description" in schema or "const" in schema or "enum" in schema

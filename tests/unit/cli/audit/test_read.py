@@ -94,7 +94,7 @@ def test_export_to_parquet(folder: Path, tmp_path: Path) -> None:
     code, printed, err = run("export", folder, "--out", out, "--format", "parquet")
     assert (code, printed, err) == (
         0,
-        "2 exchanges, 1 texts, 0 findings, 0 decisions, 0 feedback, 0 scores, 0 events\n",
+        "2 exchanges, 1 texts, 0 findings, 0 decisions, 0 feedback, 0 scores, 0 reviews, 0 events\n",
         "",
     )
     assert duckdb.execute(f"SELECT count(*) FROM '{out}/exchanges.parquet'").fetchall() == [(2,)]

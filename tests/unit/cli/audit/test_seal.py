@@ -66,7 +66,7 @@ def test_unseal_prints_the_texts_and_leaves_an_entry(log: Path, key: str) -> Non
         ["id", "(unsealed,", "by", "eve:", "ticket", "7)"],
     ] * 2
     shown = run("audit", "show", log, "--id", "id")[1]
-    assert "unsealed: the texts were shown" in shown
+    assert "unsealed: opened the texts of the exchange id" in shown
     assert "by: eve" in shown
     assert run("audit", "verify", log)[0] == 0
 

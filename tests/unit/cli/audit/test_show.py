@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from guardproxy.audit import RecordedCache, RecordedError, RecordedLikeness
 from guardproxy.audit.record.document import Gap, Record
-from guardproxy.audit.record.entries import Judged
+from guardproxy.audit.record.entries import Judged, Reviewed
 from guardproxy.audit.record.feedback import RecordedFeedback, RecordedJudge, RecordedOpinion
 from guardproxy.audit.record.tasks import RecordedRefusal
 from guardproxy.audit.record.versions import entry_of
@@ -328,6 +328,21 @@ def test_an_exchange_is_shown_with_its_scores(tmp_path: Path) -> None:
     out = run("show", tmp_path)[1]
     assert "(judge of p: score 4 of 5)" in out
     assert "(judge of p: no score: timeout)" in out
+
+
+def test_what_a_reviewer_said_is_shown_with_the_exchange(tmp_path: Path) -> None:
+    said = Reviewed(
+        v=3, at=RECORD.at + 1, id=RECORD.id, engine="g", by="eve", policy="p", rule="r", verdict="false_alarm"
+    )
+    write(tmp_path, "audit-0", RECORD)
+    write(tmp_path, "operator", said)
+    row = run("show", tmp_path)[1].splitlines()[-1]
+    assert row.endswith("(reviewed p: r as false alarm, by eve)")
+    shown = run("show", tmp_path, RECORD.id)[1]
+    assert f"reviewed: judged the rule p: r in the exchange {RECORD.id}: false alarm" in shown
+    for line in ("by: eve", "policy: p", "rule: r", "verdict: false_alarm"):
+        assert f"  {line}\n" in shown
+    assert "because" not in shown.partition("reviewed: ")[2]
 
 
 def test_marks_of_text_in_json_stand_where_it_was_found(tmp_path: Path) -> None:
