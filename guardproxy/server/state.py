@@ -128,7 +128,8 @@ def caches_of(config: Config, key: bytes, state: SharedState, metrics: Metrics, 
     similar = SimilarQuestions(cipher, owners, metrics)
     if server is not None:
         store = Failover(server, "closed", time.monotonic, lambda fault: None)
-        shared = SharedAnswers(store, min(memory.largest_bytes, LARGEST_SHARED_BYTES))
+        largest_bytes = min(memory.largest_bytes, LARGEST_SHARED_BYTES)
+        shared = SharedAnswers(store, largest_bytes, StoreCipher(key, "answer"), owners)
         similar.share(
             lambda embedder: SharedQuestions(
                 server,

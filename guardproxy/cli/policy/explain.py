@@ -183,7 +183,7 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
         quiet = "" if cache.is_enforced else f"  {cache.match}; in shadow mode"
         shared = {"client": "", "tenant": ", to all clients of the tenant", "all": ", to all clients"}
         what = f"the cache may answer, for {cache.section.ttl_s:g} s{shared[cache.section.scope]}"
-        yield styled((f"    {match:<8}", "dim"), f"{', '.join(cache.policies)}: {what}{quiet}")
+        yield styled((f"    {match:<7} ", "dim"), f"{', '.join(cache.policies)}: {what}{quiet}")
     for limit in explanation.limits:
         takes = "its cost" if limit.takes is None else number_words(limit.takes)
         yield styled(("    limit   ", "dim"), f"{limit.words}; this request takes {takes}")

@@ -122,7 +122,8 @@ class _Nesting:
     def end(self, at: int, limit: int) -> None:
         """Ends the text. `limit`: where marks behind it were not looked at."""
         if limit < at and not self.stack:
-            self._enter(_BlockMark(limit, limit))
+            begin = max(limit, self.at)  # a tag that began before the limit may end behind it
+            self._enter(_BlockMark(begin, begin))
         if self.stack:
             self.stack[-1].spans.append((self.at, at))
 

@@ -19,6 +19,7 @@ import json
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count, islice
 from operator import itemgetter
@@ -41,7 +42,8 @@ _EACH = "*"
 _NUMBERING = re.compile(r"(?:[\w.:-]++\s*+=\s*+([\"']?)\d{0,8}+\1\s*+)?+/?", re.ASCII)
 _DOCUMENT = re.compile(r"#(document\[\d+\])(\.attributes)?")
 _STRING = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
-_MARGIN = re.compile(r"\s*+[\[{]")
+_MARGIN = re.compile(r"\ufeff?\s*+(?=[\[{])")
+_JSON = json.JSONDecoder(strict=False)
 
 
 class RecordedExcerpt(Protocol):
@@ -253,7 +255,7 @@ class _Splitting:
         self.numbers = count(1)
         self.documents = count()
         self.rests = count()
-        self.is_json: set[int] = set()  # texts with documents at pointers
+        self.json_ends: dict[int, int] = {}  # where the JSON of a text with documents at pointers ends, by its id
 
     def split(self, events: Sequence[Event]) -> list[Event]:
         groups: dict[str | int, list[int]] = {}  # texts that are read as one
@@ -271,7 +273,11 @@ class _Splitting:
 
     def _split(self, events: Sequence[Event], group: Sequence[int]) -> None:
         texts = [event for place in group if isinstance(event := events[place], Text)]
-        made = [*self._in_json(texts), *self._between_marks(texts)]
+        in_json = list(self._in_json(texts))
+        made = list(self._between_marks(texts))
+        # Behind the JSON that a text begins with, both are looked for. A string in a document is a part of that.
+        marked = _spans_of(made)
+        made = [*(document for document in in_json if not _is_within(document, marked)), *made]
         if not made:
             return
         own = [Holder(next(self.numbers), not self.splitter.is_apart) for _ in texts]
@@ -292,18 +298,20 @@ class _Splitting:
         """Yields the documents at pointers. What follows too many of them is one."""
         for number, text in enumerate(texts):
             spans = list(islice(_strings(text, self.splitter.pointers), MOST_BLOCKS))
-            if spans:
-                self.is_json.add(id(text))
+            end = _json_end(text.text) if spans else 0
             if len(spans) == MOST_BLOCKS:
-                spans[-1] = (spans[-1][0], len(text.text))
+                end = len(text.text)
+                spans[-1] = (spans[-1][0], end)
+            self.json_ends[id(text)] = end
             for start, end in spans:
                 yield _FoundDocument([(number, start, end)], [], is_encoded=end < len(text.text))
 
     def _between_marks(self, texts: Sequence[Text]) -> Iterator[_FoundDocument]:
-        """Yields the documents between marks. A text that is JSON with documents has no others."""
+        """Yields the documents between marks. JSON with documents has no others; what follows it in the text may."""
         if (kind := texts[0].channel.kind) not in MARKED:
             return
-        borders = PartBorders.of(["" if id(text) in self.is_json else text.text for text in texts])
+        ends = (self.json_ends.get(id(text), 0) for text in texts)
+        borders = PartBorders.of([" " * end + text.text[end:] for text, end in zip(texts, ends, strict=True)])
         for block in self.splitter.grammar.blocks(borders.parts, is_strict=kind == "system"):
             spans = list(borders.within(block.spans))
             aside = [
@@ -430,11 +438,40 @@ def _strings(text: Text, pointers: Sequence[Pointer]) -> Iterator[Span]:
     may_have = "\\" in raw or any(pointer[-1] == _EACH or pointer[-1] in raw for pointer in pointers)
     if not may_have or not _MARGIN.match(raw):
         return
+    at = 0
     for start, (path, is_key) in places(raw).items():
-        if not is_key and raw[start - 1] == '"' and any(_begins_with(path, each) for each in pointers):
+        # In text that is not quite JSON, a quote before a value may end a string.
+        if not is_key and at < start and raw[start - 1] == '"' and any(_begins_with(path, each) for each in pointers):
             string = _STRING.match(raw, start - 1)
             if string and string[1].strip():
+                at = string.end()
                 yield string.span()
+
+
+def _spans_of(documents: Iterable[_FoundDocument]) -> dict[int, list[Span]]:
+    """Returns the spans of documents, sorted, by the number of their text."""
+    spans: dict[int, list[Span]] = {}
+    for document in documents:
+        for number, start, end in (*document.spans, *document.aside):
+            spans.setdefault(number, []).append((start, end))
+    return {number: sorted(its) for number, its in spans.items()}
+
+
+def _is_within(document: _FoundDocument, marked: Mapping[int, Sequence[Span]]) -> bool:
+    """Whether a string of JSON overlaps a document between marks, whose spans `marked` has."""
+    ((number, start, end),) = document.spans
+    spans = marked.get(number, ())
+    after = bisect_left(spans, end, key=itemgetter(0))
+    return after > 0 and spans[after - 1][1] > start
+
+
+def _json_end(text: str) -> int:
+    """Returns where the values of JSON end with which a text begins. If it is not quite JSON, that is the end of the text."""
+    end = 0
+    with suppress(ValueError, RecursionError):
+        while margin := _MARGIN.match(text, end):
+            end = _JSON.raw_decode(text, margin.end())[1]
+    return end or len(text)
 
 
 def _begins_with(path: Sequence[str | int], pointer: Pointer) -> bool:

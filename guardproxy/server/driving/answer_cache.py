@@ -16,10 +16,12 @@ from collections.abc import Callable
 from typing import Protocol
 
 import msgspec
+from msgspec import structs
 
 from guardproxy.errors import StoreError
 from guardproxy.exchange import CacheQuery, StoredAnswer
 from guardproxy.gateway import Drop, Get, Put, Store
+from guardproxy.server.driving.store_cipher import Owners, StoreCipher
 
 ENTRY_BYTES = 1024  # what an entry takes beside its body
 LARGEST_SHARE = 16  # of the memory, for one answer
@@ -49,9 +51,9 @@ class AnswerCache(Protocol):
         """Looks for an answer. Raises `StoreError` if the store cannot be reached."""
         ...
 
-    def put(self, query: CacheQuery, generation: str, answer: StoredAnswer) -> None:
-        """Keeps an answer for the time that the query allows. `generation`: that of the look. A shared store may get it a
-        little later."""
+    def put(self, query: CacheQuery, generation: str, answer: StoredAnswer, secret: bytes = b"") -> None:
+        """Keeps an answer for the time that the query allows. `generation`: that of the look; `secret`: the data key of
+        the owner of its texts, if it has one. A shared store may get it a little later."""
         ...
 
     def drop(self, key: str) -> None:
@@ -93,7 +95,7 @@ class MemoryAnswers:
         self._entries.move_to_end(query.key)
         return FoundAnswer(generation, entry[0], query.key)
 
-    def put(self, query: CacheQuery, generation: str, answer: StoredAnswer) -> None:
+    def put(self, query: CacheQuery, generation: str, answer: StoredAnswer, secret: bytes = b"") -> None:
         if generation != str(self._generation) or len(answer.body) > self.largest_bytes:
             return
         self.drop(query.key)
@@ -119,10 +121,13 @@ def _size_bytes(answer: StoredAnswer) -> int:
 
 class SharedAnswers:
     """Keeps answers in a store that replicas share. Every entry names its generation, so a purge is one call. `largest_bytes`:
-    the size of the largest body that is kept."""
+    the size of the largest body that is kept. `cipher` and `owners`: seal the body of an answer with the data key of its owner,
+    so that an erasure ends what the store holds, too."""
 
-    def __init__(self, store: Store, largest_bytes: int) -> None:
+    def __init__(self, store: Store, largest_bytes: int, cipher: StoreCipher, owners: Owners) -> None:
         self._store = store
+        self._cipher = cipher
+        self._owners = owners
         self.largest_bytes = largest_bytes
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -134,14 +139,26 @@ class SharedAnswers:
             return FoundAnswer(generation)
         try:
             own, answer = msgspec.json.decode(value, type=tuple[str, StoredAnswer])
-        except (msgspec.DecodeError, ValueError):  # another version wrote it
+            if own == generation and answer.owner:
+                answer = await asyncio.to_thread(self._opened, key, answer)
+        except (msgspec.DecodeError, ValueError):  # another version wrote it, or its owner was erased
             return FoundAnswer(generation)
         return FoundAnswer(generation, answer, key) if own == generation else FoundAnswer(generation)
 
-    def put(self, query: CacheQuery, generation: str, answer: StoredAnswer) -> None:
+    def _opened(self, key: str, answer: StoredAnswer) -> StoredAnswer:
+        """Opens the body of an answer. Raises `ValueError`."""
+        secret = self._owners.secret(answer.owner)
+        if not secret:
+            raise ValueError("the owner of the answer was erased")
+        return structs.replace(answer, body=self._cipher.opened(key, answer.body.decode(), secret))
+
+    def put(self, query: CacheQuery, generation: str, answer: StoredAnswer, secret: bytes = b"") -> None:
         if len(answer.body) <= self.largest_bytes:
+            key = f"cache:{query.key}"
+            if secret:
+                answer = structs.replace(answer, body=self._cipher.sealed(key, answer.body, secret).encode())
             value = msgspec.json.encode((generation, answer)).decode()
-            self._begin(Put(f"cache:{query.key}", value, query.section.ttl_s))
+            self._begin(Put(key, value, query.section.ttl_s))
 
     def drop(self, key: str) -> None:
         self._begin(Drop(key))

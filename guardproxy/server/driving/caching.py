@@ -237,7 +237,7 @@ class Recall:
             owner, query = self._owner, self._query
             if owner.name:
                 answer = msgspec.structs.replace(answer, owner=owner.name, proof=owner.proof)
-            self._cache.put(query, self._found.generation, answer)
+            self._cache.put(query, self._found.generation, answer, owner.secret)
             self._caches.metrics.cache_stored.inc()
             if self._comparison is not None:
                 self._caches.similar.keep(self._comparison, query.key, answer.source, query.section.ttl_s, owner)

@@ -54,12 +54,9 @@ class Comparing:
             if reply.text is None:
                 raise AskingError("no_answer")
             other = reply.text
-            said = list(
-                await asyncio.gather(
-                    self._better(exchange, conversation, (answer, other), ("answer", "candidate")),
-                    self._better(exchange, conversation, (other, answer), ("candidate", "answer")),
-                )
-            )
+            first = await self._better(exchange, conversation, (answer, other), ("answer", "candidate"))
+            second = await self._better(exchange, conversation, (other, answer), ("candidate", "answer"))
+            said = [first, second]
         except (AskingError, UpstreamError, TimeoutError) as error:
             failure = failure_of(error)
         except DownstreamError as error:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from guardproxy.audit import ENTRY_VERSION, Judged, PrivateRecord, Record
 from guardproxy.errors import AuditError, UpstreamError
@@ -130,7 +131,8 @@ class Judges:
                 self._waiting_bytes -= size_bytes
             took_ms = round((time.perf_counter() - began) * 1000, 3)
             if comparing and texts:
-                compared = await comparing.compare(record.id, *texts)
+                with suppress(asyncio.CancelledError):  # the end of the proxy must not cost the score, too
+                    compared = await comparing.compare(record.id, *texts)
         self._metrics.judged.labels(bound.policy, "scored" if failure is None else "failed").inc()
         if score is not None:
             self._metrics.scores.labels(bound.policy, str(score)).inc()

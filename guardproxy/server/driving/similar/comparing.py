@@ -62,9 +62,16 @@ class QuestionModels:
         """Returns the lowest probability that counts. Raises `ConfigError` for a point that the model does not have."""
         return max(map(self._value, section.every_point))
 
-    def alike(self, first: str, second: str) -> float:
-        """Returns the cosine of two words."""
-        return cosine(*self.embedder.embed([first, second]))
+    def alike(self) -> Callable[[str, str], float]:
+        """Returns a function that gives the cosine of two words. A word is embedded once: texts are compared word by word."""
+        vectors: dict[str, bytes] = {}
+
+        def vector(word: str) -> bytes:
+            if word not in vectors:
+                (vectors[word],) = self.embedder.embed([word])
+            return vectors[word]
+
+        return lambda first, second: cosine(vector(first), vector(second))
 
     def _value(self, point: str | float) -> float:
         if not isinstance(point, str):
@@ -94,7 +101,8 @@ class _Verdict(NamedTuple):
 
 class QuestionComparison:
     """A comparison of the question of one request. `told`: what the record says of it; `found`: the question that asks the
-    same. `vector`: of the question, if a model gave one; `questions`: where it was compared."""
+    same. `vector`: of the question, if a model gave one; `questions`: where it was compared; `is_awaited`: whether the request
+    still waits."""
 
     def __init__(self, question: caching.CachedQuestion) -> None:
         self.question = question
@@ -103,6 +111,7 @@ class QuestionComparison:
         self.vector = b""
         self.questions: QuestionStore | None = None
         self.generation = ""
+        self.is_awaited = True
 
 
 class SimilarQuestions:
@@ -188,6 +197,8 @@ class SimilarQuestions:
         except Exception as error:  # a model of any kind
             _log.warning("questions not compared", extra={"error": f"{type(error).__name__}: {_safe(error)}"})
             self._tell(comparison, "failed")
+        finally:
+            comparison.is_awaited = False
         return comparison
 
     async def _compare(
@@ -202,7 +213,7 @@ class SimilarQuestions:
         if not near:
             self._tell(comparison, "none", point=point)
             return
-        verdict = await self.in_thread(self._judged, models, question, near, point)
+        verdict = await self.in_thread(self._judged, models, comparison, near, point)
         for stored in verdict.closed:
             questions.drop(question, stored)
         nearest = verdict.nearest or near[0]
@@ -224,13 +235,16 @@ class SimilarQuestions:
         return self._shared
 
     def _judged(
-        self, models: QuestionModels, question: caching.CachedQuestion, near: Sequence[NearQuestion], point: float
+        self, models: QuestionModels, comparison: QuestionComparison, near: Sequence[NearQuestion], point: float
     ) -> _Verdict:
-        """Judges the nearest questions. Runs in a thread."""
+        """Judges the nearest questions. Runs in a thread, and stops between two of them when nobody waits any more."""
         closed: list[StoredQuestion] = []
-        may_ask_the_same = question.particulars(models.alike)
+        question = comparison.question
+        may_ask_the_same = question.particulars(models.alike())
         judged: list[tuple[NearQuestion, tuple[PairScores, ...]]] = []
         for candidate in near:
+            if not comparison.is_awaited:
+                break
             other = self._opened(question, candidate.stored)
             if other is None:
                 closed.append(candidate.stored)

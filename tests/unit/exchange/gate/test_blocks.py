@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from guardproxy.exchange.gate import blocks as module
@@ -178,14 +178,24 @@ def test_documents_lie_within_each_other_up_to_a_depth() -> None:
 
 PIECES = (
     *("<context>", "</context>", "<document a='b'>", "</document>", "<document/>", "<source>", "</source>", "\n```\n"),
+    *("`<context>`", "`</context>`"),
     *("\n~~~~\n", f"\n{DASHES}\n", "\nContext:\n", "\nQuestion: q\n", "\nHistory:\n", "word", " ", "\n", "<", ">"),
 )
 
 
-@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), min_size=1, max_size=4), st.booleans())
-def test_documents_do_not_overlap_and_have_no_blanks_at_their_ends(parts: Sequence[str], is_strict: bool) -> None:
+@given(
+    st.lists(st.lists(st.sampled_from(PIECES), max_size=12).map("".join), min_size=1, max_size=4),
+    st.booleans(),
+    st.sampled_from((2, 3, module.MOST_MARKS)),
+)
+@example(["<context>a", "`<context>`", "`<context>`\n```\n", "b</context>c"], False, 2)
+def test_documents_do_not_overlap_and_have_no_blanks_at_their_ends(
+    parts: Sequence[str], is_strict: bool, most_marks: int
+) -> None:
     whole = "".join(parts)
-    blocks = GRAMMAR.blocks(parts, is_strict=is_strict)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "MOST_MARKS", most_marks)
+        blocks = GRAMMAR.blocks(parts, is_strict=is_strict)
     spans = sorted(span for block in blocks for span in (*block.spans, block.aside) if span[0] < span[1])
     assert all(0 <= start < end <= len(whole) for start, end in spans)
     assert all(first[1] <= second[0] for first, second in pairwise(spans))

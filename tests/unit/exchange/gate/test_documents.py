@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -260,6 +261,9 @@ def test_documents_in_json(role: str, apart: bool) -> None:
         (r'{"results": [{"te\u0078t": "poison"}]}', {"results": [{"text": NOTE}]}),
         (r'{"quotes\u0020": "poison"}', {"quotes ": "poison"}),
         ('{"quotes": [12345678901, "poison"]}', {"quotes": [12345678901, NOTE]}),
+        ('\ufeff {"quotes": "poison"}', f'\ufeff {{"quotes": "{NOTE}"}}'),
+        ('{"quotes": "poison"}\n{"quotes": "poison"}', f'{{"quotes": "{NOTE}"}}\n{{"quotes": "{NOTE}"}}'),
+        ('[1] then {"quotes": "poison"}', f'[1] then {{"quotes": "{NOTE}"}}'),
     ],
 )  # fmt: skip
 def test_pointers_into_json(text: str, expected: Any) -> None:
@@ -281,6 +285,30 @@ def test_a_text_that_is_json_has_no_other_documents() -> None:
     both = JSON.replace("APART", ", tags: [context]")
     done = asked(chat('{"quotes": "<context>a</context>"}', "<context>b</context>"), policies(DROP, marks=both))
     assert list(documents(done).values()) == ['"<context>a</context>"', "b"]
+
+
+def test_what_follows_json_may_hold_other_documents() -> None:
+    both = JSON.replace("APART", ", tags: [context]")
+    text = '{"quotes": "a <context>"}\n<context>b {"quotes": "c"}</context>'
+    done = asked(chat(text), policies(DROP, marks=both))
+    assert list(documents(done).values()) == ['"a <context>"', 'b {"quotes": "c"}']
+    done = asked(chat(text[1:]), policies(DROP, marks=both))
+    assert list(documents(done).values()) == ['b {"quotes": "c"}'], "no JSON"
+    done = asked(chat('{"quotes": "a", } <context>b</context>'), policies(DROP, marks=both))
+    assert list(documents(done).values()) == ['"a"'], "nobody knows where it ends"
+
+
+MIXED = (
+    *('{"quotes": "a"}', '{"quotes": ["b <context>", "c"', "]}", '"', "\\", "[1]"),
+    *("<context>", "</context>", "then", " ", "\ufeff", "\n"),
+)
+
+
+@given(st.lists(st.sampled_from(MIXED), max_size=12).map("".join))
+def test_documents_of_json_and_between_marks_do_not_overlap(text: str) -> None:
+    done = asked(chat(text or "a"), policies(DROP, marks=JSON.replace("APART", ", tags: [context]")))
+    spans = sorted(each.span for each in finished(done).request.texts if each.span)
+    assert all(first[1] <= second[0] for first, second in pairwise(spans))
 
 
 def test_what_follows_too_many_strings_of_json_is_one_document(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 import pytest
+from msgspec import structs
 
+from guardproxy.audit import Owner
 from guardproxy.errors import StoreError
 from guardproxy.exchange import CacheQuery, StoredAnswer
-from guardproxy.gateway import MemoryStore
+from guardproxy.gateway import Get, MemoryStore
 from guardproxy.policy import CacheSection
 from guardproxy.server.driving.answer_cache import ENTRY_BYTES, MemoryAnswers, SharedAnswers
 from guardproxy.server.driving.caching import Caches
@@ -16,6 +19,10 @@ from guardproxy.server.driving.similar.comparing import SimilarQuestions
 from guardproxy.server.driving.store_cipher import Owners, StoreCipher
 from guardproxy.server.observing.metrics import Metrics
 from guardproxy.wire import codec_for
+from tests.kit.questions import HeldKeys
+
+CIPHER = StoreCipher(b"k" * 32, "answer")
+NO_OWNERS = Owners(CIPHER, None)
 
 
 class Clock:
@@ -53,7 +60,9 @@ async def found(cache: Any, key: str) -> str | None:
 @pytest.mark.parametrize("is_shared", [False, True])
 async def test_an_answer_is_found_until_its_time_is_over(is_shared: bool) -> None:
     clock = Clock()
-    cache: Any = SharedAnswers(MemoryStore(clock), 100) if is_shared else MemoryAnswers(10_000, clock)
+    cache: Any = (
+        SharedAnswers(MemoryStore(clock), 100, CIPHER, NO_OWNERS) if is_shared else MemoryAnswers(10_000, clock)
+    )
     look = await cache.find(query("k"))
     assert look.answer is None
     cache.put(query("k"), look.generation, answer())
@@ -70,7 +79,9 @@ async def test_an_answer_is_found_until_its_time_is_over(is_shared: bool) -> Non
 @pytest.mark.parametrize("is_shared", [False, True])
 async def test_an_exchange_that_looked_before_a_purge_stores_nothing_after_it(is_shared: bool) -> None:
     clock = Clock()
-    cache: Any = SharedAnswers(MemoryStore(clock), 100) if is_shared else MemoryAnswers(10_000, clock)
+    cache: Any = (
+        SharedAnswers(MemoryStore(clock), 100, CIPHER, NO_OWNERS) if is_shared else MemoryAnswers(10_000, clock)
+    )
     before = await cache.find(query("a"))
     cache.put(query("a"), before.generation, answer())
     if is_shared:
@@ -107,7 +118,7 @@ async def test_the_answer_that_was_used_longest_ago_is_dropped_first() -> None:
 
 
 async def test_an_answer_larger_than_its_share_is_not_kept() -> None:
-    memory, shared = MemoryAnswers(1600, Clock()), SharedAnswers(MemoryStore(Clock()), 100)
+    memory, shared = MemoryAnswers(1600, Clock()), SharedAnswers(MemoryStore(Clock()), 100, CIPHER, NO_OWNERS)
     memory.put(query("k"), (await memory.find(query("k"))).generation, answer(101))
     shared.put(query("k"), "", answer(101))
     await shared.close(1.0)
@@ -115,12 +126,30 @@ async def test_an_answer_larger_than_its_share_is_not_kept() -> None:
     assert MemoryAnswers(0, Clock()).largest_bytes == 0
 
 
+async def test_what_a_store_holds_of_a_sealed_answer_ends_with_its_owner() -> None:
+    ann = Owner("subject", "tenant", "ann")
+    store, keys = MemoryStore(Clock()), HeldKeys({ann: b"old"})
+    owners = Owners(CIPHER, keys)
+    shared = SharedAnswers(store, 100, CIPHER, owners)
+    owner = owners.of(ann)
+    owned = structs.replace(answer(), owner=owner.name, proof=owner.proof)
+    shared.put(query("k"), "", owned, owner.secret)
+    await shared.close(1.0)
+    (kept,) = await store.perform((Get("cache:k"),))
+    assert b64encode(owned.body).decode().rstrip("=") not in str(kept)
+    assert (await shared.find(query("k"))).answer == owned
+    keys.secrets.clear()
+    assert await found(shared, "k") is None
+    owners.of(ann)
+    assert await found(shared, "k") is None, "a new key opens nothing old"
+
+
 async def test_an_entry_that_another_version_wrote_is_no_answer() -> None:
     from guardproxy.gateway import Put
 
     store = MemoryStore(Clock())
     await store.perform((Put("cache:k", '["", {"v": 9}]', 10.0), Put("cache:n", "nonsense", 10.0)))
-    shared = SharedAnswers(store, 100)
+    shared = SharedAnswers(store, 100, CIPHER, NO_OWNERS)
     assert (await found(shared, "k"), await found(shared, "n")) == (None, None)
 
 
@@ -132,7 +161,7 @@ class Away:
 
 
 async def test_a_store_that_is_away_stops_nothing_but_the_look() -> None:
-    shared = SharedAnswers(Away(), 100)
+    shared = SharedAnswers(Away(), 100, CIPHER, NO_OWNERS)
     shared.put(query("k"), "", answer())
     shared.drop("k")
     await shared.close(1.0)

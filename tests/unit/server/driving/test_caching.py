@@ -29,6 +29,7 @@ from guardproxy.library import load
 from guardproxy.replay import replay
 from guardproxy.server.app import Server
 from guardproxy.server.driving.answer_cache import SharedAnswers
+from guardproxy.server.driving.store_cipher import StoreCipher
 from guardproxy.server.intake.listener import Listener
 from tests.kit.questions import OPPOSITE, SAME, HeldKeys, models
 from tests.kit.valkey import relayed, valkey
@@ -376,7 +377,7 @@ class Away:
 
 async def test_without_its_store_the_upstream_answers(running: Start) -> None:
     rig = await running()
-    rig.server.caches._shared = SharedAnswers(Away(), 100)
+    rig.server.caches._shared = SharedAnswers(Away(), 100, StoreCipher(b"k", "answer"), rig.server.caches.owners)
     assert [(await rig.ask(chat()))[0] for _ in range(2)] == ["failed", "failed"]
     assert rig.asked == 2
     assert rig.told()[0]["result"] == "failed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import json
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from guardproxy.audit.sealing import new_key, open_store
 from guardproxy.audit.sealing.sealer import Sealer
 from guardproxy.audit.writing.log_file import FileSink
 from guardproxy.server.driving.asking import judges
+from guardproxy.server.driving.asking.comparing import Comparing
 from guardproxy.server.driving.recorder import Recorder
 from tests.kit.judging import ScriptedJudge, serving
 
@@ -98,6 +100,23 @@ async def test_a_judge_that_is_under_way_at_the_end_is_dropped(tmp_path: Path) -
         await rig.ask("hello")
         await rig.server.judges.close(0)
         assert await rig.entries("judged") == []
+
+
+async def test_a_score_is_kept_when_its_comparison_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = asyncio.Event()
+
+    async def compare(*_: object) -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Comparing, "compare", compare)
+    policy = POLICY.replace("sample:", "candidate: {upstream: grader, model: small}, sample:")
+    async with serving(tmp_path, ScriptedJudge(), policy) as rig:
+        await rig.ask("hello")
+        await began.wait()
+        await rig.server.judges.close(0)
+        (entry,) = await rig.entries("judged")
+        assert (entry["score"], "compared" in entry) == (4, False)
 
 
 async def test_shadow_mode_and_blocked_exchanges_ask_no_judge(tmp_path: Path) -> None:

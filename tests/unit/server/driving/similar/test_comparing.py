@@ -303,6 +303,27 @@ async def test_a_late_model_is_a_miss_and_its_threads_count_until_they_end(made:
     assert await result(similar, "how can I get a refund?") == "same"
 
 
+async def test_a_word_is_embedded_once_and_nothing_more_is_compared_for_nobody(made: Make) -> None:
+    similar = made(limit_s=60.0)
+    await keep(similar, *(f"how do I get a {thing} here?" for thing in ("refund", "parcel", "ticket", "table")))
+    models = similar.models
+    assert models is not None
+    embedder = WordVectors()
+    similar.use(QuestionModels(embedder, models.judge))
+    words = embedder.texts
+    assert await result(similar, "how do I get a voucher here?") != "late"
+    asked = [text for text in words if " " not in text]
+    assert len(asked) > 1
+    assert len(asked) == len(set(asked))
+    comparison = await compare(similar, "how do I get a voucher here?")
+    assert comparison.questions is not None
+    near = await comparison.questions.nearest(comparison.question, comparison.generation, comparison.vector, 16)
+    words.clear()
+    assert not comparison.is_awaited
+    assert similar._judged(QuestionModels(embedder, models.judge), comparison, near, 0.8).nearest is None
+    assert words == []
+
+
 async def test_who_is_cancelled_at_any_await_leaves_nothing_behind(made: Make) -> None:
     similar = made()
     await keep(similar, "how do I get a refund?")
