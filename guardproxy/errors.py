@@ -334,32 +334,43 @@ def naming_switch(text: str, setting: str) -> str:
 
 class UpstreamCause(StrEnum):
     """Why an upstream failed, for operators: in the log, the record, metrics and `/readyz`. Clients do not get it. `meaning`:
-    an explanation."""
+    an explanation. `settings`: those that control it."""
 
     meaning: str
+    settings: tuple[str, ...]
 
     DNS = "dns", "the host's name cannot be resolved"
     REFUSED = "refused", "the host refuses connections to the port"
     NO_ROUTE = "no_route", "no network leads to the host"
-    CONNECT_TIMEOUT = "connect_timeout", "the host does not answer within `timeout_connect_s`"
+    CONNECT_TIMEOUT = (
+        "connect_timeout",
+        "the host does not answer within `timeout_connect_s`",
+        ("upstream", "timeout_connect_s"),
+    )
     CERTIFICATE = "certificate", "the certificate is not trusted, has expired or has another name"
     TLS = "tls", "the TLS handshake fails: no common version, no TLS at that port, or the connection is closed in it"
     TLS_TIMEOUT = (
         "tls_timeout",
         "the host takes the connection, and does not end the TLS handshake within `timeout_connect_s`",
+        ("upstream", "timeout_connect_s"),
     )
-    FIRST_BYTE_TIMEOUT = "first_byte_timeout", "the head of the answer does not come in time"
-    IDLE_TIMEOUT = "idle_timeout", "the answer pauses for longer than `timeout_idle_s`"
+    FIRST_BYTE_TIMEOUT = (
+        "first_byte_timeout",
+        "the head of the answer does not come in time",
+        ("timeout_first_byte_s",),
+    )
+    IDLE_TIMEOUT = "idle_timeout", "the answer pauses for longer than `timeout_idle_s`", ("timeout_idle_s",)
     RESET = "reset", "the connection is reset"
     CLOSED = "closed", "the connection is closed before the answer is complete"
     NOT_HTTP = "not_http", "the answer is not HTTP"
     STATUS = "status", "an answer with status 500 or more, but not 529"
     OTHER = "other", "another error of the system"
 
-    def __new__(cls, word: str, meaning: str) -> Self:
+    def __new__(cls, word: str, meaning: str, settings: tuple[str, ...] = ("upstream",)) -> Self:
         member = str.__new__(cls, word)
         member._value_ = word
         member.meaning = meaning
+        member.settings = settings
         return member
 
 

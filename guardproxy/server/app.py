@@ -23,8 +23,9 @@ from aiohttp import web
 from guardproxy import plugins
 from guardproxy.audit import NO_SEALING, Rotation, Sealing, open_sink
 from guardproxy.config import Config
+from guardproxy.errors import ErrorCode
 from guardproxy.exchange import Exchange
-from guardproxy.gateway import UNKNOWN
+from guardproxy.gateway import UNKNOWN, KnownClient
 from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of
 from guardproxy.policy import PolicySet
@@ -53,6 +54,7 @@ from guardproxy.server.observing.observers import FanOut, LogObserver, MetricsOb
 from guardproxy.server.observing.shippers import close_all, shippers_of
 from guardproxy.server.observing.status import LoopLag
 from guardproxy.server.observing.tracing import tracing_of
+from guardproxy.server.observing.troubles import Trouble
 from guardproxy.server.opening import naming
 from guardproxy.server.policy_requirements import question_models, usable_policies
 from guardproxy.server.reload import Reload
@@ -197,18 +199,29 @@ class Server:
 
     def readiness_errors(self) -> list[str]:
         """Reasons for `/readyz` to fail."""
+        return [trouble.text for trouble in self._unready()]
+
+    def _unready(self) -> list[Trouble]:
         reasons = self._audit_faults()
         states = self._breakers.states() if self.config.observability.readyz_upstreams else {}
         if states and all(state == "open" for state in states.values()):
             causes = dict.fromkeys(cause or "unknown" for _, cause in self._breakers.open().values())
-            reasons.append(f"no upstream answers ({', '.join(causes)})")
-        return [*reasons, *(["draining"] if self.draining else [])]
+            reasons.append(Trouble.of(f"no upstream answers ({', '.join(causes)})", ErrorCode.UPSTREAM_UNAVAILABLE))
+        return [*reasons, *([Trouble.of("draining", ErrorCode.SHUTTING_DOWN)] if self.draining else [])]
 
     def liveness_errors(self) -> list[str]:
         """Reasons for `/livez` to fail."""
+        return [trouble.text for trouble in self._stuck()]
+
+    def _stuck(self) -> list[Trouble]:
         stalled_s = self.loop_lag.stalled_s()
         is_stuck = stalled_s > self.config.observability.livez_stall_s
-        return [f"the event loop has not run for {stalled_s:.0f} s"] if is_stuck else []
+        text = f"the event loop has not run for {stalled_s:.0f} s"
+        return [Trouble(text, ("livez_stall_s", "workers"), is_serious=True)] if is_stuck else []
+
+    def troubles(self) -> list[Trouble]:
+        """Everything that is wrong now and that `/livez` or `/readyz` names, the worst first."""
+        return [*self._stuck(), *self._unready(), *self._remarks()]
 
     def refusal(self, path: str) -> bytes:
         """The body of a refusal of a request of which only the head is known."""
@@ -224,12 +237,12 @@ class Server:
     def liveness_warnings(self) -> list[str]:
         """Faults that `/livez` names without failing: a restart would not help, because the log recovers by itself."""
         failing_s = self._recorder.failing_s
-        return [f"{reason} (for {failing_s:.0f} s)" for reason in self._audit_faults()]
+        return [f"{trouble.text} (for {failing_s:.0f} s)" for trouble in self._audit_faults()]
 
-    def _audit_faults(self) -> list[str]:
+    def _audit_faults(self) -> list[Trouble]:
         """Reasons why no record can be kept."""
         fault = self._recorder.fault
-        return [f"the audit {fault.removeprefix('the ')}"] if fault else []
+        return [Trouble.of(f"the audit {fault.removeprefix('the ')}", ErrorCode.AUDIT_UNAVAILABLE)] if fault else []
 
     @property
     def policies(self) -> PolicySet:
@@ -238,17 +251,47 @@ class Server:
 
     def readiness_warnings(self) -> list[str]:
         """Warnings that do not fail `/readyz`."""
+        return [trouble.text for trouble in self._remarks()]
+
+    def _remarks(self) -> list[Trouble]:
         down = [
-            f"the upstream `{name}` is not asked: its circuit breaker is {state.replace('_', '-')} ({cause or 'unknown'})"
+            Trouble(
+                f"the upstream `{name}` is not asked: its circuit breaker is {state.replace('_', '-')} ({cause or 'unknown'})",
+                cause.settings if cause else ErrorCode.UPSTREAM_UNAVAILABLE.settings,
+                ErrorCode.UPSTREAM_UNAVAILABLE,
+                meaning=cause.meaning if cause else "",
+            )
             for name, (state, cause) in self._breakers.open().items()
         ]
-        unshipped = [shipper.fault for shipper in self._shippers if shipper.fault]
-        warnings = [*self._recorder.warnings, *unshipped, *down, *self.clients.fault, *self.state.fault]
-        warnings += self.caches.similar.warnings
+        unshipped = [Trouble(shipper.fault, ("audit_ship",)) for shipper in self._shippers if shipper.fault]
+        remarks = [
+            *(Trouble(text, ("audit",)) for text in self._recorder.log_warnings),
+            *(Trouble(text, ("audit_key", "audit_copy")) for text in self._recorder.checkpoint_warnings),
+            *unshipped,
+            *down,
+            *(Trouble(text, (setting,)) for text, setting in self.clients.faults),
+            *(Trouble(text, ("state", "state_down"), ErrorCode.STORE_UNAVAILABLE) for text in self.state.fault),
+            *(Trouble(text, ("models", "state")) for text in self.caches.similar.warnings),
+        ]
         if not self.reloading.errors:
-            return warnings
+            return remarks
         stays = f"the policies' folder cannot be used; {self.policies.digest} stays in force:"
-        return [*warnings, stays, *(str(error) for error in self.reloading.errors)]
+        said = (stays, *(str(error) for error in self.reloading.errors))
+        return [*remarks, *(Trouble(text, ("policies",)) for text in said)]
+
+    @property
+    def upstreams(self) -> Mapping[str, str]:
+        """The state of each upstream's circuit breaker, by the name of the upstream."""
+        return self._breakers.states()
+
+    @property
+    def checkpoint_at(self) -> float:
+        """The time of the newest checkpoint of the audit log: Unix time in seconds; 0 without checkpoints."""
+        return self._recorder.checkpoint_at
+
+    def pseudonym_of(self, client: KnownClient) -> str:
+        """Returns the pseudonym of a client with a key."""
+        return client.pseudonym(self._admission.digest)
 
     async def reload(self) -> dict[str, object]:
         """Loads the policies again, for the admin port."""

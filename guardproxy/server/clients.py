@@ -71,6 +71,12 @@ class ClientSource:
         """Why content that was read last is not in force."""
         return list(self._troubles.values())
 
+    @property
+    def faults(self) -> list[tuple[str, str]]:
+        """The same, each with the name of the setting that names the content."""
+        names = {source: name for source, (name, _) in self._files().items()}
+        return [(fault, names.get(source, "jwt_keys")) for source, fault in self._troubles.items()]
+
     async def run(self) -> None:
         """Polls for ever: files every `POLL_S` seconds, an address every `jwt_refresh_s` seconds."""
         found = self._files().items()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -31,6 +31,11 @@ class KnownClient(msgspec.Struct, frozen=True):
     tenant: str = ""
     models: tuple[str, ...] | None = None
     policies: tuple[str, ...] = ()
+
+    def pseudonym(self, seal: Callable[[bytes], str]) -> str:
+        """Returns the pseudonym of the client, which follows from the client and not from the key: placeholders and limits stay
+        the same when a key is rotated. `seal`: returns a keyed digest."""
+        return seal(b"client:" + self.identity.encode())[:16]
 
     def may_name(self, model: str) -> bool:
         """Whether the client may name a model. Case counts, and a glob takes no name with an escape, a path or a comma in it:
@@ -63,8 +68,11 @@ class Clients:
 
     def __init__(self, file: ClientFile = NO_FILE) -> None:
         self._keys: dict[str, _KnownKey] = {}
+        self.by_name: dict[str, KnownClient] = {}
+        """All clients, also those whose keys were revoked."""
         for stored in file.clients:
             client = KnownClient(stored.name, f"key:{stored.name}", stored.tenant, stored.models, stored.policies)
+            self.by_name[stored.name] = client
             for key in stored.keys:
                 expires_s = key.expires.timestamp() if key.expires else float("inf")
                 self._keys[key.prefix] = _KnownKey(bytes.fromhex(key.digest.partition(":")[2]), expires_s, client)

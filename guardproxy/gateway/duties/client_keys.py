@@ -102,8 +102,7 @@ class ClientKeys(Duty):
         if client.models is not None and head.method not in _READ_ONLY and self._codec(head) is None:
             message = "the key allows certain models only, and the model of this route is not read"
             raise DownstreamError(ErrorCode.OUT_OF_SCOPE, message)
-        # The pseudonym follows from the client, not from the key: placeholders stay the same when a key is rotated.
-        tenant = self._seal(b"client:" + client.identity.encode())[:16]
+        tenant = client.pseudonym(self._seal)
         return head.changed(client=client, tenant=tenant, tenant_name=client.tenant, credential=NO_CREDENTIAL)
 
     def plans(self, head: Head) -> bool:

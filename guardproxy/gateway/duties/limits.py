@@ -34,6 +34,7 @@ from guardproxy.policy import (
     About,
     BoundRules,
     LimitRule,
+    Match,
     PolicySet,
     PriceList,
     Rates,
@@ -345,13 +346,9 @@ class UsageLimits(Duty):
 
     def _take(self, rule: LimitRule, units: int, head: Head, model: str) -> Take:
         window, left_s = rule.window_at(head.unix_s)
-        whose = ""
-        if rule.per:
-            whose_of = _whose if len(model) <= MOST_CHARS else _whose.__wrapped__
-            whose = whose_of(rule.per, head.tenant, head.tenant_name or head.tenant, model)
         hold_s = 0.0 if rule.period_us else self._hold_s
         return Take(
-            f"limits:{rule.label}:{window}:{whose}",
+            _key_of(rule, window, head.tenant, head.tenant_name or head.tenant, model),
             head.id,
             rule.taken(units),
             rule.most,
@@ -409,10 +406,46 @@ class UsageLimits(Duty):
         left, entry.left = entry.left, []
         return _headers(left, contract.limit_headers, head.unix_s)
 
+    @staticmethod
+    def look(rule: LimitRule, unix_s: float, client: str, tenant: str, model: str) -> Take:
+        """Returns the call that reads the level of a limit and takes nothing. `client`: a pseudonym; `tenant`: a name, or the
+        pseudonym of a client without one; `model`: a name, or empty where the limit counts all models together."""
+        key = _key_of(rule, rule.window_at(unix_s)[0], client, tenant or client, model_key(model) if model else "")
+        return Take(key, "", 0, -1, 0.0 if rule.period_us else 1.0)  # no level is below 0, so it never fits
+
+    @staticmethod
+    def left(rule: LimitRule, level: int, unix_s: float) -> Remaining:
+        """Returns what a limit leaves at a level."""
+        return _remaining(rule, level, unix_s)
+
+    @staticmethod
+    def in_force(known: LimitSet, policies: PolicySet) -> tuple[tuple[LimitRule, tuple[Match, ...]], ...]:
+        """Returns all limits, each with the conditions of the requests that it counts: those of the operator's file, then those
+        of policies. Those of a policy that enforces nothing are in shadow mode."""
+        of_policies = (
+            (replace(rule, policy=policy.name, is_shadow=rule.is_shadow or policy.mode != "enforce"), policy.match)
+            for policy in policies.policies
+            for rule in LIMITS.of(policy.sections) or ()
+        )
+        return (
+            *((rule, (rule.match,)) for rule in (*known.early, *known.late)),
+            *((rule, (rule.match, match)) for rule, match in of_policies),
+        )
+
     def refusals(self, head: Head) -> tuple[Refusal, ...]:
         """Returns the limits that the request exceeded."""
         entry = self._open.get(head.id)
         return tuple(entry.refusals) if entry and entry.refusals else ()
+
+
+def _key_of(rule: LimitRule, window: str, client: str, tenant: str, model: str) -> str:
+    """Returns the key of a level in the store. `client`: a pseudonym; `tenant`: a name, or the pseudonym of a client without
+    one."""
+    whose = ""
+    if rule.per:
+        whose_of = _whose if len(model) <= MOST_CHARS else _whose.__wrapped__
+        whose = whose_of(rule.per, client, tenant, model)
+    return f"limits:{rule.label}:{window}:{whose}"
 
 
 def limits_of(bound: BoundRules) -> tuple[LimitRule, ...]:

@@ -132,8 +132,18 @@ class Recorder:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Warnings about the log since the start, and about checkpoints now."""
+        return (*self.log_warnings, *self.checkpoint_warnings)
+
+    @property
+    def log_warnings(self) -> tuple[str, ...]:
+        """Warnings about the log since the start."""
+        return self._sink.warnings
+
+    @property
+    def checkpoint_warnings(self) -> tuple[str, ...]:
+        """Warnings about checkpoints now."""
         fault = self._checkpointer.fault if self._checkpointer else ""
-        return (*self._sink.warnings, *([f"audit checkpoints: {fault}"] if fault else []))
+        return (f"audit checkpoints: {fault}",) if fault else ()
 
     @property
     def checkpoint_at(self) -> float:

@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from guardproxy.errors import ErrorCode
 from guardproxy.server.scanning.scanner import Meters
 
 BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -79,10 +80,23 @@ class Durations(Collector):
 _KINDS = {kind.__name__: kind for kind in (Counter, Gauge, Durations)}
 
 
-def metric(name: str, text: str, *labels: str) -> Any:
+def metric(name: str, text: str, *labels: str, mends: tuple[str, ...] = (), where: tuple[str, str] = ("", "")) -> Any:
     """Declares a metric; its kind is the type of the field. `name`: without the prefix, and without the suffixes that the
-    client library adds. `text`: its description in `/metrics`."""
-    return field(init=False, metadata={"name": f"guardproxy_{name}", "text": text, "labels": labels})
+    client library adds. `text`: its description in `/metrics`. `mends`: if the metric grows only while something is wrong, the
+    settings that mend it. `where`: the label and its value for which that holds; otherwise it holds for all."""
+    made = {"name": f"guardproxy_{name}", "text": text, "labels": labels, "mends": mends, "where": where}
+    return field(init=False, metadata=made)
+
+
+@dataclass(frozen=True, slots=True)
+class TroubleCount:
+    """A metric that grows only while something is wrong. `name`: without the prefix; `text`: its description; `value`: its sum;
+    `settings`: those that mend it."""
+
+    name: str
+    text: str
+    value: float
+    settings: tuple[str, ...]
 
 
 @dataclass(eq=False)
@@ -116,15 +130,23 @@ class Metrics:
         "turn_lookups", "Requests that refer to a stored turn, by whether values of it were kept.", "result"
     )
     turn_bytes: Gauge = metric("turn_bytes", "Memory that values of stored turns take.")
-    turns_evicted: Gauge = metric("turns_evicted", "Turns evicted because memory was full.")
+    turns_evicted: Gauge = metric(
+        "turns_evicted", "Turns evicted because memory was full.", mends=("limit_turns_bytes",)
+    )
     confirmations: Counter = metric("confirmations", "Calls of tools that a person has approved or denied.", "result")
     memory_lookups: Counter = metric(
         "memory_lookups", "Requests that read what earlier exchanges left, by whether the store answered.", "result"
     )
     memory_unwritten: Gauge = metric("memory_unwritten", "Changes of the memory of exchanges that wait for the store.")
-    memory_lost: Counter = metric("memory_lost", "Changes of the memory of exchanges that were given up.")
+    memory_lost: Counter = metric(
+        "memory_lost", "Changes of the memory of exchanges that were given up.", mends=("state", "state_down")
+    )
     memory_bytes: Gauge = metric("memory_bytes", "Memory that entries of earlier exchanges take in this process.")
-    memory_evicted: Gauge = metric("memory_evicted", "Entries of earlier exchanges evicted because memory was full.")
+    memory_evicted: Gauge = metric(
+        "memory_evicted",
+        "Entries of earlier exchanges evicted because memory was full.",
+        mends=("limit_memory_bytes",),
+    )
     altered: Counter = metric(
         "altered_placeholders", "Placeholders that a model changed, so they were not restored.", "label"
     )
@@ -151,7 +173,10 @@ class Metrics:
     scan: Durations = metric("scan_seconds", "Time that an exchange waited for its scans.")
     scan_cache: Counter = metric("scan_cache", "Scans of whole texts, by whether the result was cached.", "result")
     scan_refused: Counter = metric(
-        "scan_no_capacity", "Scans without a verdict because of missing capacity, by reason.", "reason"
+        "scan_no_capacity",
+        "Scans without a verdict because of missing capacity, by reason.",
+        "reason",
+        mends=ErrorCode.NO_CAPACITY.settings,
     )
     scans_waiting: Gauge = metric("scans_waiting", "Scans that wait for a thread or are under way.")
     commit: Durations = metric("audit_commit_seconds", "Time until a record was durable.")
@@ -163,14 +188,34 @@ class Metrics:
     )
     audit_recoveries: Gauge = metric("audit_recoveries", "How often the audit log recovered.")
     observer_dropped: Counter = metric(
-        "observer_dropped", "Records and lines dropped because an observer was slow.", "observer"
+        "observer_dropped",
+        "Records and lines dropped because an observer was slow.",
+        "observer",
+        mends=("audit_sink", "alert_webhook", "confirm_webhook"),
     )
-    observer_failed: Counter = metric("observer_failed", "Records and lines that an observer failed on.", "observer")
-    alerts: Counter = metric("alerts", "Alerts by result: sent, failed, repeated, limited.", "result")
+    observer_failed: Counter = metric(
+        "observer_failed",
+        "Records and lines that an observer failed on.",
+        "observer",
+        mends=("audit_sink", "alert_webhook", "confirm_webhook"),
+    )
+    alerts: Counter = metric(
+        "alerts",
+        "Alerts by result: sent, failed, repeated, limited.",
+        "result",
+        mends=("alert_webhook",),
+        where=("result", "failed"),
+    )
     open: Gauge = metric("open_exchanges", "Exchanges under way.")
     connections: Gauge = metric("open_connections", "Client connections.")
-    refused_connections: Gauge = metric("refused_connections", "Client connections refused for lack of room.")
-    refused_requests: Gauge = metric("refused_requests", "Requests refused unread because of overload.")
+    refused_connections: Gauge = metric(
+        "refused_connections", "Client connections refused for lack of room.", mends=("limit_connections",)
+    )
+    refused_requests: Gauge = metric(
+        "refused_requests",
+        "Requests refused unread because of overload.",
+        mends=("workers", "scan_threads", "limit_scan_wait_s"),
+    )
     body_bytes: Gauge = metric("held_body_bytes", "Memory that request bodies take.")
     breakers: Gauge = metric(
         "upstream_breaker", "1 for the state of an upstream's circuit breaker.", "upstream", "state"
@@ -191,3 +236,22 @@ class Metrics:
                 made = _KINDS[str(declared.type)](row["name"], row["text"], row["labels"], registry=self.registry)
                 setattr(self, declared.name, made)
         self.scanner = Meters(self.scan_cache, self.scan_refused, self.scans_waiting)
+
+    def troubles(self) -> tuple[TroubleCount, ...]:
+        """Returns the metrics that grow only while something is wrong."""
+        return tuple(
+            TroubleCount(declared.name, row["text"], _sum_of(getattr(self, declared.name), row["where"]), row["mends"])
+            for declared in fields(self)
+            if (row := declared.metadata) and row["mends"]
+        )
+
+
+def _sum_of(counted: Counter | Gauge, where: tuple[str, str]) -> float:
+    """Returns the sum of a metric over its labels. `where`: the label that must have a value, or empty."""
+    label, value = where
+    return sum(
+        sample.value
+        for family in counted.collect()
+        for sample in family.samples
+        if not sample.name.endswith("_created") and (not label or sample.labels[label] == value)
+    )

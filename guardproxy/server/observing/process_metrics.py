@@ -86,7 +86,8 @@ def _handler(path: str, own: Handler, combined: Callable[[Answers], web.Response
         mine = await own(request)
         if mine.status == 403:  # a web page asked; it reaches no other process either
             return mine
-        return combined(await siblings.answers(request, path, mine))
+        asked = f"{path}?{request.query_string}" if request.query_string else path
+        return combined(await siblings.answers(request, asked, mine))
 
     return handle
 
@@ -115,6 +116,17 @@ def _readyz(answers: Answers) -> web.Response:
 
 def _version(answers: Answers) -> web.Response:
     return web.json_response({_title(name): answer and json.loads(answer.text) for name, answer in answers.items()})
+
+
+def _shown(answers: Answers) -> web.Response:
+    """What each worker shows; `null` for one that does not answer. The process of the models shows nothing."""
+    workers = {_title(name): answer for name, answer in answers.items() if name != MODELS}
+    return web.json_response(
+        {
+            title: json.loads(answer.text) if answer is not None and answer.status == 200 else None
+            for title, answer in workers.items()
+        }
+    )
 
 
 def _done(answers: Answers) -> web.Response:
@@ -155,6 +167,8 @@ _COMBINED: Mapping[str, Callable[[Answers], web.Response]] = {
     "/readyz": _readyz,
     "/metrics": _metrics,
     "/version": _version,
+    "/status": _shown,
+    "/limits": _shown,
     "/reload": _done,
     "/cache/purge": _done,
 }

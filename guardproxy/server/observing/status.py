@@ -1,6 +1,8 @@
 """The admin port: `/livez`, `/readyz`, `/metrics`, `/version`, `POST /reload`, which reloads the policies, and `POST
 /cache/purge`, which drops the answers of the cache. `/confirmations` lists the calls of tools that wait for a person, and
-`POST` decides about one. The same paths below `/all` show all processes of the server (`process_metrics.py`), but for the last.
+`POST` decides about one. `/status` and `/limits` show as JSON what a process is like and what limits leave
+(`server/processes/standing.py`). The same paths below `/all` show all processes of the server (`process_metrics.py`), but for
+`/confirmations`.
 
 The application runs in a thread of its own (`processes/probes.py`). So everything that it reads of the proxy is a plain
 attribute.
@@ -11,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from types import MappingProxyType
 from typing import Any, ParamSpec, Protocol
 
 from aiohttp import web
@@ -94,6 +97,10 @@ Review = Callable[[dict[str, str]], Coroutine[Any, Any, dict[str, object]]]
 """Answers a request about calls that wait for a person, given its query."""
 
 
+Reading = Callable[[list[tuple[str, str]]], Coroutine[Any, Any, dict[str, object]]]
+"""Returns what a process is like as JSON, given the pairs of a query."""
+
+
 @dataclass(frozen=True, slots=True)
 class ReviewDoors:
     """What the admin port does with calls of tools that wait for a person. `key`: what a request must send; empty: nothing."""
@@ -159,10 +166,12 @@ def admin_app(
     purge: Callable[[], Coroutine[Any, Any, dict[str, object]]] | None = None,
     hosts: AdminHosts | None = None,
     reviews: ReviewDoors | None = None,
+    shown: Mapping[str, Reading] = MappingProxyType({}),
 ) -> web.Application:
     """The application of the admin port. `reload_now`: replaces `reloading.reload`, which belongs to another loop. `siblings`:
     all processes of the server. `purge`: drops all answers of the cache. `hosts`: those it answers for; by default those of an
-    address of this machine alone. `reviews`: calls of tools that wait for a person."""
+    address of this machine alone. `reviews`: calls of tools that wait for a person. `shown`: further paths that show
+    what a process is like, as JSON."""
     allowed = hosts or AdminHosts()
 
     @web.middleware
@@ -207,6 +216,9 @@ def admin_app(
     handlers: dict[str, Handler] = {"/livez": livez, "/readyz": readyz, "/metrics": metrics, "/version": version}
     for path, handler in handlers.items():
         app.router.add_get(path, handler)
+    for path, reading in shown.items():
+        handlers[path] = partial(_show, reading)
+        app.router.add_get(path, handlers[path])
     if reloading:
         handlers["/reload"] = doing(reload_now or reloading.reload, 422)
         app.router.add_post("/reload", handlers["/reload"])
@@ -218,6 +230,11 @@ def admin_app(
         app.router.add_post("/confirmations", partial(_review, reviews, reviews.decided))
     add_all(app, handlers, siblings)
     return app
+
+
+async def _show(reading: Reading, request: web.Request) -> web.Response:
+    """Shows what a process is like."""
+    return web.json_response(await reading(list(request.query.items())))
 
 
 async def _review(reviews: ReviewDoors, work: Review, request: web.Request) -> web.Response:

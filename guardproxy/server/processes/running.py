@@ -37,6 +37,7 @@ from guardproxy.server.opening import (
     starting,
 )
 from guardproxy.server.processes.probes import AdminPort
+from guardproxy.server.processes.standing import readings
 
 _log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 75.0
@@ -138,7 +139,14 @@ async def serve(
             config.observability.confirm_key,
         )
         app = admin_app(
-            server, server, on_loop(loop, server.reload), siblings, on_loop(loop, server.purge), hosts, reviews
+            server,
+            server,
+            on_loop(loop, server.reload),
+            siblings,
+            on_loop(loop, server.purge),
+            hosts,
+            reviews,
+            readings(server, port, loop),
         )
         admin = AdminPort(app, admin_sockets, siblings.socket)
         watching = asyncio.create_task(server.reloading.run(config.policies.reload_s), name="reload")
