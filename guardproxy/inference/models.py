@@ -148,12 +148,14 @@ class Models:
         self._judges: WeakValueDictionary[str, ModelPairJudge | SharedPairs] = WeakValueDictionary()
         self._embedders: WeakValueDictionary[str, TableEmbedder] = WeakValueDictionary()
         self._checked: dict[Path, tuple[object, Model]] = {}
+        self._named: dict[str, tuple[str, Path]] = {}  # by the keys of what is loaded
         self._loading = Lock()
 
     def scorer(self, name: str) -> Scorer:
         """Returns the scorer of the model `name`. Raises `ConfigError`."""
         model = self._read(find(name, self._folders))
         key = f"{model.folder} {model.digest}"
+        self._named[key] = name, model.folder
         with self._loading:
             if (scorer := self._scorers.get(key)) is None:
                 scorer = self._scorers[key] = self._load_scorer(model)
@@ -163,6 +165,16 @@ class Models:
         """Returns for each loaded model that gives scores where it runs, such as an execution provider."""
         loaded = (*self._scorers.values(), *self._judges.values())
         return {model.model.folder.name: model.provider for model in loaded}
+
+    def in_use(self) -> dict[str, Path]:
+        """Returns the folder of each model that a check uses, by the name under which it was asked for."""
+        loaded = {*self._scorers, *self._taggers, *self._judges, *self._embedders}
+        return dict(sorted(named for key, named in self._named.items() if key in loaded))
+
+    def name_of(self, digest: str) -> str:
+        """Returns the name of the model with this digest that gives scores; empty if it is not loaded."""
+        names = (name for key, (name, _) in self._named.items() if key in self._scorers and key.endswith(f" {digest}"))
+        return next(names, "")
 
     def _read(self, folder: Path) -> Model:
         """Returns the model of a folder. Its files are hashed again only after one of them has changed: each check of each
@@ -183,7 +195,11 @@ class Models:
 
     def tagger(self, name: str) -> Tagger:
         """Returns the tagger `name`; see `load_tagger`. Raises `ConfigError`."""
-        key = name if name.startswith(SPACY) else _digest(_tagger_folder(name, self._folders))
+        key = name
+        if not name.startswith(SPACY):
+            folder = _tagger_folder(name, self._folders)
+            key = _digest(folder)
+            self._named[key] = name, folder
         with self._loading:
             if (tagger := self._taggers.get(key)) is None:
                 tagger = self._taggers[key] = load_tagger(name, self._folders)
@@ -194,6 +210,7 @@ class Models:
         does not run it. Raises `ConfigError`."""
         folder = find(name, self._folders)
         key = f"{folder} {verify(folder, PAIR_FILES)[0]}"
+        self._named[key] = name, folder
         with self._loading:
             if (judge := self._judges.get(key)) is None:
                 judge = self._judges[key] = self._load_pairs(folder)
@@ -230,6 +247,7 @@ class Models:
 
         folder = find(name, self._folders)
         key = verify(folder, VECTOR_FILES)[0]
+        self._named[key] = name, folder
         with self._loading:
             if (embedder := self._embedders.get(key)) is None:
                 embedder = self._embedders[key] = TableEmbedder(folder)

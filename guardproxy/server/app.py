@@ -280,6 +280,11 @@ class Server:
         return [*remarks, *(Trouble(text, ("policies",)) for text in said)]
 
     @property
+    def models(self) -> Models:
+        """The models of this process."""
+        return self._models
+
+    @property
     def upstreams(self) -> Mapping[str, str]:
         """The state of each upstream's circuit breaker, by the name of the upstream."""
         return self._breakers.states()

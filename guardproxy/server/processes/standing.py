@@ -14,9 +14,11 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from guardproxy.checks import Supervisor
 from guardproxy.errors import StoreError
 from guardproxy.gateway import KnownClient, UsageLimits
-from guardproxy.policy import About, LimitRule, Match, limit_words
+from guardproxy.inference import Models
+from guardproxy.policy import About, LimitRule, Match, Policy, PolicySet, limit_words
 from guardproxy.server.observing.status import Reading, on_loop
 from guardproxy.wire import default_route
 
@@ -53,7 +55,46 @@ def status_of(server: Server, port: int) -> dict[str, Any]:
         "route": default_route(),
         **{"url": "", **server.about(port)},
         **server.version(),
+        "guards": [_guard(policy) for policy in server.policies.policies],
+        "folders": {name: str(folder) for name, folder in server.models.in_use().items()},
+        "scorers": _scorers(server.policies, server.models),
     }
+
+
+def _guard(policy: Policy) -> dict[str, Any]:
+    """Returns what a policy is for, and its rules."""
+    return {
+        "policy": policy.name,
+        "description": policy.description,
+        "mode": policy.mode,
+        "rules": [
+            {
+                "id": rule.id,
+                "action": rule.action,
+                "mode": rule.mode,
+                "severity": rule.severity or "",
+                "message": rule.message,
+            }
+            for rule in policy.rules
+        ],
+    }
+
+
+def _scorers(policies: PolicySet, models: Models) -> list[dict[str, Any]]:
+    """Returns the checks that give scores with a model: its name, and for each label the least score of a finding."""
+    found: dict[str, dict[str, Any]] = {}
+    for (policy, _), check in policies.checks.items():
+        if not isinstance(check, Supervisor):
+            continue
+        least: dict[str, float] = {}
+        for wanted in check.wanted.values():
+            for label in wanted:
+                for score in label.thresholds.values():
+                    least[label.label] = min(score, least.get(label.label, 1.0))
+        name = models.name_of(check.scorer.digest)
+        shown = found.setdefault(check.name, {"check": check.name, "model": name, "least": least, "policies": []})
+        shown["policies"] = sorted({*shown["policies"], policy})
+    return list(found.values())
 
 
 async def limits_of(

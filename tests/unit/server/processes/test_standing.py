@@ -191,6 +191,33 @@ async def test_the_status_says_where_to_send_a_request(tmp_path: Path, settings:
         assert all(key not in json.dumps(shown) for key in KEYS.values())
 
 
+async def test_the_status_says_which_rules_and_models_are_in_force(tmp_path: Path) -> None:
+    async with serving(tmp_path) as rig:
+        (tmp_path / "policies" / "attacks.yaml").write_text(ATTACKS)
+        assert (await rig.server.reload())["ok"] is True
+        shown = status_of(rig.server, 8080)
+        json.dumps(shown)
+    guard = {guard["policy"]: guard for guard in shown["guards"]}["attacks"]
+    assert (guard["description"], guard["mode"]) == ("No orders from strangers.", "enforce")
+    assert guard["rules"] == [
+        {"id": "none", "action": "block", "mode": "shadow", "severity": "high", "message": "not here"}
+    ]
+    (scorer,) = shown["scorers"]
+    assert (scorer["model"], scorer["policies"]) == ("supervisor", ["attacks"])
+    assert 0.1 < scorer["least"]["injection"] < 1
+    assert shown["folders"]["supervisor"].endswith("/supervisor")
+
+
+ATTACKS = """
+policy: attacks
+description: No orders from strangers.
+match: {models: [never]}
+checks: {attack: {use: supervisor, label: injection, threshold: 1%}}
+rules:
+  - {id: none, on: request, when: attack, action: block, mode: shadow, severity: high, message: not here}
+"""
+
+
 async def test_the_admin_port_shows_both_for_all_workers(tmp_path: Path, settings: dict[str, Any]) -> None:
     async with serving(tmp_path, **settings) as rig:
         loop = asyncio.get_running_loop()
