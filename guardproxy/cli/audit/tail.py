@@ -37,7 +37,7 @@ class _Arrived(NamedTuple):
     entry: AnyEntry
 
 
-class Rows:
+class PrintedRows:
     """Prints entries, sorted by time within each look at the logs. An exchange is printed when it has ended. A target of
     `Shipper`. `last`: how many of the entries of the first look are printed; `None` after it. `warn`: gets what cannot be
     read."""
@@ -101,7 +101,9 @@ class Rows:
         say("  ".join(cell.ljust(width) for cell, width in zip(cells, self._widths, strict=True)).rstrip())
 
 
-def follow(folder: Path, rows: Rows, wait: Callable[[float], bool], poll_s: float, warn: Callable[[str], None]) -> None:
+def follow(
+    folder: Path, rows: PrintedRows, wait: Callable[[float], bool], poll_s: float, warn: Callable[[str], None]
+) -> None:
     """Prints what the logs of a folder hold and get, until `wait` returns true. `wait`: waits for that many seconds, and
     returns whether to end. `warn`: gets each failure to read, once until the next success."""
     from guardproxy.audit import Shipper  # noqa: PLC0415
@@ -139,4 +141,4 @@ def tail(
     over = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, frame: over.set())
-    follow(folder, Rows(last, as_json=as_json, warn=complain), over.wait, poll_s, complain)
+    follow(folder, PrintedRows(last, as_json=as_json, warn=complain), over.wait, poll_s, complain)

@@ -21,7 +21,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from guardproxy.checks._shared.declared.contract import PairJudge, PairScores, TextPair
-from guardproxy.checks._shared.grounding.passages import Candidate, Index, bare_words
+from guardproxy.checks._shared.grounding.passages import Candidate, SourceIndex, bare_words
 from guardproxy.checks._shared.grounding.sentences import (
     COMMON,
     is_fact,
@@ -118,7 +118,7 @@ class MeaningCheck:
         if sources is None or not sources.texts:
             return Scan((), end, end)
         if (index := sources.made.get(self.digest)) is None:
-            index = sources.made[self.digest] = Index.of(sources)
+            index = sources.made[self.digest] = SourceIndex.of(sources)
         before = window.state or _Antecedent()
         statements: list[_Statement] = []
         at = window.settled - window.start
@@ -161,7 +161,7 @@ class MeaningCheck:
                 grounds.append(Finding(start, end, self.name, label, round(score, 4), places))
         return findings, grounds
 
-    def _judge(self, statements: Sequence[_Statement], index: Index) -> None:
+    def _judge(self, statements: Sequence[_Statement], index: SourceIndex) -> None:
         """Finds the verdicts of statements. Those that the best passage does not support get a second round."""
         for each in statements:
             self._look_up(each, index)
@@ -190,7 +190,7 @@ class MeaningCheck:
             return Verdict(CONTRADICTED, scores.contradicts, passages)
         return Verdict(UNSUPPORTED, 1 - max(judged.entails for judged, _ in each.judged))
 
-    def _look_up(self, each: _Statement, index: Index) -> None:
+    def _look_up(self, each: _Statement, index: SourceIndex) -> None:
         """Finds the verdict on a statement that needs no model, or the passages with which it is to be compared."""
         for parts in ([each.said], _JOINED.split(each.said)):
             same = [index.whole.get(bare_words(part), -1) for part in parts if not _POINTING.match(part)]

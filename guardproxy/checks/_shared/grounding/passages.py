@@ -67,7 +67,7 @@ class _Unit:
 
 
 @dataclass(slots=True)
-class Index:
+class SourceIndex:
     """The retrieved texts. `known`: numbers and words of these texts and of the user's; `reckoned`: numbers of these texts in
     other units; `whole`: the number of each sentence, by its words."""
 
@@ -80,7 +80,7 @@ class Index:
     _places: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     @classmethod
-    def of(cls, sources: Sources) -> Index:
+    def of(cls, sources: Sources) -> SourceIndex:
         """Reads the texts."""
         index = cls(sources.retrieved)
         for number, passage in enumerate(index.texts):

@@ -17,7 +17,7 @@ from guardproxy.audit.record.document import Intent
 from guardproxy.audit.writing.log_file import FileSink, Rotation
 from guardproxy.cli import app
 from guardproxy.cli.audit import tail as audit_tail
-from guardproxy.cli.audit.tail import Rows, follow
+from guardproxy.cli.audit.tail import PrintedRows, follow
 from tests.kit.logs import write_log
 from tests.kit.records import plain_record
 
@@ -37,7 +37,7 @@ def followed(folder: Path, *steps: Step, last: int = 10, as_json: bool = False, 
         step()
         return False
 
-    follow(folder, Rows(last, as_json=as_json, warn=messages.append), wait, 0.5, messages.append)
+    follow(folder, PrintedRows(last, as_json=as_json, warn=messages.append), wait, 0.5, messages.append)
 
 
 def ids(printed: str) -> list[str]:
@@ -166,13 +166,13 @@ def test_an_exchange_is_printed_when_it_has_ended(tmp_path: Path, capsys: pytest
 def test_the_command_ends_at_a_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     add(tmp_path, "a", 1)
     write_log(tmp_path, "b", {"id": "no version"})
-    flush = Rows.flush
+    flush = PrintedRows.flush
 
-    def flush_and_end(rows: Rows) -> None:
+    def flush_and_end(rows: PrintedRows) -> None:
         flush(rows)
         os.kill(os.getpid(), signal.SIGTERM)
 
-    monkeypatch.setattr(Rows, "flush", flush_and_end)
+    monkeypatch.setattr(PrintedRows, "flush", flush_and_end)
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     try:
         ran = CliRunner().invoke(app, ["audit", "tail", str(tmp_path), "-n", "1"])

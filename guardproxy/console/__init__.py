@@ -1,0 +1,14 @@
+"""The reviewers' console: pages that show what was decided and why, try a change, and sign it off.
+
+| part | content |
+|---|---|
+| `contract` | what a page declares, and what it gets of a request |
+| `pages/` | a folder for each page; the table of all pages |
+| `access/` | who may come in: logins, sessions, forged requests, sign-in at an identity provider |
+| `look/` | the frame of pages, macros, the style sheet, scripts |
+| `application` | the aiohttp application of the console |
+| `process` | the process that serves it on a socket |
+
+It runs in a process of its own, which the proxy starts. The admin port forwards `/console/` to it. Nothing here is imported by
+the proxy, and the packages of the console (`jinja2`, `duckdb`) are imported in that process alone.
+"""

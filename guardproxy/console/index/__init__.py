@@ -1,0 +1,42 @@
+"""The index of columns beside the log: it finds exchanges in milliseconds, and holds no text.
+
+    log --follow--> columns --> tables (DuckDB) --rows, count, groups, series--> pages
+                                      |
+                                      +--position--> the line in the log, verified
+
+| module | content |
+|---|---|
+| `columns` | what is kept of a line |
+| `parts` | reads parts of logs into columns, on all cores |
+| `database` | the file of the index |
+| `following` | follows the log |
+| `filters` | a filter as a URL, and as conditions of SQL |
+| `rows` | what queries return |
+| `index` | what pages ask |
+
+Decision: docs/decisions/0080-the-console-has-an-index-of-columns.md
+"""
+
+from __future__ import annotations
+
+from guardproxy.console.index.filters import FEEDBACK, OUTCOMES, Cursor, Filter
+from guardproxy.console.index.following import IndexProgress
+from guardproxy.console.index.index import GROUPS, Index, LoggedLine
+from guardproxy.console.index.rows import LogMention, Neighbours, Row, Rows, Series, Totals
+
+__all__ = [
+    "FEEDBACK",
+    "GROUPS",
+    "OUTCOMES",
+    "Cursor",
+    "Filter",
+    "Index",
+    "IndexProgress",
+    "LogMention",
+    "LoggedLine",
+    "Neighbours",
+    "Row",
+    "Rows",
+    "Series",
+    "Totals",
+]

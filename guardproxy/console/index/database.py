@@ -1,0 +1,172 @@
+"""The file of the index: a DuckDB database in the folder `.console` beside the log.
+
+In: the folder of the log. Out: connections. Kept: the open database and its lock.
+
+The index can always be made again from the log. So a file that is damaged, of another version or of another log is deleted, and
+the index starts empty. One process writes a file: a second proxy with the same folder gets a file of its own.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from guardproxy.console.index.columns import IndexedRow, LaterRow
+from guardproxy.errors import QueryError
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+FOLDER = ".console"
+LIMIT_FILES = 8
+"""Processes that may have an index beside a log at the same time."""
+MEMORY_MB = 256
+_VERSION = 1  # of what columns mean; a change of their names or types counts by itself
+_TYPES = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN"}
+_FINDINGS = 'STRUCT("check" VARCHAR, label VARCHAR, score DOUBLE)[]'
+
+
+def _columns(kind: type) -> dict[str, str]:
+    """Returns the columns of a struct with their types."""
+    found = {}
+    for name, hint in get_type_hints(kind).items():
+        text = str(hint)
+        if "IndexedFinding" in text:
+            found[name] = _FINDINGS
+        elif "Sequence" in text:
+            found[name] = "VARCHAR[]"
+        else:
+            found[name] = next(sql for plain, sql in _TYPES.items() if plain.__name__ in text.replace("'", " "))
+    return found
+
+
+ROW_COLUMNS = _columns(IndexedRow)
+LATER_COLUMNS = _columns(LaterRow)
+STORED = tuple(name for name in ROW_COLUMNS if name != "found")
+
+
+def _declared(columns: dict[str, str]) -> str:
+    return ", ".join(f'"{name}" {kind}' for name, kind in columns.items() if name != "found")
+
+
+_TABLES = (
+    "CREATE TABLE about (version VARCHAR)",
+    "CREATE SEQUENCE numbers",
+    "CREATE TABLE files (number INTEGER PRIMARY KEY, name VARCHAR, origin VARCHAR, size BIGINT, last_start BIGINT, "
+    "last_digest VARCHAR, confirmed BIGINT, unread BIGINT)",
+    f"CREATE TABLE exchanges (number BIGINT, file INTEGER, {_declared(ROW_COLUMNS)})",
+    'CREATE TABLE findings (number BIGINT, file INTEGER, "check" VARCHAR, label VARCHAR, score DOUBLE)',
+    f"CREATE TABLE later (file INTEGER, {_declared(LATER_COLUMNS)})",
+    "CREATE TABLE erased (file INTEGER, key VARCHAR)",
+)
+VERSION = hashlib.sha256("\n".join([str(_VERSION), *_TABLES]).encode()).hexdigest()[:16]
+
+
+class IndexDatabase:
+    """The database of a folder of logs. Raises `QueryError` without DuckDB or if every file is in use, and `OSError`."""
+
+    def __init__(self, logs: Path) -> None:
+        self.folder = logs / FOLDER
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.folder.chmod(0o700)
+        self._lock, self.path = _locked(self.folder)
+        self.connection: DuckDBPyConnection
+        try:
+            self.is_new = not self._open_old()
+            if self.is_new:
+                self._begin()
+        except BaseException:
+            os.close(self._lock)
+            raise
+
+    @property
+    def spool(self) -> Path:
+        """Returns the path of the file through which rows go into the database."""
+        return self.path.with_suffix(".rows")
+
+    def cursor(self) -> DuckDBPyConnection:
+        """Returns a connection for one thread."""
+        return self.connection.cursor()
+
+    def close(self) -> None:
+        """Closes the database. May be called again."""
+        with suppress(Exception):
+            self.connection.close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def start_again(self) -> None:
+        """Deletes the file and starts with an empty one."""
+        with suppress(Exception):
+            self.connection.close()
+        self._begin()
+
+    def _open_old(self) -> bool:
+        """Whether the file is there and is an index of this version; it is then open."""
+        import duckdb  # noqa: PLC0415
+
+        if not self.path.exists():
+            return False
+        try:
+            self.connection = _connect(self.path)
+            rows = self.connection.execute("SELECT version FROM about").fetchall()
+        except duckdb.Error:
+            rows = []
+        if rows == [(VERSION,)]:
+            return True
+        with suppress(Exception):
+            self.connection.close()
+        return False
+
+    def _begin(self) -> None:
+        for path in (self.path, self.path.with_suffix(".duckdb.wal"), self.spool):
+            path.unlink(missing_ok=True)
+        shutil.rmtree(self.path.with_suffix(".duckdb.tmp"), ignore_errors=True)
+        old = os.umask(0o077)
+        try:
+            self.connection = _connect(self.path)
+        finally:
+            os.umask(old)
+        self.connection.execute("BEGIN")
+        for table in _TABLES:
+            self.connection.execute(table)
+        self.connection.execute("INSERT INTO about VALUES (?)", [VERSION])
+        self.connection.execute("COMMIT")
+        self.path.chmod(0o600)
+
+
+def _connect(path: Path) -> DuckDBPyConnection:
+    try:
+        import duckdb  # noqa: PLC0415
+    except ImportError:
+        raise QueryError('the console needs DuckDB: pip install "guardproxy[console]"') from None
+    settings: dict[str, Any] = {
+        "autoinstall_known_extensions": False,
+        "autoload_known_extensions": False,
+        "memory_limit": f"{MEMORY_MB}MB",
+        "threads": 2,
+        "preserve_insertion_order": False,
+    }
+    database = duckdb.connect(str(path), config=settings)
+    database.execute("SET TimeZone = 'UTC'")
+    return database
+
+
+def _locked(folder: Path) -> tuple[int, Path]:
+    """Returns the lock of a file of the index, and the path of the file: the first that no other process has."""
+    for number in range(LIMIT_FILES):
+        name = f"index.{number}" if number else "index"
+        lock = os.open(folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            continue
+        return lock, folder / f"{name}.duckdb"
+    raise QueryError(f"{folder}: {LIMIT_FILES} other processes have an index here")

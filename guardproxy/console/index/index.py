@@ -1,0 +1,425 @@
+"""The index of a log: what pages ask of it.
+
+In: the folder of the log. Out: rows, counts, and lines of the log by their position. Kept: the database, and a thread that
+follows the log.
+
+Methods block for some milliseconds, and any thread may call them. The index has no text: a text comes from the line in the
+log, which is verified each time that it is read.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from threading import Event, RLock, Thread
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from guardproxy.audit import AnyEntry, Record, entry_of, open_line, reason
+from guardproxy.console.index.columns import HASH_CHARS, leaf_hash
+from guardproxy.console.index.database import STORED, IndexDatabase
+from guardproxy.console.index.filters import OUTCOMES, Condition, Cursor, Filter, where
+from guardproxy.console.index.following import IndexProgress, LogFollower
+from guardproxy.console.index.rows import MICRO, LogMention, Neighbours, Row, Rows, Series, Totals
+from guardproxy.engine import LocalEngine
+from guardproxy.errors import AuditError, QueryError, RecordError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from duckdb import DuckDBPyConnection
+
+POLL_S = 0.5
+RETRY_MOST_S = 30.0
+LIMIT_ROWS = 1000
+LIMIT_GROUPS = 200
+_log = logging.getLogger(__name__)
+
+_KEEP = "CASE WHEN seal <> '' AND seal IN (SELECT key FROM erased) THEN 'erased' ELSE keep END"
+
+# The columns that exchanges can be grouped by, and their expressions.
+GROUPS: Mapping[str, str] = {
+    "rule": "unnest(list_distinct(list_concat(rules, shadow)))",
+    "policy": "unnest(policies)",
+    "label": "unnest(labels)",
+    "tenant": "CASE WHEN tenant_name <> '' THEN tenant_name ELSE tenant END",
+    "client": "client",
+    "model": "model",
+    "upstream": "upstream",
+    "route": "route",
+    "outcome": "outcome",
+    "error": "error",
+    "check": "top_check",
+    "keep": _KEEP,
+    "format": "format",
+}
+_SHOWN_AS: Mapping[str, str] = {
+    "at": "at_s",
+    "log": "(SELECT name FROM files WHERE files.number = file)",
+    "keep": _KEEP,
+    "feedback": "(SELECT arg_max(value, later.at_s) FROM later WHERE later.exchange = page.id AND kind = 'feedback' "
+    "AND later.tenant = page.tenant)",
+    "later": "(SELECT coalesce(list_sort(list(DISTINCT kind)), []) FROM later WHERE later.exchange = page.id "
+    "AND kind <> 'feedback')",
+}
+"""The members of a row that are not a column, with their expressions. Feedback of another tenant does not count."""
+_ROW_NAMES = [part.name for part in fields(Row) if part.name != "distance"]
+_TOTAL_NAMES = [part.name for part in fields(Totals)]
+_PAGE = ", ".join(f'"{name}"' for name in ("number", "file", *STORED))
+_SHOWN = ", ".join(_SHOWN_AS.get(name, f'"{name}"') for name in _ROW_NAMES)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedLine:
+    """The line of an exchange in the log, read again. `state`: `intact`; `changed`: it is not the line that was written, as its
+    hash says; `gone`: there is no such line any more. `record`: as far as it can be read."""
+
+    row: Row
+    state: Literal["intact", "changed", "gone"]
+    line: bytes = b""
+    record: Record | None = None
+    message: str = ""
+
+
+class Index:
+    """The index of the log in `folder`; `None`: there is no log, and every list is empty. `thresholds`: returns the
+    thresholds of checks by name, for `Filter.near`. `engine`: reads large logs; `notes` of reviewers are kept beside it
+    (`notes.py`)."""
+
+    def __init__(
+        self,
+        folder: Path | None,
+        thresholds: Callable[[], Mapping[str, float]] = dict,
+        engine: LocalEngine | None = None,
+        poll_s: float = POLL_S,
+    ) -> None:
+        self.folder = folder
+        self._thresholds = thresholds
+        self._poll_s = poll_s
+        self._engine = engine
+        self._lock = RLock()
+        self._over = Event()
+        self._thread: Thread | None = None
+        self._database: IndexDatabase | None = None
+        self._follower: LogFollower | None = None
+        self._problem = ""
+
+    # Following the log.
+
+    @property
+    def progress(self) -> IndexProgress:
+        """Returns how far the log is in the index."""
+        if self._follower is None:
+            return IndexProgress(0, 0 if self.folder is None else 1, self._problem)
+        return replace(self._follower.progress, problem=self._problem)
+
+    @property
+    def version(self) -> int:
+        """Returns a number that grows with each change of the index."""
+        return 0 if self._follower is None else self._follower.version
+
+    def start(self) -> None:
+        """Starts to follow the log in a thread."""
+        if self.folder is not None and self._thread is None:
+            self._thread = Thread(target=self._run, name="console-index", daemon=True)
+            self._thread.start()
+
+    def close(self) -> None:
+        """Ends the thread and closes the database. May be called again."""
+        self._over.set()
+        if self._thread is not None:
+            self._thread.join()
+        with self._lock:
+            if self._database is not None:
+                self._database.close()
+            self._database = self._follower = None
+
+    def follow(self) -> bool:
+        """Reads what is new in the log, as the thread does. Returns whether anything changed. A failure is kept as the
+        problem of `progress`: the index shows what it has."""
+        import duckdb  # noqa: PLC0415
+
+        if self.folder is None or self._over.is_set():
+            return False
+        with self._lock:
+            try:
+                changed = self._opened().step()
+            except (duckdb.Error, OSError, QueryError) as error:
+                self._fail(error)
+                return False
+            self._problem = ""
+            return changed
+
+    def _run(self) -> None:
+        wait_s = self._poll_s
+        while not self._over.wait(wait_s if self._follower is not None else 0):
+            self.follow()
+            wait_s = min(wait_s * 2, RETRY_MOST_S) if self._problem else self._poll_s
+            if self._follower is None and self._over.wait(wait_s):
+                return
+
+    def _opened(self) -> LogFollower:
+        assert self.folder is not None  # noqa: S101 - the caller has looked
+        if self._follower is None:
+            self._database = IndexDatabase(self.folder)
+            self._follower = LogFollower(self.folder, self._database, self._engine)
+        return self._follower
+
+    def _fail(self, error: Exception) -> None:
+        """Notes a failure. A database that cannot be used any more is made again at the next step."""
+        message = reason(error) if isinstance(error, OSError | AuditError) else str(error).split("\n")[0]
+        if message != self._problem:
+            _log.warning("console index: %s", message)
+        self._problem = message
+        if self._follower is not None:
+            self._follower.forget()
+        if self._database is not None and not _is_usable(self._database):
+            self._database.close()
+            self._database = self._follower = None
+
+    @contextmanager
+    def _reading(self) -> Iterator[DuckDBPyConnection | None]:
+        """Yields a connection; `None` if there is nothing to read yet. Raises `QueryError`."""
+        import duckdb  # noqa: PLC0415
+
+        database = self._database
+        if database is None:
+            yield None
+            return
+        try:
+            cursor = database.cursor()
+        except duckdb.Error as error:
+            raise QueryError(f"the index cannot be read: {error}") from None
+        try:
+            yield cursor
+        except duckdb.Error as error:
+            raise QueryError(f"the index cannot be read: {error}") from None
+        finally:
+            cursor.close()
+
+    # Exchanges.
+
+    def rows(self, chosen: Filter, limit: int = 50, before: Cursor | None = None, after: Cursor | None = None) -> Rows:
+        """Returns a page of exchanges, newest first: the newest, those older than `before`, or those newer than `after`. Raises
+        `QueryError`."""
+        limit = max(1, min(limit, LIMIT_ROWS))
+        conditions = chosen.conditions(self._thresholds())
+        if before is not None:
+            conditions.append(_beyond(before, "<"))
+        if after is not None:
+            conditions.append(_beyond(after, ">"))
+        up = after is not None and before is None
+        found = self._page(where(conditions), limit + 1, "ASC" if up else "DESC")
+        more = len(found) > limit
+        page = found[:limit]
+        if up:
+            page = page[::-1]
+        is_at_start = before is None and after is None
+        has_newer = more if up else not is_at_start
+        has_older = up or more
+        return Rows(
+            rows=tuple(page),
+            older=page[-1].cursor if page and has_older else None,
+            newer=page[0].cursor if page and has_newer else None,
+        )
+
+    def row(self, exchange: str) -> Row | None:
+        """Returns the row of an exchange by its id; `None` if the log does not have it."""
+        found = self._page(Condition("id = ?", (exchange,)), 1, "DESC")
+        return found[0] if found else None
+
+    def count(self, chosen: Filter) -> int:
+        """Returns the number of exchanges."""
+        rows = self._query("SELECT count(*) FROM exchanges WHERE {}", chosen)
+        return int(rows[0][0]) if rows else 0
+
+    def groups(self, chosen: Filter, column: str, limit: int = LIMIT_GROUPS) -> list[tuple[str, int]]:
+        """Returns the values of a column (`GROUPS`) with the number of their exchanges, the most frequent first. Exchanges
+        without a value are left out."""
+        inner = f"SELECT {_group(column)} AS value FROM exchanges WHERE {{}}"
+        sql = (
+            f"SELECT value, count(*) AS count FROM ({inner}) WHERE value <> '' GROUP BY value "
+            f"ORDER BY count DESC, value LIMIT {int(limit)}"
+        )
+        return [(str(value), int(count)) for value, count in self._query(sql, chosen)]
+
+    def series(self, chosen: Filter, column: str | None = None, buckets: int = 48, limit: int = 12) -> Series:
+        """Returns counts over time. `column`: counts for each of its `limit` most frequent values; without it, one line
+        with the name `all`. The time is that of the filter, or of the exchanges."""
+        edges = self._query("SELECT min(at_s), max(at_s) FROM exchanges WHERE {}", chosen)
+        low, high = edges[0] if edges else (None, None)
+        if low is None:
+            return Series(chosen.since or 0.0, 1.0, {})
+        start = chosen.since if chosen.since is not None else float(low)
+        end = chosen.until if chosen.until is not None else float(high)
+        step = max((end - start) / buckets, 1e-6)
+        value = "'all' AS value" if column is None else f"{_group(column)} AS value"
+        sql = (
+            f"SELECT value, bucket, count(*) FROM (SELECT {value}, least(floor((at_s - {start!r}) / {step!r}), "
+            f"{buckets - 1})::INTEGER AS bucket FROM exchanges WHERE {{}}) WHERE value <> '' GROUP BY ALL"
+        )
+        counts: dict[str, list[int]] = {}
+        for name, bucket, count in self._query(sql, chosen):
+            counts.setdefault(str(name), [0] * buckets)[int(bucket)] += int(count)
+        most = sorted(counts, key=lambda name: (-sum(counts[name]), name))[:limit]
+        return Series(start, step, {name: tuple(counts[name]) for name in most})
+
+    def totals(self, chosen: Filter) -> Totals:
+        """Returns what exchanges add up to."""
+        rows = self._query(
+            "SELECT count(*), count(*) FILTER (WHERE {blocked}), count(*) FILTER (WHERE edited), "
+            "count(*) FILTER (WHERE attempts > 1), count(*) FILTER (WHERE {refused}), coalesce(sum(tokens_in), 0), "
+            "coalesce(sum(tokens_out), 0), coalesce(sum(cost), 0), approx_quantile(added_ms, 0.5), "
+            "approx_quantile(added_ms, 0.99), approx_quantile(total_ms, 0.5), approx_quantile(total_ms, 0.99), min(at_s), "
+            "max(at_s) FROM exchanges WHERE {{}}".format(
+                blocked=OUTCOMES["blocked"][1], refused=OUTCOMES["refused"][1]
+            ),
+            chosen,
+        )
+        if not rows:
+            return Totals(0, 0, 0, 0, 0, 0, 0, 0.0, None, None, None, None, None, None)
+        first = rows[0]
+        totals = msgspec.convert(dict(zip(_TOTAL_NAMES, first, strict=True)), Totals, strict=False)
+        return replace(totals, cost=totals.cost / MICRO)
+
+    def neighbours(self, exchange: str, chosen: Filter) -> Neighbours:
+        """Returns the ids of the exchanges beside one in the list of a filter: the newer and the older one."""
+        row = self.row(exchange)
+        if row is None:
+            return Neighbours(None, None)
+        conditions = chosen.conditions(self._thresholds())
+        newer = self._page(where([*conditions, _beyond(row.cursor, ">")]), 1, "ASC")
+        older = self._page(where([*conditions, _beyond(row.cursor, "<")]), 1, "DESC")
+        return Neighbours(newer[0].id if newer else None, older[0].id if older else None)
+
+    # The log behind the rows.
+
+    def find(self, exchange: str) -> LoggedLine | None:
+        """Returns an exchange with its line in the log, which is verified; `None` if the index does not have it."""
+        row = self.row(exchange)
+        if row is None or self.folder is None:
+            return None
+        line = _line_at(self.folder / row.log, row.start, row.length)
+        if line is None:
+            return LoggedLine(row, "gone", message=f"{row.log} does not hold this line any more")
+        members = open_line(line)
+        claim = str((members or {}).get("hash", ""))
+        is_intact = leaf_hash(line, claim) == claim and claim[:HASH_CHARS] == row.hash
+        record = None
+        message = "" if is_intact else f"the line in {row.log} is not the one that was written: it was changed"
+        try:
+            entry = entry_of(members or {})
+            record = entry if isinstance(entry, Record) else None
+        except RecordError as error:
+            message = message or str(error)
+        if record is None:
+            is_intact = False
+        return LoggedLine(row, "intact" if is_intact else "changed", line, record, message)
+
+    def record(self, exchange: str) -> Record:
+        """Returns the record of an exchange. Raises `RecordError` if the log does not have it, or if its line was changed:
+        `find` shows such a line."""
+        found = self.find(exchange)
+        if found is None:
+            raise RecordError("the log has no exchange with this id")
+        if found.state != "intact" or found.record is None:
+            raise RecordError(found.message)
+        return found.record
+
+    def mentions(self, exchange: str) -> list[LogMention]:
+        """Returns where the log says something later about an exchange, in order of time. Feedback counts only from the
+        tenant of the exchange."""
+        with self._reading() as cursor:
+            if cursor is None:
+                return []
+            rows = cursor.execute(
+                'SELECT kind, value, "by", later.at_s, files.name, later.start, later.length, later.hash FROM later '
+                "JOIN files ON files.number = later.file WHERE later.exchange = ? AND (kind <> 'feedback' OR tenant IN "
+                "(SELECT tenant FROM exchanges WHERE id = ?)) ORDER BY later.at_s, files.name, later.start",
+                [exchange, exchange],
+            ).fetchall()
+        return [LogMention(*row) for row in rows]
+
+    def entries(self, exchange: str) -> list[AnyEntry]:
+        """Returns what the log says later about an exchange: feedback (a record), scores of judges, and what people did
+        with it, in order of time. Lines that were changed are left out."""
+        found: list[AnyEntry] = []
+        for mention in self.mentions(exchange):
+            line = _line_at((self.folder or Path()) / mention.log, mention.start, mention.length)
+            members = open_line(line) if line else None
+            claim = str((members or {}).get("hash", ""))
+            if line is None or members is None or leaf_hash(line, claim) != claim or claim[:HASH_CHARS] != mention.hash:
+                continue
+            try:
+                found.append(entry_of(members))
+            except RecordError:
+                continue
+        return found
+
+    # Queries.
+
+    def _page(self, condition: Condition, limit: int, order: Literal["ASC", "DESC"]) -> list[Row]:
+        with self._reading() as cursor:
+            if cursor is None:
+                return []
+            by = f"ORDER BY at_s {order}, id {order}"
+            page = f"SELECT {_PAGE} FROM exchanges WHERE {condition.sql} {by} LIMIT {int(limit)}"
+            sql = f"WITH page AS ({page}) SELECT {_SHOWN} FROM page {by}"
+            found = cursor.execute(sql, list(condition.values)).fetchall()
+        thresholds = self._thresholds()
+        return [_row(values, thresholds) for values in found]
+
+    def _query(self, sql: str, chosen: Filter) -> list[tuple[Any, ...]]:
+        """Returns the rows of a query with the condition of a filter in the place of `{}`."""
+        condition = where(chosen.conditions(self._thresholds()))
+        with self._reading() as cursor:
+            if cursor is None:
+                return []
+            return cursor.execute(sql.replace("{}", condition.sql), list(condition.values)).fetchall()
+
+
+def _group(column: str) -> str:
+    if column not in GROUPS:
+        raise QueryError(f"expected one of the columns {', '.join(GROUPS)}")
+    return GROUPS[column]
+
+
+def _beyond(cursor: Cursor, sign: Literal["<", ">"]) -> Condition:
+    # The first comparison lets DuckDB skip blocks of rows.
+    return Condition(f"(at_s {sign}= ? AND (at_s {sign} ? OR id {sign} ?))", (cursor.at, cursor.at, cursor.id))
+
+
+def _row(values: Sequence[Any], thresholds: Mapping[str, float]) -> Row:
+    row = msgspec.convert(dict(zip(_ROW_NAMES, values, strict=True)), Row)
+    least = thresholds.get(row.top_check)
+    score = row.top_score if row.top_score is not None and row.top_score >= 0 else None
+    return replace(
+        row,
+        cost=None if row.cost is None else row.cost / MICRO,
+        later=row.later or (),
+        top_score=score,
+        distance=None if least is None or score is None else score - least,
+    )
+
+
+def _line_at(path: Path, start: int, length: int) -> bytes | None:
+    """Returns the line at a place of a file; `None` if there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(start)
+            line = file.read(length)
+    except OSError:
+        return None
+    return line if len(line) == length and line.endswith(b"\n") and line.count(b"\n") == 1 else None
+
+
+def _is_usable(database: IndexDatabase) -> bool:
+    try:
+        database.cursor().execute("SELECT 1 FROM about").fetchall()
+    except Exception:
+        return False
+    return True
