@@ -44,7 +44,7 @@ from guardproxy.audit.record.document import (
     RecordedValues,
 )
 from guardproxy.audit.record.document_schema import log_schema
-from guardproxy.audit.record.entries import AnyEntry, Better, Comparison, Judged, OperatorEntry, Reviewed
+from guardproxy.audit.record.entries import AnyEntry, Better, Comparison, Judged, OperatorEntry, PolicyChanged, Reviewed
 from guardproxy.audit.record.feedback import RecordedFeedback, RecordedJudge, RecordedOpinion
 from guardproxy.audit.record.masking import Moves, OffsetMap, Span, beside, mask, merge
 from guardproxy.audit.record.private import NO_SEALING, Owner, Private, PrivateRecord, Sealing
@@ -97,6 +97,7 @@ __all__ = [
     "OffsetMap",
     "OperatorEntry",
     "Owner",
+    "PolicyChanged",
     "Private",
     "PrivateKey",
     "PrivateRecord",

@@ -158,6 +158,59 @@ class Reviewed(OperatorEntry, frozen=True, kw_only=True, tag="reviewed"):
         return {**{name: value for name, value in known.items() if value is not None}, **number}
 
 
+FileDigest = Annotated[
+    str | None,
+    Meta(description="The digest of the file's bytes: `sha256:` and 64 hexadecimal digits. Missing: no file."),
+]
+
+
+class ChangedFile(RecordLeaf, frozen=True, kw_only=True):
+    """A file of policies before and after a change."""
+
+    name: Annotated[str, Meta(description="The name of the file in the folder of policies.")]
+    before: FileDigest = None
+    after: FileDigest = None
+
+    @property
+    def words(self) -> str:
+        """Returns what happened to the file."""
+        if self.before is None:
+            return f"{self.name} is new: {self.after}"
+        return (
+            f"{self.name} is gone: {self.before}"
+            if self.after is None
+            else f"{self.name}: {self.before} -> {self.after}"
+        )
+
+
+class PolicyChanged(OperatorEntry, frozen=True, kw_only=True, tag="policy_changed"):
+    """A person changed files of policies in the console, after a second person had approved. The entry is written first: a file
+    never changes without it."""
+
+    files: tuple[ChangedFile, ...]
+    approved_by: Annotated[str, Meta(description="The login of the person who approved; another one than `by`.")]
+    why: Why
+
+    @property
+    def brief(self) -> str:
+        return f"changed {', '.join(file.name for file in self.files)}, approved by {self.approved_by}"
+
+    @property
+    def done(self) -> str:
+        return (
+            f"changed the policies in {', '.join(file.name for file in self.files)}, which {self.approved_by} approved"
+        )
+
+    @property
+    def details(self) -> Mapping[str, str | tuple[str, ...]]:
+        return {"approved by": self.approved_by, "file": tuple(file.words for file in self.files)}
+
+    @staticmethod
+    def changed(digests: Mapping[str, tuple[str | None, str | None]]) -> tuple[ChangedFile, ...]:
+        """Returns the files of a change. `digests`: before and after, by the names of the files."""
+        return tuple(ChangedFile(name=name, before=old, after=new) for name, (old, new) in sorted(digests.items()))
+
+
 class Comparison(RecordLeaf, frozen=True, kw_only=True):
     """A judge compared the answer of an exchange with that of a candidate, which got the same request. It was not told which is
     which, and was asked twice, in both orders."""
@@ -197,13 +250,13 @@ class Judged(LogEntry, frozen=True, kw_only=True, tag="judged"):
 
     id: ExchangeId
     engine: Engine
-    policy: str
-    upstream: str
+    policy: Annotated[str, Meta(description="The policy that asks the judge.")]
+    upstream: Annotated[str, Meta(description="The upstream of the judge.")]
     model: Annotated[str, Meta(description="The model that judged.")]
     rubric: Annotated[str, Meta(description="A digest of the question: scores with another digest do not compare.")]
     scale: Annotated[tuple[int, int], Meta(description="The lowest and the highest score.")]
     ms: Annotated[float, Meta(description="How long the judge took, in milliseconds.")]
-    score: int | None = None
+    score: Annotated[int | None, Meta(description="The score, on the scale.")] = None
     failure: Annotated[
         str | None,
         Meta(
@@ -220,6 +273,6 @@ class Judged(LogEntry, frozen=True, kw_only=True, tag="judged"):
     ] = None
 
 
-CommandEntry = Erased | Rotated | Unsealed | Reviewed
+CommandEntry = Erased | Rotated | Unsealed | Reviewed | PolicyChanged
 """What people do with a log: the entries of the log `operator`, besides gaps."""
 AnyEntry = Record | Intent | Closing | Gap | CommandEntry | Judged

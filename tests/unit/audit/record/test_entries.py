@@ -15,6 +15,7 @@ from guardproxy.audit.record.entries import (
     Comparison,
     Erased,
     OperatorEntry,
+    PolicyChanged,
     Reviewed,
     Rotated,
     Unsealed,
@@ -28,9 +29,13 @@ def test_their_members() -> None:
     assert set(Rotated.__struct_fields__) == {*shared, "count"}
     assert set(Unsealed.__struct_fields__) == {*shared, "id", "key"}
     assert set(Reviewed.__struct_fields__) == {*(shared - {"why"}), "id", "policy", "rule", "verdict", "text"}
+    assert set(PolicyChanged.__struct_fields__) == {*shared, "files", "approved_by"}
 
 
 ABOUT = {"v": ENTRY_VERSION, "at": 1.0, "engine": "e", "by": "eve"}
+CHANGED = PolicyChanged.changed(
+    {"b.yaml": (None, "sha256:3"), "a.yaml": ("sha256:1", "sha256:2"), "c.yaml": ("sha256:4", None)}
+)
 DEEDS: list[tuple[OperatorEntry, str, str, str]] = [
     (
         Erased(v=3, at=1.0, engine="e", by="eve", why="ticket", keys=("k1", "k2")),
@@ -62,6 +67,12 @@ DEEDS: list[tuple[OperatorEntry, str, str, str]] = [
         "judged the exchange x1: missed",
         "",
     ),
+    (
+        PolicyChanged(v=3, at=1.0, engine="e", by="eve", why="ticket", files=CHANGED, approved_by="bob"),
+        "changed a.yaml, b.yaml, c.yaml, approved by bob",
+        "changed the policies in a.yaml, b.yaml, c.yaml, which bob approved",
+        "ticket",
+    ),
 ]
 
 
@@ -85,6 +96,10 @@ def test_their_details() -> None:
         {"data key": "k1"},
         {"policy": "p", "rule": "r", "verdict": "false_alarm", "text": "0"},
         {"verdict": "missed"},
+        {
+            "approved by": "bob",
+            "file": ("a.yaml: sha256:1 -> sha256:2", "b.yaml is new: sha256:3", "c.yaml is gone: sha256:4"),
+        },
     ]
 
 
