@@ -3,7 +3,8 @@
 | module | content |
 |---|---|
 | `settings` | `Config`, which has a part for each group; each field of a part is one setting |
-| `adapter_settings`, `audit_settings`, `client_settings`, `mcp_settings`, `observability_settings` | its larger parts |
+| `adapter_settings`, `audit_settings`, `client_settings`, `console_settings` | its larger parts |
+| `mcp_settings`, `observability_settings` | further parts |
 | `declaration` | the declaration of a setting, which defines its flag, variable and key |
 | `loading` | reads flags, the environment and the TOML file |
 | `spelling` | names that are no settings: misspelled ones, and those that Kubernetes makes |
@@ -12,6 +13,7 @@
 from guardproxy.config.adapter_settings import AdapterSettings
 from guardproxy.config.audit_settings import AuditSettings
 from guardproxy.config.client_settings import ClientSettings
+from guardproxy.config.console_settings import ConsoleSettings
 from guardproxy.config.declaration import Declaration
 from guardproxy.config.loading import load, package_folder
 from guardproxy.config.mcp_settings import McpSettings
@@ -24,6 +26,7 @@ __all__ = [
     "AuditSettings",
     "ClientSettings",
     "Config",
+    "ConsoleSettings",
     "Declaration",
     "LimitSettings",
     "McpSettings",

@@ -13,6 +13,7 @@ from typing import Any
 from guardproxy.config.adapter_settings import AdapterSettings
 from guardproxy.config.audit_settings import AuditSettings
 from guardproxy.config.client_settings import ClientSettings
+from guardproxy.config.console_settings import ConsoleSettings
 from guardproxy.config.declaration import POSITIVE, AllowedValues, Declaration, part, setting, split_address
 from guardproxy.config.mcp_settings import McpSettings
 from guardproxy.config.observability_settings import ObservabilitySettings
@@ -457,6 +458,7 @@ class Config:
     adapters: AdapterSettings = part("Adapters", AdapterSettings())
     workers: WorkerSettings = part("Workers", WorkerSettings())
     observability: ObservabilitySettings = part("Observability", ObservabilitySettings())
+    console: ConsoleSettings = part("Console", ConsoleSettings())
 
     @classmethod
     def of(cls, **values: Any) -> Config:

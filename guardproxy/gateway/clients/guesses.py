@@ -45,6 +45,15 @@ class Guesses:
         if len(self._windows) > self._capacity:
             self._windows.popitem(last=False)
 
+    def forgive(self, address: str) -> None:
+        """Takes back a count of this address, such as one that was added before the key was known to be right."""
+        network = _network(address)
+        end_s, count = self._windows.get(network, (0.0, 0))
+        if count > 1:
+            self._windows[network] = end_s, count - 1
+        else:
+            self._windows.pop(network, None)
+
 
 def _network(address: str) -> str:
     """Returns what is counted for an address. A client can use every address of an IPv6 network of 64 bits."""

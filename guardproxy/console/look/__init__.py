@@ -1,0 +1,18 @@
+"""The look of the console: the frame of its pages, macros, the style sheet, and scripts.
+
+| file | content |
+|---|---|
+| `layout.html` | the frame; a page fills its block `main` |
+| `ui.html` | macros, which every template has as `ui` |
+| `console.css`, `console.js` | the style sheet and the script |
+| `vendor/` | htmx and two of its extensions, as released, with their licence |
+| `assets` | the files that browsers load, by their digests |
+| `shown` | texts with the characters that nobody sees |
+| `plots` | the places of lines and bars in small plots (pure) |
+| `templates` | templates of all pages |
+"""
+
+from guardproxy.console.look.assets import ASSETS, Asset, Assets
+from guardproxy.console.look.templates import Templates
+
+__all__ = ["ASSETS", "Asset", "Assets", "Templates"]

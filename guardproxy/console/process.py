@@ -1,0 +1,174 @@
+"""The process of the console: serves the application on a Unix socket, until the proxy that started it is gone.
+
+In: on standard input, a line of JSON: the settings of the proxy without its secrets, and the paths of two sockets. Standard
+input stays open as long as the proxy runs; its end is the end of this process. Out: pages, on a socket that is open to this
+user alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from guardproxy.config import SETTINGS, Config
+from guardproxy.console.access.logins import LoginFile, load_logins
+from guardproxy.console.access.sessions import PersonSessions
+from guardproxy.console.application import Entrance, console_app
+from guardproxy.console.contract import Console, Mode
+from guardproxy.console.look import Templates
+from guardproxy.console.pages import PAGES
+from guardproxy.console.proxy_client import ProxyClient
+from guardproxy.errors import ConfigError
+from guardproxy.library import folder_of
+
+_log = logging.getLogger(__name__)
+THREADS = 8
+LIMIT_START_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What the process gets of the proxy. `socket`: where it listens; `proxy`: where the admin port of the proxy answers."""
+
+    config: Config
+    socket: Path
+    proxy: Path | None
+
+    @classmethod
+    def read(cls, line: bytes) -> Start:
+        """Reads the line. Raises `ConfigError` and `ValueError`."""
+        tree = json.loads(line)
+        values = {name: SETTINGS[name].read(value, "the proxy") for name, value in tree["settings"].items()}
+        return cls(Config.of(**values), Path(tree["socket"]), Path(tree["proxy"]) if tree["proxy"] else None)
+
+
+def start_line(config: Config, socket: Path, proxy: Path | None) -> bytes:
+    """Returns the line that starts the process: settings that are not the default and no secret of others."""
+    settings: dict[str, Any] = {}
+    for setting in SETTINGS.values():
+        value = setting.value_in(config)
+        if value != setting.default and (not setting.is_secret or setting.part == "console"):
+            settings[setting.name] = list(value) if isinstance(value, tuple) else _plain(value)
+    line = {"settings": settings, "socket": str(socket), "proxy": str(proxy) if proxy else ""}
+    return json.dumps(line).encode() + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Path) else value
+
+
+def console_of(config: Config, mode: Mode, proxy: ProxyClient) -> Console:
+    """Returns what the console knows."""
+    return Console(
+        mode=mode,
+        audit=config.audit.folder,
+        policies=(folder_of(config.policies.folder),),
+        index=None,
+        proxy=proxy,
+        config=config,
+        templates=Templates({page.name: page.templates for page in PAGES}),
+        pages=PAGES,
+        threads=ThreadPoolExecutor(THREADS, "console"),
+    )
+
+
+class WatchedLogins:
+    """The logins of a file, which is read again when it changes. A file that cannot be used lets nobody in."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = load_logins(path)
+        self._stamp = self._now()
+        self._fault = ""
+
+    def __call__(self) -> LoginFile:
+        """Returns the present logins."""
+        stamp = self._now()
+        if stamp != self._stamp:
+            self._stamp = stamp
+            try:
+                self._file, self._fault = load_logins(self._path), ""
+            except ConfigError as error:
+                self._file, self._fault = LoginFile(), str(error)
+                _log.error("the logins of the console cannot be used", extra={"error": self._fault})
+        return self._file
+
+    def _now(self) -> tuple[int, ...]:
+        try:
+            found = self._path.stat()
+        except OSError:
+            return ()
+        return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode
+
+
+async def serve(start: Start) -> None:
+    """Serves until SIGTERM."""
+    settings = start.config.console
+    assert settings.logins is not None  # noqa: S101 - the start of the proxy asks for it
+    assert settings.mode != "off"  # noqa: S101 - else there is no console
+    mode: Mode = "write" if settings.mode == "write" else "read"
+    console = console_of(start.config, mode, ProxyClient(start.proxy))
+    entrance = Entrance(WatchedLogins(settings.logins), PersonSessions(), is_https=settings.url.startswith("https:"))
+    runner = web.AppRunner(
+        console_app(console, entrance),
+        access_log=None,
+        handle_signals=False,
+        handler_cancellation=True,
+        shutdown_timeout=1,
+    )
+    await runner.setup()
+    start.socket.unlink(missing_ok=True)
+    before = os.umask(0o177)
+    try:
+        await web.UnixSite(runner, str(start.socket)).start()
+    finally:
+        os.umask(before)
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    _log.info("the console is open", extra={"mode": mode})
+    await stop.wait()
+    await runner.cleanup()
+
+
+def end_with_the_proxy(source: int) -> None:
+    """Ends this process when the proxy is gone: nothing is ever written to `source` any more."""
+
+    def watch() -> None:
+        while os.read(source, 4096):
+            pass
+        os._exit(0)
+
+    threading.Thread(target=watch, name="proxy-watch", daemon=True).start()
+
+
+def run() -> int:
+    """Runs the process to its end. Returns the exit code."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as source:  # what comes later is for the watch
+        line = source.readline(LIMIT_START_BYTES)
+    try:
+        start = Start.read(line)
+    except (ConfigError, ValueError, KeyError, TypeError) as error:
+        sys.stderr.write(f"guardproxy: the console got no settings: {error}\n")
+        return 2
+    end_with_the_proxy(sys.stdin.fileno())
+    asyncio.run(serve(start))
+    return 0
+
+
+def environment(own: Mapping[str, str]) -> dict[str, str]:
+    """Returns the environment of the process: that of the proxy without settings of guardproxy, as some are secrets."""
+    return {name: value for name, value in own.items() if not name.startswith("GUARDPROXY_")}

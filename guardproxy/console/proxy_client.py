@@ -1,0 +1,80 @@
+"""Asks the proxy that started the console: its admin port answers on a socket that only this user can open.
+
+In: a path of the admin port, such as `/metrics` or `/all/version`. Out: its answer. Answers are kept for a moment, so that many
+open pages cost the proxy no more than one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+ASK_S = 10.0
+KEPT_S = 2.0  # of an answer to GET
+
+
+class ProxyError(Exception):
+    """The proxy did not answer, or not as expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """An answer and the time until which it is given again."""
+
+    text: str
+    until_s: float
+
+
+class ProxyClient:
+    """Asks the admin port behind the socket `path`; `None`: there is no proxy, as in tests."""
+
+    def __init__(self, path: Path | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._path = path
+        self._clock = clock
+        self._kept: dict[str, KeptAnswer] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
+
+    async def get(self, path: str) -> Any:
+        """Returns an answer in JSON. Raises `ProxyError`."""
+        try:
+            return json.loads(await self.text(path))
+        except ValueError:
+            raise ProxyError(f"the proxy's answer to {path} is no JSON") from None
+
+    async def text(self, path: str) -> str:
+        """Returns an answer as a text. Raises `ProxyError`."""
+        async with self._turns.setdefault(path, asyncio.Lock()):  # pages that ask at once share an answer
+            kept = self._kept.get(path)
+            if kept is None or kept.until_s <= self._clock():
+                kept = KeptAnswer(await self._ask("GET", path), self._clock() + KEPT_S)
+                self._kept[path] = kept
+            return kept.text
+
+    async def post(self, path: str) -> Any:
+        """Asks for a change, such as `/all/reload`. Returns the answer in JSON, also if it says that the change failed. Raises
+        `ProxyError`."""
+        self._kept.clear()
+        try:
+            return json.loads(await self._ask("POST", path))
+        except ValueError:
+            raise ProxyError(f"the proxy's answer to {path} is no JSON") from None
+
+    async def _ask(self, method: str, path: str) -> str:
+        if self._path is None:
+            raise ProxyError("the console runs without a proxy")
+        timeout = aiohttp.ClientTimeout(total=ASK_S)
+        try:
+            async with (
+                aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(self._path)), timeout=timeout) as session,
+                session.request(method, f"http://proxy{path}") as answer,
+            ):
+                return await answer.text()
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            raise ProxyError("the proxy does not answer") from None

@@ -1,0 +1,25 @@
+from __future__ import annotations
+
+import pytest
+
+from guardproxy.console.look.shown import plain, shown
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("a\n\tb", "a\n\tb"),
+        ("<b>&\"'", "&lt;b&gt;&amp;&#34;&#39;"),
+        ("\u202e<", '<span class="unseen" title="RIGHT-TO-LEFT OVERRIDE">U+202E</span>&lt;'),
+        ("a\x00", 'a<span class="unseen" title="CONTROL CHARACTER">U+0000</span>'),
+        ("a\u00a0b\u200b",),
+        ("\ud800", '<span class="unseen" title="CONTROL CHARACTER">U+D800</span>'),
+        ("Grüße 你好", "Grüße 你好"),
+    ],
+)
+def test_a_character_that_nobody_sees_is_a_mark(text: str, html: str) -> None:
+    assert str(shown(text)) == html
+
+
+def test_in_an_attribute_it_is_its_code() -> None:
+    assert plain("a\u202eb\n") == "a[U+202E]b\n"

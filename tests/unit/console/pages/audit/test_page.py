@@ -1,0 +1,11 @@
+from __future__ import annotations
+
+from tests.kit.console import console_site
+
+
+async def test_the_page_opens_without_a_log() -> None:
+    async with console_site() as site:
+        for role in site.console.pages[0].roles:
+            allowed = {page.name: page.roles for page in site.console.pages}["audit"]
+            answer = await site.get(role, "/console/audit")
+            assert answer.status == (200 if role in allowed else 403)
