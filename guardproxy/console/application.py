@@ -32,6 +32,7 @@ CHECKS_AT_ONCE = 2  # tokens whose slow hash is computed at the same time
 # Parts of a path that some program between the browser and here could read as a way to another path.
 _CROOKED = re.compile(r"(?i)//|\\|%2f|%5c|%00|(?:^|/)(?:\.|%2e){1,2}(?:/|$)")
 _NEXT = re.compile(r"/console/[A-Za-z0-9/_.~%?=&+:,@-]*", re.ASCII)
+_NONCE = web.RequestKey("nonce", str)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -284,8 +285,9 @@ async def _bounded(request: web.Request, handler: Handler) -> web.StreamResponse
 
 
 def _nonce(request: web.Request) -> str:
-    nonce: str = request.setdefault("nonce", secrets.token_urlsafe(18))
-    return nonce
+    if _NONCE not in request:
+        request[_NONCE] = secrets.token_urlsafe(18)
+    return request[_NONCE]
 
 
 async def _secure(request: web.Request, response: web.StreamResponse) -> None:

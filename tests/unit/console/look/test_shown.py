@@ -12,7 +12,7 @@ from guardproxy.console.look.shown import plain, shown
         ("<b>&\"'", "&lt;b&gt;&amp;&#34;&#39;"),
         ("\u202e<", '<span class="unseen" title="RIGHT-TO-LEFT OVERRIDE">U+202E</span>&lt;'),
         ("a\x00", 'a<span class="unseen" title="CONTROL CHARACTER">U+0000</span>'),
-        ("a\u00a0b\u200b",),
+        ("\u200b", '<span class="unseen" title="ZERO WIDTH SPACE">U+200B</span>'),
         ("\ud800", '<span class="unseen" title="CONTROL CHARACTER">U+D800</span>'),
         ("Grüße 你好", "Grüße 你好"),
     ],
