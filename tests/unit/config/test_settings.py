@@ -71,6 +71,7 @@ SAMPLES: dict[str, Any] = {
     "mcp_token": ["files=secret", "time=@/run/token"],
     "mcp_origin": ["https://app.example", "http://[fd00::1]:8080"],
     "mcp_address": "https://guard.example",
+    "console_url": "https://guard.example",
 }
 
 
@@ -188,7 +189,7 @@ def test_every_field_is_a_setting_and_groups_hold_together() -> None:
     places = [(part.name, field.name) for part in fields(Config) for field in fields(getattr(Config(), part.name))]
     assert [(setting.part, setting.attribute) for setting in SETTINGS.values()] == places, "two settings have one name"
     groups = [setting.group for setting in SETTINGS.values()]
-    assert len(dict.fromkeys(groups)) == 13
+    assert len(dict.fromkeys(groups)) == 14
     assert groups == sorted(groups, key=list(dict.fromkeys(groups)).index), "the settings of a group stand together"
     assert len({setting.flag for setting in SETTINGS.values()}) == len(SETTINGS)
 
