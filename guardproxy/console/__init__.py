@@ -5,6 +5,7 @@
 | `contract` | what a page declares, and what it gets of a request |
 | `pages/` | a folder for each page; the table of all pages |
 | `access/` | who may come in: logins, sessions, forged requests, sign-in at an identity provider |
+| `index/` | finds exchanges in the log |
 | `look/` | the frame of pages, macros, the style sheet, scripts |
 | `application` | the aiohttp application of the console |
 | `process` | the process that serves it on a socket |

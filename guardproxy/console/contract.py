@@ -20,6 +20,7 @@ from aiohttp import web
 from guardproxy.config import Config
 from guardproxy.console.access.people import ROLES, Login, Role
 from guardproxy.console.access.sessions import PersonSession
+from guardproxy.console.index import Index
 from guardproxy.console.look import Templates
 from guardproxy.console.proxy_client import ProxyClient
 
@@ -82,12 +83,12 @@ class Page:
 @dataclass(slots=True)
 class Console:
     """What the process of the console knows. `policies`: the paths that are served; those of a folder can be written. `index`:
-    the columns of the log; `None` without a log. `proxy`: asks the admin ports of the proxy."""
+    the columns of the log. `proxy`: asks the admin ports of the proxy."""
 
     mode: Mode
     audit: Path | None
     policies: tuple[Path, ...]
-    index: Any
+    index: Index
     proxy: ProxyClient
     config: Config
     templates: Templates

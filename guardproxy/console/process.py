@@ -27,6 +27,7 @@ from guardproxy.console.access.logins import LoginFile, load_logins
 from guardproxy.console.access.sessions import PersonSessions
 from guardproxy.console.application import Entrance, console_app
 from guardproxy.console.contract import Console, Mode
+from guardproxy.console.index import Index
 from guardproxy.console.look import Templates
 from guardproxy.console.pages import PAGES
 from guardproxy.console.proxy_client import ProxyClient
@@ -75,7 +76,7 @@ def console_of(config: Config, mode: Mode, proxy: ProxyClient) -> Console:
         mode=mode,
         audit=config.audit.folder,
         policies=(folder_of(config.policies.folder),),
-        index=None,
+        index=Index(config.audit.folder),
         proxy=proxy,
         config=config,
         templates=Templates({page.name: page.templates for page in PAGES}),
@@ -121,6 +122,7 @@ async def serve(start: Start) -> None:
     mode: Mode = "write" if settings.mode == "write" else "read"
     console = console_of(start.config, mode, ProxyClient(start.proxy))
     entrance = Entrance(WatchedLogins(settings.logins), PersonSessions(), is_https=settings.url.startswith("https:"))
+    console.index.start()
     runner = web.AppRunner(
         console_app(console, entrance),
         access_log=None,
@@ -140,6 +142,7 @@ async def serve(start: Start) -> None:
     _log.info("the console is open", extra={"mode": mode})
     await stop.wait()
     await runner.cleanup()
+    console.index.close()
 
 
 def end_with_the_proxy(source: int) -> None:

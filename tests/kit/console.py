@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,6 +22,7 @@ from guardproxy.console.access.logins import LoginFile
 from guardproxy.console.access.people import Login, Role
 from guardproxy.console.application import COOKIE, Entrance, console_app
 from guardproxy.console.contract import Console, Mode
+from guardproxy.console.index import Index
 from guardproxy.console.process import console_of
 from guardproxy.console.proxy_client import ProxyClient, ProxyError
 
@@ -106,13 +107,18 @@ async def console_site(
     `policies`."""
     config = Config.of(**({"audit": audit} if audit else {}), **settings)
     console = console_of(config, mode, proxy or FakeProxy())
+    if audit is None:
+        console = replace(console, audit=None, index=Index(None))
     entrance = Entrance(lambda: logins or LoginFile())
     people = {}
     for role in get_args(Role):
         cookie, session = entrance.sessions.begin(Login(role, role))
         people[role] = cookie, session.csrf
+    while console.index.follow():  # no thread: a test says when the log is read again
+        pass
     async with TestClient(TestServer(console_app(console, entrance))) as client:
         try:
             yield ConsoleSite(client, console, entrance, people)
         finally:
+            console.index.close()
             console.threads.shutdown(cancel_futures=True)
