@@ -333,7 +333,6 @@ def test_no_block_is_left_out() -> None:
         "toml",
         "json",
         "text",
-        "mermaid",
         "sql",
     }  # tests/unit/reading/test_sql.py runs `sql`
     assert {block.kind for block in blocks()} <= kinds

@@ -45,6 +45,7 @@ FILES: dict[str, Callable[[str], str]] = {
     "README.md": _measured,
     "docs/agents/index.md": _measured,
     "docs/architecture.md": lambda text: drawing.page(text, drawing.imports()),
+    **drawing.pictures(),
     "docs/benchmarks.md": _measured,
     "docs/policies/checks.md": check_options.with_tables,
     "docs/policies/coverage.md": lambda _: coverage.page(loader()),
@@ -73,13 +74,13 @@ def unfilled(text: str) -> list[str]:
 
 def is_current(path: str) -> bool:
     """Whether a file is what its generator makes."""
-    text, now = made(path), (ROOT / path).read_text("utf-8")
+    text, now = made(path), (ROOT / path).read_text("utf-8") if (ROOT / path).exists() else ""
     return unfilled(text) == unfilled(now) if path.endswith(".md") else text == now
 
 
 def made(path: str) -> str:
     """The text that a file must have: what is generated, and each file that it shows as the file is now."""
-    text = (ROOT / path).read_text("utf-8")
+    text = (ROOT / path).read_text("utf-8") if (ROOT / path).exists() else ""
     if path in FILES:
         text = FILES[path](text)
     return blocks.with_files(text) if path.endswith(".md") else text

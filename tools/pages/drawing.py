@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 from guardproxy.exchange.phases.states import TRANSITIONS, State
+from tools.pages.pictures import Message, arcs_picture, floors_picture, messages_picture
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "guardproxy"
@@ -73,15 +75,9 @@ def reduced(graph: Mapping[str, set[str]]) -> dict[str, set[str]]:
     }
 
 
-def drawing(graph: Mapping[str, set[str]]) -> str:
-    """The graph in Mermaid's language: a box for each part, a row for each floor, an arrow to each part below."""
-    lines = ["```mermaid", "flowchart TD"]
-    for number, floor in enumerate(floors(graph), 1):
-        lines += [f'  subgraph floor{number}[" "]', "    direction LR"]
-        lines += [f"    {part}" for part in floor]
-        lines.append("  end")
-    lines += [f"  {part} --> {other}" for part, others in sorted(reduced(graph).items()) for other in sorted(others)]
-    return "\n".join([*lines, "```", ""])
+def drawing(title: str, graph: Mapping[str, set[str]]) -> str:
+    """The graph as SVG: a box for each part, a row for each floor, an arrow to each part below."""
+    return floors_picture(title, floors(graph), reduced(graph))
 
 
 def summary(package: Path, part: str) -> str:
@@ -111,7 +107,7 @@ def wings(package: Path = PACKAGE) -> str:
         graph = imports(package / room, f"{package.name}.{room}")
         parts.append(f"### {room}\n\n{summary(package, room)}.\n")
         if len(graph) <= DRAWN_MOST:
-            parts.append(drawing(graph))
+            parts.append(f"![{_wings_title(room)}](pictures/{room}.svg)\n")
         else:
             graph = {part: set() for part in graph if (package / room / part).is_dir()}
         rows = ["| part | what it is for |", "|---|---|"]
@@ -123,21 +119,72 @@ def wings(package: Path = PACKAGE) -> str:
 
 
 def states() -> str:
-    """The states of an exchange and its transitions in Mermaid's language, and a row for each state."""
-    lines = ["```mermaid", "stateDiagram-v2", f"  [*] --> {State.EXPECTING}"]
-    lines += [
-        f"  {state} --> {after}: {cause}" for state, causes in TRANSITIONS.items() for after, cause in causes.items()
-    ]
-    lines += [f"  {State.OVER} --> [*]", "```", "", "| state | meaning |", "|---|---|"]
+    """A row for each state of an exchange, and one for each transition, with an example of its cause."""
+    lines = ["| state | meaning |", "|---|---|"]
     lines += [f"| `{state}` | {state.meaning[0].upper()}{state.meaning[1:]} |" for state in State]
+    lines += ["", "| from | to | for example |", "|---|---|---|"]
+    lines += [
+        f"| `{state}` | `{after}` | {cause} |"
+        for state, causes in TRANSITIONS.items()
+        for after, cause in causes.items()
+    ]
     return "\n".join([*lines, ""])
 
 
+_STREAMING = (
+    Message("client", "driver", "POST"),
+    Message("driver", "exchange", "RequestReceived"),
+    Message("exchange", "checks", "RunScans: all texts"),
+    Message("checks", "exchange", "Scanned: findings, settled", is_answer=True),
+    Message("exchange", "exchange", "the policy edits: placeholders", is_note=True),
+    Message("exchange", "driver", "SendUpstream"),
+    Message("driver", "upstream", "the edited request"),
+    Message("upstream", "driver", "bytes", is_answer=True),
+    Message("driver", "exchange", "DataReceived"),
+    Message("exchange", "checks", "RunScans: what the gate holds"),
+    Message("checks", "exchange", "Scanned", is_answer=True),
+    Message("exchange", "driver", "SendData: what is settled"),
+    Message("driver", "client", "bytes", is_answer=True),
+    Message("upstream", "driver", "end", is_answer=True),
+    Message("driver", "exchange", "ResponseEnded"),
+    Message("exchange", "driver", "Finish: outcome, record"),
+    Message("driver", "driver", "the record is synced to the disk", is_note=True),
+    Message("driver", "client", "the end of the answer", is_answer=True),
+)
+
+
+def _wings_title(room: str) -> str:
+    return f"The wings of {room} and what they import"
+
+
+def pictures() -> dict[str, Callable[[str], str]]:
+    """Every picture of the page by its path, with what draws it."""
+    transitions = {str(state): {str(after) for after in causes} for state, causes in TRANSITIONS.items()}
+    drawn: dict[str, Callable[[], str]] = {
+        "streaming": lambda: messages_picture(
+            "A streaming request",
+            ("client", "driver", "exchange", "checks", "upstream"),
+            _STREAMING,
+            (7, 12, "for each part of the answer"),
+        ),
+        "states": lambda: arcs_picture("The states of an exchange", [str(state) for state in State], transitions),
+        "packages": lambda: drawing("The packages of guardproxy and what they import", imports()),
+    }
+    for room in rooms():
+        graph = imports(PACKAGE / room, f"{PACKAGE.name}.{room}")
+        if len(graph) <= DRAWN_MOST:
+            drawn[room] = partial(drawing, _wings_title(room), graph)
+    return {f"docs/pictures/{name}.svg": partial(_made, draw) for name, draw in drawn.items()}
+
+
+def _made(draw: Callable[[], str], _: str) -> str:
+    return draw()
+
+
 def page(text: str, graph: Mapping[str, set[str]]) -> str:
-    """The page with new drawings and a new table between their markers."""
+    """The page with new tables between their markers."""
     for name, part in (
         ("states", states()),
-        ("imports", drawing(graph)),
         ("packages", table(graph)),
         ("wings", wings()),
     ):
