@@ -1,5 +1,5 @@
-"""The site of the documentation, as `make docs` builds it, in a real browser: each page stands on a phone, says nothing to another
-host and runs without a complaint; the search finds a page."""
+"""The site of the documentation, as `make docs` builds it, in a real browser: each page stands on a phone, asks no other host and
+runs without a complaint; the search finds a page."""
 
 from __future__ import annotations
 
