@@ -1,5 +1,7 @@
-"""The site of the documentation, as `make docs` builds it, in a real browser: each page stands on a phone, asks no other host and
-runs without a complaint; the search finds a page."""
+"""The site of the documentation, as `make docs` builds it, in a real browser.
+
+Each page stands on a phone, asks no other host and runs without a complaint. The search finds a page.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,9 @@ def test_every_page_stands_on_a_phone_and_asks_no_other_host(host: str, browser:
             wide.append(page)
         if not tab.page.locator("h1").count():
             headless.append(page)
-        broken = tab.page.evaluate("() => [...document.images].filter(each => !each.naturalWidth).map(each => each.src)")
+        broken = tab.page.evaluate(
+            "() => [...document.images].filter(each => !each.naturalWidth).map(each => each.src)"
+        )
         assert not broken, page
     tab.check()
     assert (wide, headless) == ([], [])
