@@ -164,7 +164,7 @@ def explain(
         result,
         result.policies,
         tuple(policy.name for policy in policies.policies if policy.name not in result.policies),
-        tuple(_rule_outcome(bound, result, scores) for bound in result.rules_of),
+        rule_outcomes(result, scores),
         tuple(_timings(jobs, clock, runs)),
         counted_limits(policies, scene, facts) if LIMITS.name in policies.section_names else (),
     )
@@ -188,6 +188,12 @@ def _scores(lowest: PolicySet, result: SceneResult) -> Scores:
     for finding in result.findings:
         best[finding.check] = max(best.get(finding.check, 0.0), finding.score)
     return {key: best[check.name] for key, check in lowest.checks.items() if check.name in best}
+
+
+def rule_outcomes(result: SceneResult, scores: Scores = {}) -> tuple[RuleOutcome, ...]:
+    """Returns the outcome of every rule that applies. `scores`: the highest score of each check, by policy and name, for rules
+    that did not hold."""
+    return tuple(_rule_outcome(bound, result, scores) for bound in result.rules_of)
 
 
 def _rule_outcome(bound: BoundRule, result: SceneResult, scores: Scores) -> RuleOutcome:

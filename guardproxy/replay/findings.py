@@ -21,14 +21,7 @@ _Key = tuple[str, str, str, str, str, str, int]  # rule, action, mode, direction
 
 def replay_findings(record: Record, policies: PolicySet, why: str, shown: ShownPath = str) -> ReplayResult:
     """Returns which rules hold for the recorded findings. `why`: why the texts are not judged."""
-    bound = policies.bind(
-        record.route,
-        record.model,
-        record.tenant_name if record.tenant else "",
-        record.conversation,
-        known={**_unknown_conditions(policies), **record.matched},
-        demanded=record.demanded,
-    )
+    bound = rules_for(record, policies)
     assumed = {policy.name for policy in policies.policies if bound.matched.get(policy.match.digest) == "unknown"}
     untold = _untold(record, bound, record.policies == policies.digest)
     before = dict.fromkeys(
@@ -47,6 +40,19 @@ def replay_findings(record: Record, policies: PolicySet, why: str, shown: ShownP
     ]
     verdict: ReplayVerdict = "different" if differences else "cannot be told" if unclear else "identical"
     return ReplayResult(verdict, (*differences, *unclear), (), tuple(sorted(assumed)), why)
+
+
+def rules_for(record: Record, policies: PolicySet) -> BoundRules:
+    """Returns the rules that apply to a recorded exchange. A condition on what the record does not hold counts as it does in an
+    exchange that cannot evaluate it: its policy applies."""
+    return policies.bind(
+        record.route,
+        record.model,
+        record.tenant_name if record.tenant else "",
+        record.conversation,
+        known={**_unknown_conditions(policies), **record.matched},
+        demanded=record.demanded,
+    )
 
 
 def _unknown_conditions(policies: PolicySet) -> Mapping[str, MatchVerdict]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import cast
 
 from msgspec import structs
@@ -172,6 +173,16 @@ class Memory:
             )
             for finding in same[0].findings
             if finding.check == name and finding.end <= len(window.text)
+        )
+
+    def found_in(self, window: Window, name: str) -> tuple[Finding, ...]:
+        """Returns the recorded findings of a check in the whole text of a window, which may be any part of it."""
+        texts = (text for _, text in self._at(window) if name in text.checks)
+        return tuple(
+            Finding(finding.start, finding.end, name, finding.label, finding.score)
+            for text in islice(texts, 1)
+            for finding in text.findings
+            if finding.check == name
         )
 
     def _repair(self, window: Window, finding: RecordedFinding) -> str | None:

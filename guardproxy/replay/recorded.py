@@ -31,6 +31,8 @@ class RecordedUpstream:
     begun: bool = False  # whether the client had a part of the answer when a rule stopped it
     names_kinds: bool = True  # whether the record names the kinds of uninspected places; older records do not
     contract: Contract = field(init=False, repr=False)
+    waiting: list[Event] | None = None
+    """The next piece of a stream that is played in pieces; `None`: the whole answer comes next."""
 
     def __post_init__(self) -> None:
         # The record says whether an answer was a stream. It has no query, by which some requests choose a framing whose type is
@@ -117,6 +119,9 @@ class RecordedUpstream:
     def feed(self, data: bytes) -> list[Event]:
         """Returns the recorded texts, in the order in which their frames were sent. The rest of a stopped answer comes
         last, because another policy may not stop it. The rest of an answer that was cut off is omitted."""
+        if self.waiting is not None:
+            piece, self.waiting = self.waiting, None
+            return piece
         self.seen = AnswerFacts(dict(self.usage), self.answer.model, list(self.answer.finish))
         at = [0] * len(self.answer.texts)
         events: list[Event] = []

@@ -50,6 +50,7 @@ from guardproxy.redaction import PLACEHOLDER
 from guardproxy.replay.comparison import UNTOUCHED, MaskedValue, ShownPath, differences, is_seen, moved_decisions
 from guardproxy.replay.findings import replay_findings
 from guardproxy.replay.memory import Memory, RecordedHistory
+from guardproxy.replay.pacing import Pace
 from guardproxy.replay.recorded import RecordedUpstream
 from guardproxy.replay.results import ReplayResult, ReplayVerdict
 from guardproxy.wire import UNBOUNDED
@@ -104,8 +105,9 @@ def judged(record: Record | Closing, again: Rerun | str, policies: PolicySet, sh
     return ReplayResult(verdict, reported, again.rescanned, tuple(sorted(assumed)))
 
 
-def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
-    """Runs the recorded exchange again under `policies`. Returns the reason as text if that is not possible."""
+def rerun(record: Record | Closing, policies: PolicySet, pace: Pace | None = None) -> Rerun | str:
+    """Runs the recorded exchange again under `policies`. Returns the reason as text if that is not possible. `pace`: cuts streams
+    into pieces and notes what each releases."""
     if isinstance(record, Closing):
         return "the end of the exchange is unknown: the process ended before its record was kept"
     if reason := _why_not(record, policies):
@@ -117,7 +119,7 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
         return "its wire format is declared in another way now"
     address = Address(record.route, record.path)
     codec = codec.for_request(*address.sent)
-    memory, attempts = Memory(record, policies), _attempts(record)
+    memory, attempts = pace.memory if pace else Memory(record, policies), _attempts(record)
     stopped = record.outcome == "blocked_response" and attempts[-1].decision != "late"
     begun = stopped and record.status == record.response.status
     recorded = RecordedUpstream(
@@ -159,7 +161,7 @@ def rerun(record: Record | Closing, policies: PolicySet) -> Rerun | str:
             break
         ending = _ending(record, attempt) if number == len(attempts) - 1 else _next(attempt)
         signs, cache = (record.signs, record.cache) if number == 0 else (0, None)
-        done += _answer(exchange, memory, recorded, attempt, ending, signs, cache)
+        done += _answer(exchange, memory, recorded, attempt, ending, signs, cache, pace)
     if memory.unreadable:
         return f"{_NO_TEXT} of a call that `{memory.unreadable}` would read"
     if memory.unasked:
@@ -227,16 +229,19 @@ def _answer(
     ending: Input,
     signs: int,
     cache: RecordedCache | None,
+    pace: Pace | None,
 ) -> list[Command]:
     """Plays a recorded answer to its end or until it is discarded. Inputs have the recorded times, because budgets may
-    limit time. `signs`: the number of keep-alives that were sent. `cache`: what the cache had."""
+    limit time. `signs`: the number of keep-alives that were sent. `cache`: what the cache had. `pace`: plays a stream in
+    pieces."""
     number, at_s = exchange.attempt, attempt.ended / 1000
     answer = attempt.response or recorded.answer
     recorded.answer, recorded.usage = answer, attempt.usage or {}
     memory.at_s = at_s
     done: list[Command] = []
     memory.attempt = number
-    run = partial(play, exchange, scan=memory.perform, remembered=memory.remembered)
+    perform = pace.perform if pace else memory.perform
+    run = partial(play, exchange, scan=perform, remembered=memory.remembered)
     if exchange.state == State.WAITING and answer.status is not None:
         types = exchange.setting.codec.contract.media
         media = types.streamed if answer.streamed else types.whole
@@ -247,10 +252,18 @@ def _answer(
             done += play(
                 exchange, [Waited(at_s + exchange.setting.limits.quiet_s)], memory.perform, remembered=memory.remembered
             )
-    if exchange.attempt == number and exchange.is_answering:
+    if pace and answer.streamed:
+        for piece in pace.pieces(recorded.feed(b"")):
+            if exchange.attempt == number and exchange.is_answering:
+                recorded.waiting = piece
+                done += run([DataReceived(b"", at_s)])
+                pace.note(exchange, number)
+    elif exchange.attempt == number and exchange.is_answering:
         done += run([DataReceived(b"", at_s)])
     if exchange.attempt == number and not exchange.is_over:
         done += run([ending])
+    if pace and answer.streamed and number < len(exchange.answers):
+        pace.note(exchange, number)
     return done
 
 
