@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -56,6 +56,25 @@ class RecordProof(
     entry: str
     listed: ListPath
     checkpoint: str
+
+    @property
+    def statement(self) -> ProofStatement:
+        """Returns what the proof says, without judging its signatures. Raises `AuditError`."""
+        note, entry = SignedNote.read(self.checkpoint.encode()), read_checkpoint(self.entry.encode() + b"\n")
+        size, _ = _stated(entry, self.record.log)
+        signers = tuple(signature.name for signature in note.signatures)
+        return ProofStatement(TreeHead.read(note.text).size - 1, signers, entry.at, self.record.index, size)
+
+
+class ProofStatement(NamedTuple):
+    """What a proof says. `number`: of the checkpoint, from 1; `signers`: the names of the keys that signed it; `at`: the time
+    of the checkpoint that states the log; `line`: of the record, from 0; `size`: the lines of the log that are covered."""
+
+    number: int
+    signers: tuple[str, ...]
+    at: float
+    line: int
+    size: int
 
 
 class ConsistencyProof(

@@ -133,6 +133,11 @@ def read_key(source: str, folder: Path, environ: Mapping[str, str] = os.environ)
     return StaticKey(_key_in(_text_of(kind, rest, folder, environ), source), source)
 
 
+def key_of_text(text: str) -> OperatorKey:
+    """Returns the key that a text is, as a person gives it who holds it. Raises `SealError`."""
+    return StaticKey(_key_in(text, "what was given"), "what was given")
+
+
 def _text_of(kind: str, rest: str, folder: Path, environ: Mapping[str, str]) -> str:
     if kind == "env":
         if rest not in environ:
