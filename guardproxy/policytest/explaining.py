@@ -190,10 +190,10 @@ def _scores(lowest: PolicySet, result: SceneResult) -> Scores:
     return {key: best[check.name] for key, check in lowest.checks.items() if check.name in best}
 
 
-def rule_outcomes(result: SceneResult, scores: Scores = {}) -> tuple[RuleOutcome, ...]:
+def rule_outcomes(result: SceneResult, scores: Scores | None = None) -> tuple[RuleOutcome, ...]:
     """Returns the outcome of every rule that applies. `scores`: the highest score of each check, by policy and name, for rules
     that did not hold."""
-    return tuple(_rule_outcome(bound, result, scores) for bound in result.rules_of)
+    return tuple(_rule_outcome(bound, result, scores or {}) for bound in result.rules_of)
 
 
 def _rule_outcome(bound: BoundRule, result: SceneResult, scores: Scores) -> RuleOutcome:

@@ -1,7 +1,8 @@
 """Plays a recorded stream again piece by piece, to see which text was held back, until when, and by what.
 
-In: a record and policies. Out: after each piece, how much of each text had arrived and how much could leave. The record keeps no
-chunks, and does not need to: what is held is a function of the text alone, so pieces of any size show it, to within a piece.
+In: a record and policies. Out: after each piece, how much of each text had arrived and how much could leave. The record keeps
+no chunks, and does not need to: what is held is a function of the text alone, so pieces of any size show it, to within a
+piece.
 
 Findings come from the record, as in every replay. A check runs again to tell how far its answer is final, and nothing leaves
 from within a recorded finding before that is complete.
@@ -88,7 +89,9 @@ class Pace:
             if finding.start < done < finding.end and finding.start >= window.settled:
                 done = finding.start
         findings = tuple(finding for finding in recorded if window.settled <= finding.start and finding.end <= done)
-        state = scan.state if done == scan.settled else None  # a state belongs to the place up to which its scan was sure
+        state = (
+            scan.state if done == scan.settled else None
+        )  # a state belongs to the place up to which its scan was sure
         return structs.replace(scan, findings=findings, settled=done, keep=min(scan.keep, done), state=state)
 
     def note(self, exchange: Exchange, attempt: int) -> None:
@@ -115,5 +118,5 @@ def _scan(job: Job) -> Scan:
     """Runs a check. A check that fails on a text with placeholders is sure of nothing."""
     try:
         return job.check.scan([job.window])[0]
-    except Exception as error:  # noqa: BLE001 - checks of other packages may raise anything
+    except Exception as error:
         return failed_scan(job.window, error)

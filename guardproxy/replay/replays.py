@@ -106,8 +106,8 @@ def judged(record: Record | Closing, again: Rerun | str, policies: PolicySet, sh
 
 
 def rerun(record: Record | Closing, policies: PolicySet, pace: Pace | None = None) -> Rerun | str:
-    """Runs the recorded exchange again under `policies`. Returns the reason as text if that is not possible. `pace`: cuts streams
-    into pieces and notes what each releases."""
+    """Runs the recorded exchange again under `policies`. Returns the reason as text if that is not possible. `pace`: cuts
+    streams into pieces and notes what each releases."""
     if isinstance(record, Closing):
         return "the end of the exchange is unknown: the process ended before its record was kept"
     if reason := _why_not(record, policies):
