@@ -62,7 +62,8 @@ class StatusScorer(msgspec.Struct, frozen=True):
 
 
 class ProcessStatus(msgspec.Struct, frozen=True):
-    """What a process is like now; see `server/processes/standing.py`. `url`: for clients; empty without a port for them.
+    """What a process is like now; see `server/processes/standing.py`. `is_shared`: whether all workers count in a
+    store. `url`: for clients; empty without a port for them.
     `models`: where each model runs that gives scores. `folders`: of the models in use."""
 
     troubles: tuple[StatusTrouble, ...] = ()
@@ -70,6 +71,7 @@ class ProcessStatus(msgspec.Struct, frozen=True):
     gauges: Mapping[str, float] = {}
     upstreams: Mapping[str, str] = {}
     checkpoint_at: float = 0.0
+    is_shared: bool = False
     url: str = ""
     engine: str = ""
     policies: str = ""

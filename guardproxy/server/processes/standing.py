@@ -52,7 +52,7 @@ def status_of(server: Server, port: int) -> dict[str, Any]:
         "gauges": gauges,
         "upstreams": dict(server.upstreams),
         "checkpoint_at": server.checkpoint_at,
-        "route": default_route(),
+        "is_shared": bool(server.config.clients.state),
         **{"url": "", **server.about(port)},
         **server.version(),
         "guards": [_guard(policy) for policy in server.policies.policies],

@@ -38,8 +38,8 @@ class MendingSetting:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Something that is wrong. `kind`: `bad` if requests fail, else `warn`. `places`: the workers that say it. `requests`: those
-    that got `code` in the last minutes. `policy_key`: the key of policies that controls it."""
+    """Something that is wrong. `kind`: `bad` if requests fail, else `warn`. `places`: the workers that say it. `requests`:
+    those that got `code` in the last minutes. `policy_key`: the key of policies that controls it."""
 
     title: str
     detail: str
@@ -69,9 +69,9 @@ def causes_of(
     shifted: Sequence[str],
     config: Config,
 ) -> tuple[Cause, ...]:
-    """Returns what is wrong, the worst first. `statuses`: `None` if the proxy does not answer. `errors`: codes of errors with the
-    number of requests that got them lately. `grown`: by worker and metric, how much it has grown lately. `shifted`: measures of
-    the traffic that have drifted."""
+    """Returns what is wrong, the worst first. `statuses`: `None` if the proxy does not answer. `errors`: codes of errors with
+    the number of requests that got them lately. `grown`: by worker and metric, how much it has grown lately. `shifted`: measures
+    of the traffic that have drifted."""
     requests = dict(errors)
     found = [
         *_silent(statuses, config),
@@ -106,7 +106,9 @@ def _silent(statuses: Statuses | None, config: Config) -> Iterable[Cause]:
         )
 
 
-def _troubles(statuses: Mapping[str, ProcessStatus | None], requests: dict[str, int], config: Config) -> Iterable[Cause]:
+def _troubles(
+    statuses: Mapping[str, ProcessStatus | None], requests: dict[str, int], config: Config
+) -> Iterable[Cause]:
     """What `/livez` and `/readyz` name. Takes the requests of each code out of `requests`, so that they count once."""
     places: dict[StatusTrouble, list[str]] = {}
     for title, status in statuses.items():
@@ -154,7 +156,9 @@ def _counts(
             place = (title,) if len(statuses) > 1 else ()
             known = added.get(count.name)
             if known is None:
-                added[count.name] = Cause(count.text, "", _mending(count.settings, config), places=place, requests=int(more))
+                added[count.name] = Cause(
+                    count.text, "", _mending(count.settings, config), places=place, requests=int(more)
+                )
             else:
                 added[count.name] = replace(known, places=(*known.places, *place), requests=known.requests + int(more))
     for cause in added.values():

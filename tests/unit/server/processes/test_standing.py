@@ -185,7 +185,7 @@ async def test_the_status_names_what_is_wrong_and_what_mends_it(tmp_path: Path) 
 async def test_the_status_says_where_to_send_a_request(tmp_path: Path, settings: dict[str, Any]) -> None:
     async with serving(tmp_path, **settings) as rig:
         shown = status_of(rig.server, 8123)
-        assert (shown["url"], shown["route"]) == ("http://127.0.0.1:8123", "POST /v1/chat/completions")
+        assert (shown["url"], shown["is_shared"]) == ("http://127.0.0.1:8123", False)
         assert status_of(rig.server, 0)["url"] == "", "a process without a port for clients"
         assert "up-secret" not in json.dumps(shown)
         assert all(key not in json.dumps(shown) for key in KEYS.values())
