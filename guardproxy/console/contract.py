@@ -83,7 +83,8 @@ class Page:
 @dataclass(slots=True)
 class Console:
     """What the process of the console knows. `policies`: the paths that are served; those of a folder can be written. `index`:
-    the columns of the log. `proxy`: asks the admin ports of the proxy."""
+    the columns of the log. `proxy`: asks the admin ports of the proxy. `shared`: what a page keeps for all visits, by a
+    name that begins with the page's."""
 
     mode: Mode
     audit: Path | None
@@ -94,6 +95,7 @@ class Console:
     templates: Templates
     pages: tuple[Page, ...]
     threads: ThreadPoolExecutor = field(repr=False)
+    shared: dict[str, Any] = field(default_factory=dict, repr=False)
 
     async def run(
         self, function: Callable[Arguments, Value], *arguments: Arguments.args, **named: Arguments.kwargs

@@ -6,24 +6,24 @@
 | `numbers` | the figures of the last 5 minutes, hour or day |
 | `refusals` | refusals with their reason in words |
 | `first_request` | how to send the first request |
+| `following` | sends the page again whenever it changes |
 | `board` | what the page shows at a moment, shared by all who look |
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
 from aiohttp import web
-from guardproxy.console.contract import EVERYBODY, Page, PageRoute, Visit
 
+from guardproxy.console.contract import EVERYBODY, Page, PageRoute, Visit
 from guardproxy.console.drift_watch import DriftWatch
 from guardproxy.console.pages.now.board import NowBoard
+from guardproxy.console.pages.now.following import changes
 from guardproxy.console.pages.now.numbers import WINDOWS
 
-REFRESH_S = 2.0
-ALIVE_S = 15.0
-STREAM_S = 120.0  # after which a page connects again, and its session is looked at again
 LIMIT_STREAMS = 64
 
 
@@ -47,25 +47,19 @@ async def _show(visit: Visit) -> web.StreamResponse:
 
 
 async def _live(visit: Visit) -> web.StreamResponse:
-    """Sends what the page shows whenever it changes. Each message is the whole list, so that a page which was away for a while
-    misses nothing, and never grows."""
+    """Sends what the page shows whenever it changes."""
     board, window = board_of(visit), _window(visit)
     if board.streams >= LIMIT_STREAMS:
         raise web.HTTPServiceUnavailable(text="Too many pages follow the proxy. Load the page to see its state.")
-    loop = asyncio.get_running_loop()
     board.streams += 1
     try:
         async with visit.events() as stream:
-            sent, sent_s, end_s = "", loop.time(), loop.time() + STREAM_S
-            while loop.time() < end_s:
-                text = visit.text("now/live.html", view=await board.view(window), windows=WINDOWS)
-                if text != sent:
-                    await stream.send(text)
-                    sent, sent_s = text, loop.time()
-                elif loop.time() - sent_s >= ALIVE_S:
-                    await stream.stay()
-                    sent_s = loop.time()
-                await asyncio.sleep(REFRESH_S)
+
+            async def made() -> str:
+                return visit.text("now/live.html", view=await board.view(window), windows=WINDOWS)
+
+            async for text in changes(made, time.monotonic, asyncio.sleep):
+                await (stream.stay() if text is None else stream.send(text))
     finally:
         board.streams -= 1
     return stream.response

@@ -13,8 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from guardproxy.console.proxy_client import ProxyError
-
 from guardproxy.console.drift_watch import DriftState, DriftWatch
 from guardproxy.console.index import Filter, Index, Row
 from guardproxy.console.pages.now.causes import Cause, CountHistory, LogState, causes_of
@@ -29,6 +27,7 @@ from guardproxy.console.pages.now.numbers import (
     read_window,
 )
 from guardproxy.console.pages.now.refusals import LIMIT_SHOWN, Refusal, newest, refusal_of
+from guardproxy.console.proxy_client import ProxyError
 from guardproxy.console.proxy_status import Statuses, first_status, read_statuses
 from guardproxy.errors import QueryError
 
@@ -131,9 +130,7 @@ class NowBoard:
 
     def _read(self, now_s: float, length_s: float) -> IndexReading:
         """Reads the index, in a thread."""
-        index: Index | None = self._console.index
-        if index is None:
-            return IndexReading(None)
+        index = self._console.index
         progress = index.progress
         try:
             total, last = index.count(Filter()), index.rows(Filter(), 1).rows

@@ -70,8 +70,8 @@ def causes_of(
     config: Config,
 ) -> tuple[Cause, ...]:
     """Returns what is wrong, the worst first. `statuses`: `None` if the proxy does not answer. `errors`: codes of errors with
-    the number of requests that got them lately. `grown`: by worker and metric, how much it has grown lately. `shifted`: measures
-    of the traffic that have drifted."""
+    the number of requests that got them lately. `grown`: by worker and metric, how much it has grown lately. `shifted`:
+    measures of the traffic that have drifted."""
     requests = dict(errors)
     found = [
         *_silent(statuses, config),

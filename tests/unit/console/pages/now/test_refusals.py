@@ -50,7 +50,7 @@ def words(message: str = "", **values: Any) -> tuple[str, str]:
 
 
 def test_a_block_names_the_rule_the_finding_and_the_policy() -> None:
-    found = {"top_check": "attack", "top_label": "injection", "top_score": 0.968}
+    found: dict[str, Any] = {"top_check": "attack", "top_label": "injection", "top_score": 0.968}
     assert words(outcome="blocked_request", rules=("no-attacks",), **found) == (
         "The rule `no-attacks` blocked the request: injection (attack, score 0.97)",
         "strict: Attacks never reach the bot., severity high",
