@@ -63,7 +63,7 @@ class DriftState:
         if self.state == "never" or (self.state == "running" and self.at is None):
             return "being compared" if self.state == "running" else "not compared yet"
         if self.state == "failed":
-            return self.problem
+            return "not compared"
         if not judged:
             return "too little traffic to compare"
         return f"{len(self.shifted)} of {len(judged)} measures shifted" if self.shifted else "none"
@@ -120,8 +120,8 @@ class DriftWatch:
             self._state = DriftState("failed", self._unix_s(), problem="the comparison did not end")
             return
         if code not in (0, 1):
-            problem = err.decode(errors="replace").strip().splitlines()[-1:] or ["the comparison failed"]
-            self._state = DriftState("failed", self._unix_s(), problem=problem[0][:300])
+            said = err.decode(errors="replace").strip().splitlines()[-1:] or ["the comparison failed"]
+            self._state = DriftState("failed", self._unix_s(), problem=said[0].removeprefix("guardproxy: ")[:300])
             return
         self._state = DriftState("done", self._unix_s(), read_shifts(out))
 

@@ -63,7 +63,7 @@ async def test_it_compares_once_an_hour_while_somebody_looks() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "err", "problem"), [(2, b"x\nError: no log\n", "Error: no log"), (-9, b"", "the comparison failed")]
+    ("code", "err", "problem"), [(2, b"x\nguardproxy: no log\n", "no log"), (-9, b"", "the comparison failed")]
 )
 async def test_a_failure_is_said(code: int, err: bytes, problem: str) -> None:
     run = Commands()
@@ -72,7 +72,8 @@ async def test_a_failure_is_said(code: int, err: bytes, problem: str) -> None:
     await settle()
     run.begun[0].set_result((code, b"", err))
     await settle()
-    assert (watch.state().state, watch.state().words) == ("failed", problem)
+    assert (watch.state().state, watch.state().problem) == ("failed", problem)
+    assert watch.state().words == "not compared"
 
 
 async def test_a_comparison_that_does_not_end_is_said() -> None:
@@ -82,7 +83,7 @@ async def test_a_comparison_that_does_not_end_is_said() -> None:
     await settle()
     run.begun[0].set_exception(TimeoutError())
     await settle()
-    assert watch.state().words == "the comparison did not end"
+    assert watch.state().problem == "the comparison did not end"
 
 
 async def test_without_a_log_nothing_is_compared() -> None:

@@ -26,7 +26,7 @@ from guardproxy.console.pages.now.numbers import (
     read_errors,
     read_window,
 )
-from guardproxy.console.pages.now.refusals import LIMIT_SHOWN, Refusal, newest, refusal_of
+from guardproxy.console.pages.now.refusals import LIMIT_READ, Refusal, grouped, newest, refusal_of
 from guardproxy.console.proxy_client import ProxyError
 from guardproxy.console.proxy_status import Statuses, first_status, read_statuses
 from guardproxy.errors import QueryError
@@ -112,7 +112,7 @@ class NowBoard:
             window=window,
             causes=causes_of(statuses, reading.errors, self._history.grown(), reading.log, drift.shifted, config),
             figures=figures_of(reading.numbers, statuses or {}, config, length_s) if reading.numbers else (),
-            refusals=tuple(refusal_of(row, status, self._message) for row in reading.rows),
+            refusals=tuple(grouped(refusal_of(row, status, self._message) for row in reading.rows)),
             total=reading.total,
             command="" if reading.total else first_request(status.url, config),
             read_until=reading.newest_s,
@@ -135,7 +135,7 @@ class NowBoard:
         try:
             total, last = index.count(Filter()), index.rows(Filter(), 1).rows
             changed = index.count(Filter(outcome="changed"))
-            lists = [index.rows(Filter(outcome=group), LIMIT_SHOWN).rows for group in ("blocked", "refused")]
+            lists = [index.rows(Filter(outcome=group), LIMIT_READ).rows for group in ("blocked", "refused")]
             rows = newest(lists)
             for row in rows:
                 self._note_message(index, row)

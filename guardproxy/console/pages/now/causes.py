@@ -39,7 +39,8 @@ class MendingSetting:
 @dataclass(frozen=True, slots=True)
 class Cause:
     """Something that is wrong. `kind`: `bad` if requests fail, else `warn`. `places`: the workers that say it. `requests`:
-    those that got `code` in the last minutes. `policy_key`: the key of policies that controls it."""
+    those that got `code` in the last minutes. `policy_key`: the key of policies that controls it.
+    `is_of_proxy`: whether the proxy itself names it."""
 
     title: str
     detail: str
@@ -49,6 +50,7 @@ class Cause:
     code: str = ""
     requests: int = 0
     policy_key: str = ""
+    is_of_proxy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ def _troubles(
             tuple(titles) if len(statuses) > 1 else (),
             code,
             requests.pop(code, 0) if code else 0,
+            is_of_proxy=True,
         )
 
 

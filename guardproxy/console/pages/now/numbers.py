@@ -100,8 +100,7 @@ def figures_of(window: WindowNumbers, statuses: Statuses, config: Config, length
         counted("Retried", "retried", totals.retried),
         counted("Refused", "refused", totals.refused),
         _spend(totals, config),
-        Figure("Latency added, median", milliseconds(totals.added_p50_ms), "half of the exchanges wait no longer"),
-        Figure("Latency added, 99 %", milliseconds(totals.added_p99_ms), "99 of 100 wait no longer"),
+        _latency(totals),
         _queue(statuses),
         _upstreams(statuses),
         _store(statuses, config),
@@ -113,6 +112,13 @@ def _spend(totals: Totals, config: Config) -> Figure:
     if not totals.cost and config.clients.prices == "none" and config.clients.limits is None:
         return Figure("Spend", "no prices", f"{tokens}. `--prices genai-prices` or prices in `--limits` give costs")
     return Figure("Spend", number_words(round(totals.cost, 4)), tokens)
+
+
+def _latency(totals: Totals) -> Figure:
+    if totals.added_p50_ms is None:
+        return Figure("Latency added", "-")
+    note = f"median; 99 of 100 exchanges within {milliseconds(totals.added_p99_ms)}"
+    return Figure("Latency added", milliseconds(totals.added_p50_ms), note)
 
 
 def _queue(statuses: Statuses) -> Figure:

@@ -7,21 +7,22 @@ list, newest first. No text of an exchange is in them: the messages of errors na
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from guardproxy.console.index import Row
 from guardproxy.console.proxy_status import ProcessStatus
 from guardproxy.errors import ErrorCode
 
-LIMIT_SHOWN = 30
+LIMIT_READ = 60
 LIMIT_WORDS = 300
 BLOCKS = {"blocked_request": "request", "blocked_response": "answer"}
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A line of the list. `word`: how it ended; `title`, `detail`: why."""
+    """A line of the list. `word`: how it ended; `title`, `detail`: why. `count`: how many in a row ended so; the newest of them
+    is shown."""
 
     at: float
     id: str
@@ -31,12 +32,25 @@ class Refusal:
     detail: str
     who: str
     model: str
+    count: int = 1
+
+
+def grouped(refusals: Iterable[Refusal]) -> list[Refusal]:
+    """Returns one line for those in a row that ended in the same way for the same client, with their number."""
+    lines: list[Refusal] = []
+    for refusal in refusals:
+        last = lines[-1] if lines else None
+        if last and (last.word, last.title, last.who) == (refusal.word, refusal.title, refusal.who):
+            lines[-1] = replace(last, count=last.count + 1)
+        else:
+            lines.append(refusal)
+    return lines
 
 
 def newest(lists: Iterable[Sequence[Row]]) -> list[Row]:
     """Returns the newest rows of several lists, without doubles."""
     rows = {row.id: row for rows in lists for row in rows}
-    return sorted(rows.values(), key=lambda row: (-row.at, row.id))[:LIMIT_SHOWN]
+    return sorted(rows.values(), key=lambda row: (-row.at, row.id))[:LIMIT_READ]
 
 
 def refusal_of(row: Row, status: ProcessStatus, message: Callable[[str], str]) -> Refusal:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from guardproxy.console.index import Row
-from guardproxy.console.pages.now.refusals import LIMIT_SHOWN, newest, refusal_of
+from guardproxy.console.pages.now.refusals import LIMIT_READ, grouped, newest, refusal_of
 from guardproxy.console.proxy_status import ProcessStatus, StatusGuard, StatusRule
 from guardproxy.errors import ErrorCode
 
@@ -94,8 +94,16 @@ def test_names_are_bounded() -> None:
 
 
 def test_the_newest_come_first_and_once() -> None:
-    first = [row(id=f"a{number}", at=float(number)) for number in range(40)]
-    second = [row(id="a39", at=39.0), row(id="b", at=38.5)]
+    first = [row(id=f"a{number}", at=float(number)) for number in range(LIMIT_READ)]
+    last = LIMIT_READ - 1
+    second = [row(id=f"a{last}", at=float(last)), row(id="b", at=last - 0.5)]
     shown = newest([first, second])
-    assert [line.id for line in shown[:3]] == ["a39", "b", "a38"]
-    assert len(shown) == LIMIT_SHOWN
+    assert [line.id for line in shown[:3]] == [f"a{last}", "b", f"a{last - 1}"]
+    assert len(shown) == LIMIT_READ
+
+
+def test_those_in_a_row_are_one_line() -> None:
+    rows = [row(id="a", error="timeout"), row(id="b", error="timeout"), row(id="c", error="timeout", client="x")]
+    lines = grouped(refusal_of(line, STATUS, lambda _: "") for line in (*rows, rows[0]))
+    assert [(line.id, line.count) for line in lines] == [("a", 2), ("c", 1), ("a", 1)]
+    assert grouped([]) == []
