@@ -26,7 +26,7 @@ from guardproxy.console.pages.now.numbers import (
     read_errors,
     read_window,
 )
-from guardproxy.console.pages.now.refusals import LIMIT_READ, Refusal, grouped, newest, refusal_of
+from guardproxy.console.pages.now.refusals import LIMIT_READ, RefusalLine, grouped, newest, refusal_of
 from guardproxy.console.proxy_client import ProxyError
 from guardproxy.console.proxy_status import Statuses, first_status, read_statuses
 from guardproxy.errors import QueryError
@@ -48,7 +48,7 @@ class BoardView:
     window: str
     causes: tuple[Cause, ...]
     figures: tuple[Figure, ...]
-    refusals: tuple[Refusal, ...]
+    refusals: tuple[RefusalLine, ...]
     total: int
     command: str
     read_until: float | None

@@ -20,7 +20,7 @@ BLOCKS = {"blocked_request": "request", "blocked_response": "answer"}
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RefusalLine:
     """A line of the list. `word`: how it ended; `title`, `detail`: why. `count`: how many in a row ended so; the newest of them
     is shown."""
 
@@ -35,9 +35,9 @@ class Refusal:
     count: int = 1
 
 
-def grouped(refusals: Iterable[Refusal]) -> list[Refusal]:
+def grouped(refusals: Iterable[RefusalLine]) -> list[RefusalLine]:
     """Returns one line for those in a row that ended in the same way for the same client, with their number."""
-    lines: list[Refusal] = []
+    lines: list[RefusalLine] = []
     for refusal in refusals:
         last = lines[-1] if lines else None
         if last and (last.word, last.title, last.who) == (refusal.word, refusal.title, refusal.who):
@@ -53,13 +53,13 @@ def newest(lists: Iterable[Sequence[Row]]) -> list[Row]:
     return sorted(rows.values(), key=lambda row: (-row.at, row.id))[:LIMIT_READ]
 
 
-def refusal_of(row: Row, status: ProcessStatus, message: Callable[[str], str]) -> Refusal:
+def refusal_of(row: Row, status: ProcessStatus, message: Callable[[str], str]) -> RefusalLine:
     """Returns the words for a row. `message`: returns the message of the error of an exchange; empty if the log has none."""
     if row.outcome in BLOCKS:
         title, detail = _blocked(row, status)
-        return Refusal(row.at, row.id, "bad", "blocked", title, detail, _who(row), _cut(row.model))
+        return RefusalLine(row.at, row.id, "bad", "blocked", title, detail, _who(row), _cut(row.model))
     title, detail = _failed(row, message(row.id))
-    return Refusal(row.at, row.id, "warn", str(row.status or "refused"), title, detail, _who(row), _cut(row.model))
+    return RefusalLine(row.at, row.id, "warn", str(row.status or "refused"), title, detail, _who(row), _cut(row.model))
 
 
 def _blocked(row: Row, status: ProcessStatus) -> tuple[str, str]:
