@@ -100,7 +100,7 @@ kills: $(VENV)/.test
 CLIENTS = $(VENV)-clients
 GATEWAYS = $(VENV)-gateways
 test-clients: $(VENV)/.test $(CLIENTS)/.done tests/node/node_modules/.done $(GATEWAYS)/.done tests/gateways/node_modules/.done
-	GUARDPROXY_CLIENTS=$(abspath $(CLIENTS)) GUARDPROXY_GATEWAYS=$(abspath $(GATEWAYS)) $(PYTEST) -m clients --numprocesses 0 tests/e2e/test_clients.py tests/e2e/test_clients_mcp.py tests/e2e/test_gateways.py
+	GUARDPROXY_CLIENTS=$(abspath $(CLIENTS)) GUARDPROXY_GATEWAYS=$(abspath $(GATEWAYS)) $(PYTEST) -m clients --numprocesses 0 tests/e2e/test_clients.py tests/e2e/test_clients_mcp.py tests/e2e/test_gateways.py tests/e2e/test_docs_clients.py
 
 test-differential: $(VENV)/.test
 	$(BIN)/python -W ignore -m tools.differential

@@ -10,6 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 NOT_RUN = "# not run in tests: "
 _BLOCK = re.compile(r"^(?P<indent> *)```(?P<kind>\w+)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL)
+_NEEDS = re.compile(r"(?:#|//) (?:pip|npm) install (?P<packages>.+)\n")
 _FILE = re.compile(r"(?:#|//) (?P<path>[\w./-]+\.\w+)\n")
 _PRINTS = re.compile(r"\s*(?:It )?prints `(?P<said>[^`]+)`", re.MULTILINE)
 
@@ -32,6 +33,12 @@ class Block:
     def is_run(self) -> bool:
         """False if the block says that tests cannot run it."""
         return not self.text.startswith(NOT_RUN)
+
+    @property
+    def needs(self) -> str:
+        """The packages that the comment of the first line installs; empty if the tests' environment has all."""
+        match = _NEEDS.match(self.text)
+        return match["packages"] if match else ""
 
     @property
     def file(self) -> str:
