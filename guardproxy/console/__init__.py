@@ -6,6 +6,7 @@
 | `pages/` | a folder for each page; the table of all pages |
 | `access/` | who may come in: logins, sessions, forged requests, sign-in at an identity provider |
 | `index/` | finds exchanges in the log |
+| `inforce` | the policies that are served, loaded once for all pages |
 | `look/` | the frame of pages, macros, the style sheet, scripts |
 | `application` | the aiohttp application of the console |
 | `process` | the process that serves it on a socket |

@@ -11,7 +11,6 @@
 | `comparing` | two exchanges side by side |
 | `listing` | rows and groups of the list |
 | `replacing` | what stands for a replaced span |
-| `inforce` | the policies that are served, loaded here |
 | `unsealing` | opens sealed texts, and records who sees them |
 | `handlers` | the routes |
 """

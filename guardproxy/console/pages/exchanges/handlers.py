@@ -17,8 +17,8 @@ from aiohttp import web
 from guardproxy.audit import AnyEntry, Judged, Record, compare_receipt, open_line, prove_record
 from guardproxy.audit.sealing import STORE, key_of_text
 from guardproxy.console.index import FEEDBACK, OUTCOMES, Cursor, Filter, Index, LoggedLine, Neighbours
+from guardproxy.console.inforce import SERVED
 from guardproxy.console.pages.exchanges import about, comparing, listing, reasons, scales, stream, texts, unsealing
-from guardproxy.console.pages.exchanges.inforce import SERVED
 from guardproxy.console.pages.exchanges.replacing import replacing_of
 from guardproxy.console.pages.exchanges.seen import for_viewer, with_values
 from guardproxy.errors import AuditError, QueryError, SealError
