@@ -28,6 +28,7 @@ LIMIT_NUMBER = 1 << 53
 DOWN, UP = "down", "up"
 
 _OLDEST = 2  # the oldest version whose needed members have the names of today
+_START_BITS = 44  # a file has less than 16 TB
 _LEAF = b"\x00"
 _NULL = ord("n")
 _EXCHANGE = "exchange"
@@ -36,19 +37,22 @@ _OWN = frozenset({_EXCHANGE, "intent", "closing"})
 
 
 class IndexedFinding(msgspec.Struct):
-    """The highest score of a check for a label in an exchange."""
+    """The highest score of a check for a label in an exchange. `number`: of the exchange."""
 
+    number: int
     check: str
     label: str
     score: float
 
 
 class IndexedRow(msgspec.Struct):
-    """The columns of an exchange, in the order of the table. `start`, `length`: the bytes of its line in its file; `seq`: the
-    number of the line; `hash`: the start of its hash; `intact`: whether the line has this hash. `keep`: `sealed`, `kept` or
-    `none`; `seal`: the id of the data key. Times in seconds (`at_s`) and milliseconds, `cost` in millionths of the unit of
-    prices. `top_score`: the highest score of a finding, with its check and label; below 0 without findings."""
+    """The columns of an exchange, in the order of the table. `number`: of the file and of the byte (`number_of`); `start`,
+    `length`: the bytes of its line in its file; `seq`: the number of the line; `hash`: the start of its hash; `intact`:
+    whether the line has this hash. `keep`: `sealed`, `kept` or `none`; `seal`: the id of the data key. Times in seconds
+    (`at_s`) and milliseconds, `cost` in millionths of the unit of prices. `top_score`: the highest score of a finding, with
+    its check and label; below 0 without findings."""
 
+    number: int
     at_s: float
     id: str
     start: int
@@ -88,7 +92,6 @@ class IndexedRow(msgspec.Struct):
     top_check: str = ""
     top_label: str = ""
     top_score: float = -1.0
-    found: Sequence[IndexedFinding] = ()
 
 
 class LaterRow(msgspec.Struct):
@@ -111,6 +114,7 @@ class LineColumns(msgspec.Struct):
     """What one line gives. `erased`: the ids of data keys that it says were destroyed."""
 
     row: IndexedRow | None = None
+    findings: Sequence[IndexedFinding] = ()
     later: LaterRow | None = None
     erased: Sequence[str] = ()
 
@@ -218,11 +222,18 @@ class _LineMembers(msgspec.Struct):
     failure: str | None = None
 
 
+_NO_ATTEMPT, _NO_PLAN = _AttemptMembers(), _PlanMembers()
 _decode = msgspec.json.Decoder(_LineMembers).decode
 
 
-def columns_of(line: bytes, start: int) -> LineColumns | None:
-    """Returns the columns of a line that begins at the byte `start` of its file; `None` if it is not a line of a log."""
+def number_of(file: int, start: int) -> int:
+    """Returns the number of the exchange whose line begins at the byte `start` of a file."""
+    return file << _START_BITS | start
+
+
+def columns_of(line: bytes, file: int, start: int) -> LineColumns | None:
+    """Returns the columns of a line that begins at the byte `start` of the file with the number `file`; `None` if it is not a
+    line of a log."""
     try:
         read = _decode(line)
     except (msgspec.DecodeError, UnicodeError):
@@ -234,7 +245,7 @@ def columns_of(line: bytes, start: int) -> LineColumns | None:
     if read.seq < 0:
         return LineColumns()
     if read.kind == _EXCHANGE and read.feedback is None:
-        return LineColumns(_row(read, line, start))
+        return _exchange(read, line, number_of(file, start), start)
     later = None
     if read.feedback is not None:
         if read.outcome == "answered":
@@ -243,7 +254,7 @@ def columns_of(line: bytes, start: int) -> LineColumns | None:
     elif read.id and read.kind not in _OWN:
         value = read.verdict or ("" if read.score is None else str(read.score))
         later = _later(read, line, start, read.id, read.kind, value)
-    return LineColumns(None, later, read.keys if read.kind == "erased" else ())
+    return LineColumns(None, (), later, read.keys if read.kind == "erased" else ())
 
 
 def _by_readers(line: bytes) -> _LineMembers | None:
@@ -288,26 +299,43 @@ def leaf_hash(line: bytes, claim: str) -> str:
     return hashlib.sha256(_LEAF + body.replace(member, b"", 1)).hexdigest()
 
 
-def _row(read: _LineMembers, line: bytes, start: int) -> IndexedRow:
-    answers = [answer for attempt in read.attempts[:-1] if (answer := attempt.response) is not None]
-    sides: tuple[_SideMembers, ...] = (read.request, *answers, read.response)
+def _exchange(read: _LineMembers, line: bytes, number: int, start: int) -> LineColumns:
+    sides: list[_SideMembers] = [read.request, read.response]
+    sides += [attempt.response for attempt in read.attempts[:-1] if attempt.response is not None]
     texts = [text for side in sides for text in side.texts]
-    found = _found(texts)
-    top = max(found, key=_score, default=None)
+    findings = _findings(texts, number)
+    row = _row(read, line, number, start)
+    if findings:
+        top = max(findings, key=_score)
+        row.top_check, row.top_label, row.top_score = top.check, top.label, top.score
+        row.labels = _names([finding.label for finding in findings])
+    for text in texts:
+        if text.edits:
+            row.edited = True
+            break
+    for side in sides:
+        if side.uninspected:
+            row.uninspected = True
+            break
+    if read.sealed is not None:
+        row.keep, row.seal = "sealed", _name(read.sealed.key)
+    elif any(memoryview(text.text)[0] != _NULL for text in texts):
+        row.keep = "kept"
+    return LineColumns(row, findings[:LIMIT_NAMES])
+
+
+def _row(read: _LineMembers, line: bytes, number: int, start: int) -> IndexedRow:
+    """Returns the row without what the texts say."""
     outcome = read.outcome
     if outcome == "answered" and (read.response.status or 0) >= SERVER_ERROR:
         outcome = UPSTREAM_5XX
-    last = read.attempts[-1] if read.attempts else _AttemptMembers()
-    plan = read.plan or _PlanMembers()
+    last = read.attempts[-1] if read.attempts else _NO_ATTEMPT
+    plan = read.plan or _NO_PLAN
     tokens_in, tokens_out = _tokens(read)
     timings = read.timings
-    keep = "none"
-    if read.sealed is not None:
-        keep = "sealed"
-    elif any(memoryview(text.text)[0] != _NULL for text in texts):
-        keep = "kept"
-    named = (part.policy for parts in (read.decisions, read.refusals, read.routing) for part in parts)
+    named = [part.policy for parts in (read.decisions, read.refusals, read.routing) for part in parts]
     return IndexedRow(
+        number=number,
         at_s=_time(read.at),
         id=_name(read.id),
         start=start,
@@ -326,28 +354,19 @@ def _row(read: _LineMembers, line: bytes, start: int) -> IndexedRow:
         policies=_names(named),
         rules=_names(read.rules),
         shadow=_names(read.shadow),
-        labels=_names(finding.label for finding in found),
         outcome=_name(outcome),
-        error=_name(read.error.code if read.error else ""),
+        error=_name(read.error.code) if read.error else "",
         status=_number(read.status),
-        edited=any(text.edits for text in texts),
         attempts=max(1, len(read.attempts)),
         stream=read.stream,
-        cache=_name(read.cache.result if read.cache else ""),
+        cache=_name(read.cache.result) if read.cache else "",
         tokens_in=_count(tokens_in),
         tokens_out=_count(tokens_out),
         cost=_count(read.cost),
         added_ms=_added_ms(timings),
         first_ms=timings.get("first_byte"),
         total_ms=timings.get("finished"),
-        uninspected=any(side.uninspected for side in sides),
-        keep=keep,
-        seal=_name(read.sealed.key if read.sealed else ""),
         conversation=_name(read.conversation),
-        top_check=top.check if top else "",
-        top_label=top.label if top else "",
-        top_score=top.score if top else -1.0,
-        found=found[:LIMIT_NAMES],
     )
 
 
@@ -355,7 +374,7 @@ def _score(finding: IndexedFinding) -> float:
     return finding.score
 
 
-def _found(texts: Iterable[_TextMembers]) -> list[IndexedFinding]:
+def _findings(texts: Iterable[_TextMembers], number: int) -> list[IndexedFinding]:
     """Returns the highest score of each check and label."""
     best: dict[tuple[str, str], float] = {}
     for text in texts:
@@ -363,7 +382,7 @@ def _found(texts: Iterable[_TextMembers]) -> list[IndexedFinding]:
             key = finding.check, finding.label
             if finding.score > best.get(key, -1.0):
                 best[key] = finding.score
-    return [IndexedFinding(_name(check), _name(label), score) for (check, label), score in best.items()]
+    return [IndexedFinding(number, _name(check), _name(label), score) for (check, label), score in best.items()]
 
 
 def _later(read: _LineMembers, line: bytes, start: int, exchange: str, kind: str, value: str) -> LaterRow:
@@ -423,5 +442,7 @@ def _name(text: str) -> str:
     return short.replace("\0", "\ufffd") if "\0" in short else short
 
 
-def _names(texts: Iterable[str]) -> list[str]:
+def _names(texts: Sequence[str]) -> Sequence[str]:
+    if not texts:
+        return ()
     return sorted({_name(text) for text in texts if text})[:LIMIT_NAMES]

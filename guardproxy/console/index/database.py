@@ -12,11 +12,12 @@ import fcntl
 import hashlib
 import os
 import shutil
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from guardproxy.console.index.columns import IndexedRow, LaterRow
+from guardproxy.console.index.columns import IndexedFinding, IndexedRow, LaterRow
 from guardproxy.errors import QueryError
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ LIMIT_FILES = 8
 MEMORY_MB = 256
 _VERSION = 1  # of what columns mean; a change of their names or types counts by itself
 _TYPES = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN"}
-_FINDINGS = 'STRUCT("check" VARCHAR, label VARCHAR, score DOUBLE)[]'
 
 
 def _columns(kind: type) -> dict[str, str]:
@@ -36,32 +36,28 @@ def _columns(kind: type) -> dict[str, str]:
     found = {}
     for name, hint in get_type_hints(kind).items():
         text = str(hint)
-        if "IndexedFinding" in text:
-            found[name] = _FINDINGS
-        elif "Sequence" in text:
-            found[name] = "VARCHAR[]"
-        else:
-            found[name] = next(sql for plain, sql in _TYPES.items() if plain.__name__ in text.replace("'", " "))
+        plain = next(sql for plain, sql in _TYPES.items() if plain.__name__ in text)
+        found[name] = f"{plain}[]" if "Sequence" in text else plain
     return found
 
 
-ROW_COLUMNS = _columns(IndexedRow)
-LATER_COLUMNS = _columns(LaterRow)
-STORED = tuple(name for name in ROW_COLUMNS if name != "found")
+TABLES: Mapping[str, dict[str, str]] = {
+    "exchanges": _columns(IndexedRow),
+    "findings": _columns(IndexedFinding),
+    "later": _columns(LaterRow),
+}
+"""The columns of the tables that hold lines of the log. Each table also has the number of the `file`."""
 
 
 def _declared(columns: dict[str, str]) -> str:
-    return ", ".join(f'"{name}" {kind}' for name, kind in columns.items() if name != "found")
+    return ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
 
 
 _TABLES = (
     "CREATE TABLE about (version VARCHAR)",
-    "CREATE SEQUENCE numbers",
     "CREATE TABLE files (number INTEGER PRIMARY KEY, name VARCHAR, origin VARCHAR, size BIGINT, last_start BIGINT, "
-    "last_digest VARCHAR, confirmed BIGINT, unread BIGINT)",
-    f"CREATE TABLE exchanges (number BIGINT, file INTEGER, {_declared(ROW_COLUMNS)})",
-    'CREATE TABLE findings (number BIGINT, file INTEGER, "check" VARCHAR, label VARCHAR, score DOUBLE)',
-    f"CREATE TABLE later (file INTEGER, {_declared(LATER_COLUMNS)})",
+    "last_digest VARCHAR, confirmed BIGINT, unread BIGINT, stamp BIGINT[])",
+    *(f"CREATE TABLE {name} (file INTEGER, {_declared(columns)})" for name, columns in TABLES.items()),
     "CREATE TABLE erased (file INTEGER, key VARCHAR)",
 )
 VERSION = hashlib.sha256("\n".join([str(_VERSION), *_TABLES]).encode()).hexdigest()[:16]

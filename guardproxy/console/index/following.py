@@ -3,23 +3,25 @@
 In: the folder of the log and the database of the index. Out: tables that hold the confirmed lines. Kept: what is known of each
 file.
 
-A file that grew is read from its last whole line on. A file that shrank, that has another header, or whose last indexed line is
-another now, is dropped and read again. A file that is gone is dropped: the proxy removes old files (`audit_retain_s`). Lines
-after the record that the header of the next file names were never confirmed, and are no records.
+A file that grew is read from its last whole line on. A file that shrank, that has another header, whose last indexed line is
+another now, or that was written to and did not grow, is dropped and read again. A file that is gone is dropped: the proxy
+removes old files (`audit_retain_s`). Lines after the record that the header of the next file names were never confirmed, and
+are no records.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from guardproxy.audit import logs_of, open_line
-from guardproxy.console.index.database import LATER_COLUMNS, ROW_COLUMNS, STORED, IndexDatabase
+from guardproxy.audit import open_line
+from guardproxy.console.index.database import TABLES, IndexDatabase
 from guardproxy.console.index.parts import PART_BYTES, ColumnsWork, LogPart, PartColumns
 from guardproxy.engine import LocalEngine
 
@@ -27,20 +29,27 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 LIMIT_HEADER_BYTES = 1 << 24
-BATCH_BYTES = 1 << 25
+BATCH_BYTES = 1 << 23
 """Rows that go into the database together, in bytes of JSON."""
 WORTH_A_LINE_BYTES = 1 << 28
 """So much of the log takes seconds, so its progress is logged."""
+NO_END = -2
+_DERIVED = (*TABLES, "erased")  # the tables whose rows come from lines
 _log = logging.getLogger(__name__)
+
+Stamp = tuple[int, int, int, int]
+"""The state of a file: device, inode, size in bytes, time of the last change in nanoseconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class IndexProgress:
-    """How far the index is. `done_bytes` of `total_bytes` of the log are read; `problem`: why it cannot go on, in words."""
+    """How far the index is. `done_bytes` of `total_bytes` of the log are read; `problem`: why it cannot go on, in words;
+    `unread`: lines that are no lines of a log."""
 
     done_bytes: int = 0
     total_bytes: int = 0
     problem: str = ""
+    unread: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -49,7 +58,7 @@ class IndexProgress:
 
     @property
     def percent(self) -> int:
-        """Returns the share of the log that is in the index, from 0 to 100; 100 only if it is complete."""
+        """Returns the share of the log that is in the index, from 0 to 100; 100 only if all of it is."""
         if self.done_bytes >= self.total_bytes:
             return 100
         return min(99, 100 * self.done_bytes // self.total_bytes)
@@ -57,8 +66,8 @@ class IndexProgress:
 
 @dataclass(frozen=True, slots=True)
 class IndexedFile:
-    """A file of the log, as far as it is in the index. `size`: the bytes of its whole lines; `last_start`, `last_digest`:
-    its last line; `confirmed`: the number of its last confirmed record, -2 if no file follows it; `stamp`: its state at the
+    """A file of the log, as far as it is in the index. `size`: the bytes of its whole lines; `last_start`, `last_digest`: its
+    last line; `confirmed`: the number of its last confirmed record, `NO_END` if no file follows it; `stamp`: its state at the
     last look."""
 
     number: int
@@ -67,200 +76,143 @@ class IndexedFile:
     size: int = 0
     last_start: int = -1
     last_digest: str = ""
-    confirmed: int = -2
+    confirmed: int = NO_END
     unread: int = 0
-    stamp: tuple[int, ...] = ()
+    stamp: Stamp = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class PresentFile:
+    """A file in the folder. `follows`: the id of the log before it and the number of its last confirmed record."""
+
+    path: Path
+    stamp: Stamp
+    origin: str
+    follows: tuple[str, int] | None
+
+    @property
+    def size(self) -> int:
+        return self.stamp[2]
 
 
 @dataclass(slots=True)
-class _FolderLook:
-    """What a look at the folder found: headers and sizes of files by name."""
-
-    stamps: dict[str, tuple[int, ...]] = field(default_factory=dict)
-    headers: dict[str, Mapping[str, object]] = field(default_factory=dict)
-
-
 class LogFollower:
-    """Follows the log in `folder`. One thread calls it. `engine`: reads large parts of the log."""
+    """Follows the log in `folder`. One thread calls it at a time. `engine`: reads large parts of the log. `version`: grows with
+    each change."""
 
-    def __init__(self, folder: Path, database: IndexDatabase, engine: LocalEngine | None = None) -> None:
-        self.folder = folder
-        self.progress = IndexProgress(0, 1)
-        self.version = 0
-        self._database = database
-        self._engine = engine or LocalEngine()
-        self._files: dict[str, IndexedFile] | None = None
-        self._headers: dict[str, tuple[tuple[int, ...], Mapping[str, object]]] = {}
+    folder: Path
+    database: IndexDatabase
+    engine: LocalEngine = field(default_factory=LocalEngine)
+    progress: IndexProgress = IndexProgress(0, 1)
+    version: int = 0
+    _files: dict[str, IndexedFile] | None = None
+    _present: dict[str, PresentFile] = field(default_factory=dict)
 
     def step(self) -> bool:
         """Reads what is new. Returns whether anything changed. Raises `OSError` and the errors of DuckDB."""
-        cursor = self._database.cursor()
+        cursor = self.database.cursor()
         try:
-            return self._step(cursor)
+            if self._files is None:
+                self._files = _stored(cursor)
+            return self._step(cursor, self._files)
+        except BaseException:
+            self._files = None  # the database knows what is in it
+            raise
         finally:
             cursor.close()
 
-    def forget(self) -> None:
-        """Reads the state of the files again from the database, as after an error."""
-        self._files = None
-
-    def _step(self, cursor: DuckDBPyConnection) -> bool:
-        if self._files is None:
-            self._files = _stored(cursor)
-        seen = self._look()
-        gone = [file for name, file in self._files.items() if seen.stamps.get(name) is None]
-        changed = [name for name, stamp in seen.stamps.items() if not self._is_as_before(name, stamp)]
-        self.progress = replace(self.progress, problem="")
+    def _step(self, cursor: DuckDBPyConnection, files: dict[str, IndexedFile]) -> bool:
+        present = self._look(files)
+        gone = [file for name, file in files.items() if name not in present]
+        changed = [found for name, found in present.items() if name not in files or files[name].stamp != found.stamp]
         if not gone and not changed:
-            if not self.progress.is_complete:
-                self.progress = IndexProgress()
+            total = sum(found.size for found in present.values())
+            self.progress = IndexProgress(total, total, unread=_unread(files))
             return False
         for file in gone:
-            self._drop(cursor, file)
-        for name in changed:
-            self._take(cursor, name, seen)
-        self._confirm(cursor, seen)
-        self._read(cursor, seen)
+            _drop(cursor, files, file)
+        for found in changed:
+            _take(cursor, files, found)
+        by_origin = {file.origin: file for file in files.values()}
+        for found in present.values():
+            if found.follows is not None and (before := by_origin.get(found.follows[0])) is not None:
+                _confirm(cursor, files, before, found.follows[1])
+        self._read(cursor, files, [found for found in present.values() if found in changed], present)
         self.version += 1
         return True
 
-    def _is_as_before(self, name: str, stamp: tuple[int, ...]) -> bool:
-        assert self._files is not None  # noqa: S101 - a step has read it
-        file = self._files.get(name)
-        return file is not None and file.stamp == stamp
-
-    def _look(self) -> _FolderLook:
-        """Reads the headers of files that changed since the last look."""
-        seen = _FolderLook()
-        for path in logs_of(self.folder):
+    def _look(self, files: Mapping[str, IndexedFile]) -> dict[str, PresentFile]:
+        """Returns the files of the folder by name. A header is read again if its file changed since the last look."""
+        found: dict[str, PresentFile] = {}
+        try:
+            with os.scandir(self.folder) as entries:
+                names = sorted(entry.name for entry in entries if entry.name.endswith(".jsonl"))
+        except FileNotFoundError:
+            names = []
+        for name in names:
+            path = self.folder / name
             try:
                 status = path.stat()
                 stamp = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
-                known, header = self._headers.get(path.name, ((), {}))
-                if known != stamp or not header:
-                    header = header_at(path)
-            except OSError:  # it was removed meanwhile, or cannot be read: its rows go
+                known = self._present.get(name)
+                now = known if known is not None and known.stamp == stamp else _present(path, stamp)
+            except OSError:  # it was removed meanwhile, or cannot be read: it has no rows
                 continue
-            if not header:
-                continue  # a start in progress
-            self._headers[path.name] = stamp, header
-            seen.stamps[path.name] = stamp
-            seen.headers[path.name] = header
-        self._headers = {name: known for name, known in self._headers.items() if name in seen.stamps}
-        # A copy of a log has the same id. Its exchanges are in the index already.
-        owners: dict[object, str] = {}
-        for name in sorted(seen.stamps, key=lambda name: (name not in (self._files or {}), name)):
-            owners.setdefault(seen.headers[name]["log"], name)
-        for name in set(seen.stamps) - set(owners.values()):
-            del seen.stamps[name]
-        return seen
+            if now is not None:
+                found[name] = now
+        self._present = dict(found)
+        # A copy of a log has the same id, and its exchanges are in the index already.
+        owners: dict[str, str] = {}
+        for name in sorted(found, key=lambda name: (name not in files, name)):
+            owners.setdefault(found[name].origin, name)
+        return {name: now for name, now in found.items() if owners[now.origin] == name}
 
-    def _take(self, cursor: DuckDBPyConnection, name: str, seen: _FolderLook) -> None:
-        """Decides whether a file that changed goes on, or is another file now."""
-        assert self._files is not None  # noqa: S101 - a step has read it
-        origin = str(seen.headers[name]["log"])
-        file = self._files.get(name)
-        if file is not None and (file.origin != origin or not self._goes_on(file, seen.stamps[name][2])):
-            _log.warning("console index: %s is not the file that was read before; it is read again", name)
-            self._drop(cursor, file)
-            file = None
-        if file is None:
-            number = cursor.execute("SELECT coalesce(max(number), 0) + 1 FROM files").fetchall()[0][0]
-            file = IndexedFile(number, name, origin)
-            cursor.execute("INSERT INTO files VALUES (?, ?, ?, 0, -1, '', -2, 0)", [number, name, origin])
-            self._files[name] = file
-
-    def _goes_on(self, file: IndexedFile, size: int) -> bool:
-        """Whether a file still holds the last line that was read of it."""
-        if size < file.size:
-            return False
-        if file.last_start < 0:
-            return True
-        return line_digest(self.folder / file.name, file.last_start, file.size) == file.last_digest
-
-    def _drop(self, cursor: DuckDBPyConnection, file: IndexedFile) -> None:
-        assert self._files is not None  # noqa: S101 - a step has read it
-        with transaction(cursor):
-            for table in ("exchanges", "findings", "later", "erased"):
-                cursor.execute(f"DELETE FROM {table} WHERE file = ?", [file.number])
-            cursor.execute("DELETE FROM files WHERE number = ?", [file.number])
-        del self._files[file.name]
-
-    def _confirm(self, cursor: DuckDBPyConnection, seen: _FolderLook) -> None:
-        """Drops lines that were never confirmed, as a later file says."""
-        assert self._files is not None  # noqa: S101 - a step has read it
-        by_origin = {file.origin: file for file in self._files.values()}
-        for header in seen.headers.values():
-            follows = header.get("follows")
-            if not isinstance(follows, Mapping):
-                continue
-            before, last = by_origin.get(str(follows.get("log"))), follows.get("seq")
-            if type(last) is not int or before is None or before.confirmed == last:
-                continue
-            lost = "file = ? AND seq > ?"
-            place = [before.number, last]
-            with transaction(cursor):
-                cursor.execute("UPDATE files SET confirmed = ? WHERE number = ?", place[::-1])
-                cursor.execute(
-                    f"DELETE FROM findings WHERE number IN (SELECT number FROM exchanges WHERE {lost})", place
-                )
-                for table in ("exchanges", "later"):
-                    cursor.execute(f"DELETE FROM {table} WHERE {lost}", place)
-            self._files[before.name] = replace(before, confirmed=last)
-
-    def _read(self, cursor: DuckDBPyConnection, seen: _FolderLook) -> None:
-        """Reads what is new in all files, the newest files first, so that pages have the newest exchanges at once."""
-        assert self._files is not None  # noqa: S101 - a step has read it
-        sizes = {name: stamp[2] for name, stamp in seen.stamps.items()}
-        total = sum(sizes.values())
-        newest = sorted(self._files.values(), key=lambda file: -seen.stamps[file.name][3])
-        parts = [
-            LogPart(
-                file.number,
-                self.folder / file.name,
-                start,
-                min(start + PART_BYTES, sizes[file.name]),
-                start == file.size,
-            )
-            for file in newest
-            for start in range(file.size, sizes[file.name], PART_BYTES)
-        ]
-        rest = sum(sizes[file.name] - file.size for file in newest)
-        self.progress = IndexProgress(total - rest, total)
-        by_number = {file.number: file.name for file in newest}
-        waiting: list[PartColumns] = []
-        logged = -1
-        for found in self._engine.each(ColumnsWork(), parts):
-            waiting.append(found)
-            if sum(len(columns.rows) + len(columns.later) for columns in waiting) < BATCH_BYTES:
-                continue
-            self._store(cursor, waiting, by_number)
-            done = self.progress.done_bytes + sum(columns.part.end - columns.part.start for columns in waiting)
-            waiting.clear()
-            self.progress = IndexProgress(min(done, total), total)
+    def _read(
+        self,
+        cursor: DuckDBPyConnection,
+        files: dict[str, IndexedFile],
+        changed: Sequence[PresentFile],
+        present: Mapping[str, PresentFile],
+    ) -> None:
+        """Reads what is new in files, the newest files first, so that pages have the newest exchanges at once."""
+        newest = sorted(changed, key=lambda found: found.stamp[3], reverse=True)
+        parts = [part for found in newest for part in _parts(files[found.path.name], found)]
+        names = {files[found.path.name].number: found.path.name for found in newest}
+        total = sum(found.size for found in present.values())
+        rest = sum(part.end - part.start for part in parts)
+        is_large = rest > WORTH_A_LINE_BYTES
+        done, logged = total - rest, -1
+        self.progress = IndexProgress(done, total, unread=_unread(files))
+        for batch in _batches(self.engine.each(ColumnsWork(), parts)):
+            self._store(cursor, files, batch, names)
+            done += sum(columns.part.end - columns.part.start for columns in batch)
+            self.progress = IndexProgress(done, total, unread=_unread(files))
             self.version += 1
-            if rest > WORTH_A_LINE_BYTES and self.progress.percent // 10 != logged:
+            if is_large and self.progress.percent // 10 > logged:
                 logged = self.progress.percent // 10
-                _log.info("console index: %d %% of %d MB", self.progress.percent, total >> 20)
-        self._store(cursor, waiting, by_number)
-        if rest > WORTH_A_LINE_BYTES:
-            _log.info("console index: 100 %% of %d MB", total >> 20)
-        for name, stamp in seen.stamps.items():
-            self._files[name] = replace(self._files[name], stamp=stamp)
-        self.progress = IndexProgress(total, total)
-
-    def _store(self, cursor: DuckDBPyConnection, found: Sequence[PartColumns], names: Mapping[int, str]) -> None:
-        """Puts parts into the tables, together with how far their files were read."""
-        assert self._files is not None  # noqa: S101 - a step has read it
-        files = dict(self._files)
+                _log.info("console index: %d %% of %d MB of the log", self.progress.percent, total >> 20)
         with transaction(cursor):
-            for number in dict.fromkeys(columns.part.file for columns in found):
-                parts = [columns for columns in found if columns.part.file == number]
+            for found in newest:
+                file = files[found.path.name] = replace(files[found.path.name], stamp=found.stamp)
+                cursor.execute("UPDATE files SET stamp = ? WHERE number = ?", [list(file.stamp), file.number])
+        self.progress = IndexProgress(total, total, unread=_unread(files))
+
+    def _store(
+        self,
+        cursor: DuckDBPyConnection,
+        files: dict[str, IndexedFile],
+        batch: Sequence[PartColumns],
+        names: Mapping[int, str],
+    ) -> None:
+        """Puts parts into the tables, together with how far their files were read."""
+        read: dict[str, IndexedFile] = {}
+        with transaction(cursor):
+            for number in dict.fromkeys(columns.part.file for columns in batch):
+                parts = [columns for columns in batch if columns.part.file == number]
                 file = files[names[number]]
-                _insert(cursor, self._database.spool, file, parts)
+                _insert(cursor, self.database.spool, file, parts)
+                file = replace(file, unread=file.unread + sum(columns.unread for columns in parts))
                 end, start = max((columns.end, columns.last_start) for columns in parts)
-                unread = file.unread + sum(columns.unread for columns in parts)
-                file = replace(file, unread=unread)
                 if start >= 0:
                     digest = line_digest(self.folder / file.name, start, end)
                     file = replace(file, size=end, last_start=start, last_digest=digest)
@@ -268,46 +220,116 @@ class LogFollower:
                     "UPDATE files SET size = ?, last_start = ?, last_digest = ?, unread = ? WHERE number = ?",
                     [file.size, file.last_start, file.last_digest, file.unread, number],
                 )
-                files[file.name] = file
-        self._files = files
+                read[file.name] = file
+        files.update(read)
 
 
-def header_at(path: Path) -> Mapping[str, object]:
-    """Returns the header of a file; empty if it has none. Raises `OSError`."""
+def _present(path: Path, stamp: Stamp) -> PresentFile | None:
+    """Returns a file with what its header says; `None` if it has no header, as at a start that is in progress. Raises
+    `OSError`."""
     with path.open("rb") as lines:
         line = lines.readline(LIMIT_HEADER_BYTES)
     header = open_line(line) if line.endswith(b"\n") else None
-    return header if header is not None and isinstance(header.get("log"), str) and "seq" not in header else {}
+    if header is None or not isinstance(header.get("log"), str) or "seq" in header:
+        return None
+    follows = header.get("follows")
+    before, last = (follows.get("log"), follows.get("seq")) if isinstance(follows, Mapping) else (None, None)
+    is_named = isinstance(before, str) and type(last) is int
+    return PresentFile(path, stamp, header["log"], (str(before), int(last or 0)) if is_named else None)
+
+
+def _take(cursor: DuckDBPyConnection, files: dict[str, IndexedFile], found: PresentFile) -> None:
+    """Decides whether a file that changed goes on, or is read from its start."""
+    name = found.path.name
+    file = files.get(name)
+    if file is not None and not _goes_on(file, found):
+        _log.warning("console index: %s is not as it was when it was read; it is read again", name)
+        _drop(cursor, files, file)
+        file = None
+    if file is None:
+        number = int(cursor.execute("SELECT coalesce(max(number), 0) + 1 FROM files").fetchall()[0][0])
+        file = files[name] = IndexedFile(number, name, found.origin)
+        cursor.execute(
+            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [number, name, file.origin, 0, -1, "", NO_END, 0, list(file.stamp)],
+        )
+
+
+def _goes_on(file: IndexedFile, found: PresentFile) -> bool:
+    """Whether a file still holds what was read of it, as far as its last line tells. A file that was written to and did not grow
+    was changed."""
+    is_rewritten = file.stamp[2] == found.size and file.stamp != (0, 0, 0, 0)
+    if file.origin != found.origin or found.size < file.size or is_rewritten:
+        return False
+    return file.last_start < 0 or line_digest(found.path, file.last_start, file.size) == file.last_digest
+
+
+def _drop(cursor: DuckDBPyConnection, files: dict[str, IndexedFile], file: IndexedFile) -> None:
+    with transaction(cursor):
+        for table in _DERIVED:
+            cursor.execute(f"DELETE FROM {table} WHERE file = ?", [file.number])
+        cursor.execute("DELETE FROM files WHERE number = ?", [file.number])
+    del files[file.name]
+
+
+def _confirm(cursor: DuckDBPyConnection, files: dict[str, IndexedFile], before: IndexedFile, last: int) -> None:
+    """Drops the lines of a file that were never confirmed. `last`: the number of the last confirmed record."""
+    if before.confirmed == last:
+        return
+    lost, place = "file = ? AND seq > ?", [before.number, last]
+    with transaction(cursor):
+        cursor.execute("UPDATE files SET confirmed = ? WHERE number = ?", [last, before.number])
+        cursor.execute(f"DELETE FROM findings WHERE number IN (SELECT number FROM exchanges WHERE {lost})", place)
+        for table in ("exchanges", "later"):
+            cursor.execute(f"DELETE FROM {table} WHERE {lost}", place)
+    files[before.name] = replace(before, confirmed=last)
+
+
+def _parts(file: IndexedFile, found: PresentFile) -> Iterator[LogPart]:
+    for start in range(file.size, found.size, PART_BYTES):
+        end = min(start + PART_BYTES, found.size)
+        yield LogPart(file.number, found.path, start, end, begins=start == file.size)
+
+
+def _batches(found: Iterable[PartColumns]) -> Iterator[list[PartColumns]]:
+    """Gathers parts until they are worth a change of the database."""
+    batch: list[PartColumns] = []
+    size = 0
+    for columns in found:
+        batch.append(columns)
+        size += len(columns.rows) + len(columns.findings) + len(columns.later)
+        if size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _insert(cursor: DuckDBPyConnection, spool: Path, file: IndexedFile, parts: Sequence[PartColumns]) -> None:
     """Inserts the rows of parts of one file. They go through a file, which DuckDB reads faster than values."""
-    limit = "" if file.confirmed < -1 else f"WHERE seq <= {int(file.confirmed)}"
-    if any(columns.rows for columns in parts):
-        _write(spool, (columns.rows for columns in parts))
-        names = ", ".join(f'"{name}"' for name in STORED)
-        cursor.execute(
-            f"CREATE OR REPLACE TEMP TABLE staged AS SELECT nextval('numbers') AS number, * "
-            f"FROM {_json(spool, ROW_COLUMNS)} {limit}"
-        )
-        cursor.execute(f"INSERT INTO exchanges SELECT number, {int(file.number)}, {names} FROM staged")
-        cursor.execute(
-            f'INSERT INTO findings SELECT number, {int(file.number)}, part."check", part.label, part.score '
-            "FROM (SELECT number, unnest(found) AS part FROM staged)"
-        )
-        cursor.execute("DROP TABLE staged")
-    if any(columns.later for columns in parts):
-        _write(spool, (columns.later for columns in parts))
-        cursor.execute(f"INSERT INTO later SELECT {int(file.number)}, * FROM {_json(spool, LATER_COLUMNS)} {limit}")
+    ends = file.confirmed != NO_END
+    try:
+        for table in TABLES:
+            pieces = [getattr(columns, "rows" if table == "exchanges" else table) for columns in parts]
+            if not any(pieces):
+                continue
+            _write(spool, pieces)
+            within = ""
+            if ends and table == "findings":
+                within = " WHERE number IN (SELECT number FROM exchanges)"
+            elif ends:
+                within = f" WHERE seq <= {int(file.confirmed)}"
+            rows = _json(spool, TABLES[table])
+            cursor.execute(f"INSERT INTO {table} SELECT {int(file.number)}, * FROM {rows}{within}")
+    finally:
+        spool.unlink(missing_ok=True)
     keys = [key for columns in parts for key in columns.erased]
     if keys:
         cursor.executemany("INSERT INTO erased VALUES (?, ?)", [[file.number, key] for key in keys])
-    spool.unlink(missing_ok=True)
 
 
-def _write(spool: Path, pieces: Iterator[bytes]) -> None:
-    with spool.open("wb") as out:
-        spool.chmod(0o600)
+def _write(spool: Path, pieces: Iterable[bytes]) -> None:
+    with open(os.open(spool, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
         out.writelines(pieces)
 
 
@@ -320,14 +342,17 @@ def _json(path: Path, columns: Mapping[str, str]) -> str:
 
 
 def _stored(cursor: DuckDBPyConnection) -> dict[str, IndexedFile]:
-    rows = cursor.execute(
-        "SELECT number, name, origin, size, last_start, last_digest, confirmed, unread FROM files"
-    ).fetchall()
-    return {row[1]: IndexedFile(*row) for row in rows}
+    columns = "number, name, origin, size, last_start, last_digest, confirmed, unread"
+    rows = cursor.execute(f"SELECT {columns}, stamp FROM files").fetchall()
+    return {row[1]: replace(IndexedFile(*row[:8]), stamp=tuple(row[8])) for row in rows}
+
+
+def _unread(files: Mapping[str, IndexedFile]) -> int:
+    return sum(file.unread for file in files.values())
 
 
 def line_digest(path: Path, start: int, end: int) -> str:
-    """Returns a digest of bytes of a file. Raises `OSError`."""
+    """Returns a digest of bytes of a file; empty if it does not have them. Raises `OSError`."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         file.seek(start)
@@ -335,7 +360,7 @@ def line_digest(path: Path, start: int, end: int) -> str:
         while rest > 0 and (piece := file.read(min(rest, 1 << 20))):
             digest.update(piece)
             rest -= len(piece)
-    return digest.hexdigest() if not rest else ""
+    return "" if rest else digest.hexdigest()
 
 
 @contextmanager

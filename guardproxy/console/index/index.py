@@ -21,7 +21,7 @@ import msgspec
 
 from guardproxy.audit import AnyEntry, Record, entry_of, open_line, reason
 from guardproxy.console.index.columns import HASH_CHARS, leaf_hash
-from guardproxy.console.index.database import STORED, IndexDatabase
+from guardproxy.console.index.database import TABLES, IndexDatabase
 from guardproxy.console.index.filters import OUTCOMES, Condition, Cursor, Filter, where
 from guardproxy.console.index.following import IndexProgress, LogFollower
 from guardproxy.console.index.rows import MICRO, LogMention, Neighbours, Row, Rows, Series, Totals
@@ -69,7 +69,7 @@ _SHOWN_AS: Mapping[str, str] = {
 """The members of a row that are not a column, with their expressions. Feedback of another tenant does not count."""
 _ROW_NAMES = [part.name for part in fields(Row) if part.name != "distance"]
 _TOTAL_NAMES = [part.name for part in fields(Totals)]
-_PAGE = ", ".join(f'"{name}"' for name in ("number", "file", *STORED))
+_PAGE = ", ".join(f'"{name}"' for name in ("file", *TABLES["exchanges"]))
 _SHOWN = ", ".join(_SHOWN_AS.get(name, f'"{name}"') for name in _ROW_NAMES)
 
 
@@ -166,7 +166,7 @@ class Index:
         assert self.folder is not None  # noqa: S101 - the caller has looked
         if self._follower is None:
             self._database = IndexDatabase(self.folder)
-            self._follower = LogFollower(self.folder, self._database, self._engine)
+            self._follower = LogFollower(self.folder, self._database, self._engine or LocalEngine())
         return self._follower
 
     def _fail(self, error: Exception) -> None:
@@ -175,8 +175,6 @@ class Index:
         if message != self._problem:
             _log.warning("console index: %s", message)
         self._problem = message
-        if self._follower is not None:
-            self._follower.forget()
         if self._database is not None and not _is_usable(self._database):
             self._database.close()
             self._database = self._follower = None

@@ -5,6 +5,8 @@ In: a part of a file, and the number of the file. Out: lines of JSON for the tab
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,12 +38,13 @@ class LogPart:
 
 @dataclass(frozen=True, slots=True)
 class PartColumns:
-    """What a part holds. `rows`, `later`: lines of JSON for the tables; `end`: the end of its last whole line; `last_start`:
-    where this line begins, -1 without one; `count`: the rows; `unread`: lines that are no lines of a log; `erased`: ids of data
-    keys that were destroyed."""
+    """What a part holds. `rows`, `findings`, `later`: lines of JSON for the tables; `end`: the end of its last whole line;
+    `last_start`: where this line begins, -1 without one; `count`: the rows; `unread`: lines that are no lines of a log;
+    `erased`: ids of data keys that were destroyed."""
 
     part: LogPart
     rows: bytes
+    findings: bytes
     later: bytes
     end: int
     last_start: int
@@ -58,7 +61,9 @@ class ColumnsWork:
 
     @contextmanager
     def open(self) -> Iterator[Callable[[LogPart], PartColumns]]:
-        """See `Work.open`."""
+        """See `Work.open`. A process that only reads leaves the processor to the proxy."""
+        if multiprocessing.parent_process() is not None:
+            os.nice(10)
         yield read_part
 
 
@@ -66,23 +71,26 @@ def read_part(part: LogPart) -> PartColumns:
     """Returns the columns of a part. Raises `OSError`."""
     encode = msgspec.json.Encoder().encode
     rows: list[bytes] = []
+    findings: list[bytes] = []
     later: list[bytes] = []
     erased: list[str] = []
     unread, end, last_start = 0, part.start, -1
     for start, line in _lines(part):
         end, last_start = start + len(line), start
-        found = columns_of(line, start) if len(line) <= LIMIT_LINE_BYTES else None
+        found = columns_of(line, part.file, start) if len(line) <= LIMIT_LINE_BYTES else None
         if found is None:
             unread += 1
             continue
         if found.row is not None:
             rows.append(encode(found.row))
+            findings += map(encode, found.findings)
         if found.later is not None:
             later.append(encode(found.later))
         erased += found.erased
     return PartColumns(
         part=part,
         rows=_joined(rows),
+        findings=_joined(findings),
         later=_joined(later),
         end=end,
         last_start=last_start,
