@@ -24,16 +24,25 @@ LIMIT_NAMES = 50
 """Names in a list of a row: rules, labels, checks."""
 HASH_CHARS = 32
 """Of the hash of a line, in hexadecimal digits. They recognize the line again."""
+START_BITS = 44
+"""For the byte where a line begins in its file: a file has less than 16 TB."""
 LIMIT_NUMBER = 1 << 53
-DOWN, UP = "down", "up"
+FEEDBACK_KIND = "feedback"
+"""The kind of what a client says about an exchange. It is the record of an exchange of its own."""
 
 _OLDEST = 2  # the oldest version whose needed members have the names of today
-_START_BITS = 44  # a file has less than 16 TB
 _LEAF = b"\x00"
 _NULL = ord("n")
 _EXCHANGE = "exchange"
 # Kinds of entries that have the id of an exchange and belong to its course. Any other kind with an id is said about it.
 _OWN = frozenset({_EXCHANGE, "intent", "closing"})
+
+
+class ErasedKey(msgspec.Struct):
+    """The id of a data key that was destroyed. `number`: of the line that says so."""
+
+    number: int
+    key: str
 
 
 class IndexedFinding(msgspec.Struct):
@@ -46,8 +55,8 @@ class IndexedFinding(msgspec.Struct):
 
 
 class IndexedRow(msgspec.Struct):
-    """The columns of an exchange, in the order of the table. `number`: of the file and of the byte (`number_of`); `start`,
-    `length`: the bytes of its line in its file; `seq`: the number of the line; `hash`: the start of its hash; `intact`:
+    """The columns of an exchange, in the order of the table. `number`: of the file and of the byte where its line begins
+    (`number_of`); `length`: of the line in bytes; `seq`: the number of the line; `hash`: the start of its hash; `intact`:
     whether the line has this hash. `keep`: `sealed`, `kept` or `none`; `seal`: the id of the data key. Times in seconds
     (`at_s`) and milliseconds, `cost` in millionths of the unit of prices. `top_score`: the highest score of a finding, with
     its check and label; below 0 without findings."""
@@ -55,7 +64,6 @@ class IndexedRow(msgspec.Struct):
     number: int
     at_s: float
     id: str
-    start: int
     length: int
     seq: int
     hash: str
@@ -98,25 +106,35 @@ class LaterRow(msgspec.Struct):
     """What the log says later about an exchange. `kind`: of the entry, or `feedback`. `value`: thumbs, a score, a verdict.
     `tenant`: who gave feedback; empty for entries of the proxy and of commands."""
 
+    number: int
     exchange: str
     kind: str
     value: str
     by: str
     tenant: str
     at_s: float
-    start: int
     length: int
     seq: int
     hash: str
 
 
 class LineColumns(msgspec.Struct):
-    """What one line gives. `erased`: the ids of data keys that it says were destroyed."""
+    """What one line gives. `seq`: its number in the log; -1 for a header."""
 
+    seq: int
     row: IndexedRow | None = None
     findings: Sequence[IndexedFinding] = ()
     later: LaterRow | None = None
-    erased: Sequence[str] = ()
+    erased: Sequence[ErasedKey] = ()
+
+
+TABLES: Mapping[str, type[msgspec.Struct]] = {
+    "exchanges": IndexedRow,
+    "findings": IndexedFinding,
+    "later": LaterRow,
+    "erased": ErasedKey,
+}
+"""The tables whose rows come from lines, and the columns of each."""
 
 
 class _FindingMembers(msgspec.Struct):
@@ -228,7 +246,12 @@ _decode = msgspec.json.Decoder(_LineMembers).decode
 
 def number_of(file: int, start: int) -> int:
     """Returns the number of the exchange whose line begins at the byte `start` of a file."""
-    return file << _START_BITS | start
+    return file << START_BITS | start
+
+
+def place_of(number: int) -> tuple[int, int]:
+    """Returns the number of the file, and the byte where the line begins."""
+    return number >> START_BITS, number & ((1 << START_BITS) - 1)
 
 
 def columns_of(line: bytes, file: int, start: int) -> LineColumns | None:
@@ -243,18 +266,20 @@ def columns_of(line: bytes, file: int, start: int) -> LineColumns | None:
         if read is None:
             return None
     if read.seq < 0:
-        return LineColumns()
+        return LineColumns(-1)
+    number = number_of(file, start)
     if read.kind == _EXCHANGE and read.feedback is None:
-        return _exchange(read, line, number_of(file, start), start)
+        return _exchange(read, line, number)
     later = None
     if read.feedback is not None:
         if read.outcome == "answered":
             value = read.feedback.thumbs or ("" if read.feedback.score is None else f"{read.feedback.score:g}")
-            later = _later(read, line, start, read.feedback.exchange, "feedback", value)
+            later = _later(read, line, number, read.feedback.exchange, FEEDBACK_KIND, value)
     elif read.id and read.kind not in _OWN:
         value = read.verdict or ("" if read.score is None else str(read.score))
-        later = _later(read, line, start, read.id, read.kind, value)
-    return LineColumns(None, (), later, read.keys if read.kind == "erased" else ())
+        later = _later(read, line, number, read.id, read.kind, value)
+    erased = [ErasedKey(number, key) for key in read.keys] if read.kind == "erased" else ()
+    return LineColumns(_number(read.seq), later=later, erased=erased)
 
 
 def _by_readers(line: bytes) -> _LineMembers | None:
@@ -299,12 +324,12 @@ def leaf_hash(line: bytes, claim: str) -> str:
     return hashlib.sha256(_LEAF + body.replace(member, b"", 1)).hexdigest()
 
 
-def _exchange(read: _LineMembers, line: bytes, number: int, start: int) -> LineColumns:
+def _exchange(read: _LineMembers, line: bytes, number: int) -> LineColumns:
     sides: list[_SideMembers] = [read.request, read.response]
     sides += [attempt.response for attempt in read.attempts[:-1] if attempt.response is not None]
     texts = [text for side in sides for text in side.texts]
     findings = _findings(texts, number)
-    row = _row(read, line, number, start)
+    row = _row(read, line, number)
     if findings:
         top = max(findings, key=_score)
         row.top_check, row.top_label, row.top_score = top.check, top.label, top.score
@@ -321,10 +346,10 @@ def _exchange(read: _LineMembers, line: bytes, number: int, start: int) -> LineC
         row.keep, row.seal = "sealed", _name(read.sealed.key)
     elif any(memoryview(text.text)[0] != _NULL for text in texts):
         row.keep = "kept"
-    return LineColumns(row, findings[:LIMIT_NAMES])
+    return LineColumns(row.seq, row, findings[:LIMIT_NAMES])
 
 
-def _row(read: _LineMembers, line: bytes, number: int, start: int) -> IndexedRow:
+def _row(read: _LineMembers, line: bytes, number: int) -> IndexedRow:
     """Returns the row without what the texts say."""
     outcome = read.outcome
     if outcome == "answered" and (read.response.status or 0) >= SERVER_ERROR:
@@ -338,7 +363,6 @@ def _row(read: _LineMembers, line: bytes, number: int, start: int) -> IndexedRow
         number=number,
         at_s=_time(read.at),
         id=_name(read.id),
-        start=start,
         length=len(line),
         seq=_number(read.seq),
         hash=read.hash[:HASH_CHARS],
@@ -385,15 +409,15 @@ def _findings(texts: Iterable[_TextMembers], number: int) -> list[IndexedFinding
     return [IndexedFinding(number, _name(check), _name(label), score) for (check, label), score in best.items()]
 
 
-def _later(read: _LineMembers, line: bytes, start: int, exchange: str, kind: str, value: str) -> LaterRow:
+def _later(read: _LineMembers, line: bytes, number: int, exchange: str, kind: str, value: str) -> LaterRow:
     return LaterRow(
+        number=number,
         exchange=_name(exchange),
         kind=kind,
         value=_name(value),
         by=_name(read.by),
-        tenant=_name(read.tenant) if kind == "feedback" else "",
+        tenant=_name(read.tenant) if kind == FEEDBACK_KIND else "",
         at_s=_time(read.at),
-        start=start,
         length=len(line),
         seq=_number(read.seq),
         hash=read.hash[:HASH_CHARS],

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from guardproxy.console.index.columns import IndexedFinding, IndexedRow, LaterRow
+from guardproxy.console.index.columns import TABLES
 from guardproxy.errors import QueryError
 
 if TYPE_CHECKING:
@@ -41,26 +41,32 @@ def _columns(kind: type) -> dict[str, str]:
     return found
 
 
-TABLES: Mapping[str, dict[str, str]] = {
-    "exchanges": _columns(IndexedRow),
-    "findings": _columns(IndexedFinding),
-    "later": _columns(LaterRow),
+def quoted(columns: Mapping[str, str]) -> dict[str, str]:
+    """Returns columns with their names as SQL writes them."""
+    return {f'"{name}"': kind for name, kind in columns.items()}
+
+
+COLUMNS: Mapping[str, dict[str, str]] = {name: _columns(kind) for name, kind in TABLES.items()}
+"""The columns of the tables with their types."""
+FILES: Mapping[str, str] = {
+    "number": "BIGINT",
+    "name": "VARCHAR",
+    "origin": "VARCHAR",
+    "size": "BIGINT",
+    "last_start": "BIGINT",
+    "last_digest": "VARCHAR",
+    "confirmed": "BIGINT",
+    "unread": "BIGINT",
+    "stamp": "BIGINT[]",
 }
-"""The columns of the tables that hold lines of the log. Each table also has the number of the `file`."""
-
-
-def _declared(columns: dict[str, str]) -> str:
-    return ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
-
-
-_TABLES = (
+_STATEMENTS = (
     "CREATE TABLE about (version VARCHAR)",
-    "CREATE TABLE files (number INTEGER PRIMARY KEY, name VARCHAR, origin VARCHAR, size BIGINT, last_start BIGINT, "
-    "last_digest VARCHAR, confirmed BIGINT, unread BIGINT, stamp BIGINT[])",
-    *(f"CREATE TABLE {name} (file INTEGER, {_declared(columns)})" for name, columns in TABLES.items()),
-    "CREATE TABLE erased (file INTEGER, key VARCHAR)",
+    *(
+        f"CREATE TABLE {table} ({', '.join(f'{name} {kind}' for name, kind in quoted(columns).items())})"
+        for table, columns in {"files": FILES, **COLUMNS}.items()
+    ),
 )
-VERSION = hashlib.sha256("\n".join([str(_VERSION), *_TABLES]).encode()).hexdigest()[:16]
+VERSION = hashlib.sha256("\n".join([str(_VERSION), *_STATEMENTS]).encode()).hexdigest()[:16]
 
 
 class IndexDatabase:
@@ -73,9 +79,9 @@ class IndexDatabase:
         self._lock, self.path = _locked(self.folder)
         self.connection: DuckDBPyConnection
         try:
-            self.is_new = not self._open_old()
-            if self.is_new:
+            if not self._open_old():
                 self._begin()
+            self._inode = self.path.stat().st_ino
         except BaseException:
             os.close(self._lock)
             raise
@@ -89,19 +95,23 @@ class IndexDatabase:
         """Returns a connection for one thread."""
         return self.connection.cursor()
 
-    def close(self) -> None:
-        """Closes the database. May be called again."""
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the file is still the one that was opened."""
+        try:
+            return self.path.stat().st_ino == self._inode
+        except OSError:
+            return False
+
+    def close(self, *, is_damaged: bool = False) -> None:
+        """Closes the database, and deletes the file of one that is damaged. May be called again."""
         with suppress(Exception):
             self.connection.close()
         if self._lock >= 0:
+            if is_damaged:
+                self._delete()
             os.close(self._lock)
             self._lock = -1
-
-    def start_again(self) -> None:
-        """Deletes the file and starts with an empty one."""
-        with suppress(Exception):
-            self.connection.close()
-        self._begin()
 
     def _open_old(self) -> bool:
         """Whether the file is there and is an index of this version; it is then open."""
@@ -120,21 +130,28 @@ class IndexDatabase:
             self.connection.close()
         return False
 
-    def _begin(self) -> None:
+    def _delete(self) -> None:
         for path in (self.path, self.path.with_suffix(".duckdb.wal"), self.spool):
             path.unlink(missing_ok=True)
         shutil.rmtree(self.path.with_suffix(".duckdb.tmp"), ignore_errors=True)
-        old = os.umask(0o077)
-        try:
-            self.connection = _connect(self.path)
-        finally:
-            os.umask(old)
+
+    def _begin(self) -> None:
+        self._delete()
+        self.connection = _connect(self.path)
         self.connection.execute("BEGIN")
-        for table in _TABLES:
-            self.connection.execute(table)
+        for statement in _STATEMENTS:
+            self.connection.execute(statement)
         self.connection.execute("INSERT INTO about VALUES (?)", [VERSION])
         self.connection.execute("COMMIT")
         self.path.chmod(0o600)
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether an error says that the file of the index cannot be used, which a new one mends. A full disk is no damage."""
+    import duckdb  # noqa: PLC0415
+
+    kinds = (duckdb.FatalException, duckdb.InternalException, duckdb.IOException, duckdb.SerializationException)
+    return isinstance(error, kinds) and "No space left" not in str(error)
 
 
 def _connect(path: Path) -> DuckDBPyConnection:

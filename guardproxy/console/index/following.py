@@ -20,8 +20,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from guardproxy.audit import open_line
-from guardproxy.console.index.database import TABLES, IndexDatabase
+from guardproxy.console.index.columns import TABLES, number_of
+from guardproxy.console.index.database import COLUMNS, FILES, IndexDatabase
 from guardproxy.console.index.parts import PART_BYTES, ColumnsWork, LogPart, PartColumns
 from guardproxy.engine import LocalEngine
 
@@ -34,7 +37,7 @@ BATCH_BYTES = 1 << 23
 WORTH_A_LINE_BYTES = 1 << 28
 """So much of the log takes seconds, so its progress is logged."""
 NO_END = -2
-_DERIVED = (*TABLES, "erased")  # the tables whose rows come from lines
+_ENCODER = msgspec.json.Encoder()
 _log = logging.getLogger(__name__)
 
 Stamp = tuple[int, int, int, int]
@@ -191,10 +194,9 @@ class LogFollower:
             if is_large and self.progress.percent // 10 > logged:
                 logged = self.progress.percent // 10
                 _log.info("console index: %d %% of %d MB of the log", self.progress.percent, total >> 20)
+        files.update({found.path.name: replace(files[found.path.name], stamp=found.stamp) for found in newest})
         with transaction(cursor):
-            for found in newest:
-                file = files[found.path.name] = replace(files[found.path.name], stamp=found.stamp)
-                cursor.execute("UPDATE files SET stamp = ? WHERE number = ?", [list(file.stamp), file.number])
+            self._insert(cursor, "files", [_ENCODER.encode_lines(list(files.values()))])
         self.progress = IndexProgress(total, total, unread=_unread(files))
 
     def _store(
@@ -206,22 +208,38 @@ class LogFollower:
     ) -> None:
         """Puts parts into the tables, together with how far their files were read."""
         read: dict[str, IndexedFile] = {}
+        for columns in batch:
+            file = files[names[columns.part.file]]
+            file = read.get(file.name, file)
+            file = replace(file, unread=file.unread + columns.unread)
+            if columns.last_start >= 0:
+                file = replace(file, size=columns.end, last_start=columns.last_start)
+            read[file.name] = file
+        for name, file in read.items():
+            if file.last_start >= 0:
+                digest = line_digest(self.folder / name, file.last_start, file.size)
+                read[name] = replace(file, last_digest=digest)
         with transaction(cursor):
-            for number in dict.fromkeys(columns.part.file for columns in batch):
-                parts = [columns for columns in batch if columns.part.file == number]
-                file = files[names[number]]
-                _insert(cursor, self.database.spool, file, parts)
-                file = replace(file, unread=file.unread + sum(columns.unread for columns in parts))
-                end, start = max((columns.end, columns.last_start) for columns in parts)
-                if start >= 0:
-                    digest = line_digest(self.folder / file.name, start, end)
-                    file = replace(file, size=end, last_start=start, last_digest=digest)
-                cursor.execute(
-                    "UPDATE files SET size = ?, last_start = ?, last_digest = ?, unread = ? WHERE number = ?",
-                    [file.size, file.last_start, file.last_digest, file.unread, number],
-                )
-                read[file.name] = file
+            for table in TABLES:
+                self._insert(cursor, table, [columns.tables.get(table, b"") for columns in batch])
+            self._insert(cursor, "files", [_ENCODER.encode_lines(list(read.values()))])
         files.update(read)
+
+    def _insert(self, cursor: DuckDBPyConnection, table: str, pieces: Sequence[bytes]) -> None:
+        """Inserts lines of JSON; those of files replace older ones. They go through a file, which DuckDB reads faster than
+        values."""
+        if not any(pieces):
+            return
+        spool = self.database.spool
+        columns = FILES if table == "files" else COLUMNS[table]
+        rows = _json(spool, columns)
+        try:
+            write_lines(spool, pieces)
+            if table == "files":
+                cursor.execute(f"DELETE FROM files WHERE number IN (SELECT number FROM {rows})")
+            cursor.execute(f"INSERT INTO {table} SELECT * FROM {rows}")
+        finally:
+            spool.unlink(missing_ok=True)
 
 
 def _present(path: Path, stamp: Stamp) -> PresentFile | None:
@@ -247,17 +265,13 @@ def _take(cursor: DuckDBPyConnection, files: dict[str, IndexedFile], found: Pres
         _drop(cursor, files, file)
         file = None
     if file is None:
-        number = int(cursor.execute("SELECT coalesce(max(number), 0) + 1 FROM files").fetchall()[0][0])
-        file = files[name] = IndexedFile(number, name, found.origin)
-        cursor.execute(
-            "INSERT INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [number, name, file.origin, 0, -1, "", NO_END, 0, list(file.stamp)],
-        )
+        number = 1 + max((file.number for file in files.values()), default=0)
+        files[name] = IndexedFile(number, name, found.origin)
 
 
 def _goes_on(file: IndexedFile, found: PresentFile) -> bool:
-    """Whether a file still holds what was read of it, as far as its last line tells. A file that was written to and did not grow
-    was changed."""
+    """Whether a file still holds what was read of it, as far as its last line tells. A file that was written to and did not
+    grow was changed."""
     is_rewritten = file.stamp[2] == found.size and file.stamp != (0, 0, 0, 0)
     if file.origin != found.origin or found.size < file.size or is_rewritten:
         return False
@@ -266,29 +280,38 @@ def _goes_on(file: IndexedFile, found: PresentFile) -> bool:
 
 def _drop(cursor: DuckDBPyConnection, files: dict[str, IndexedFile], file: IndexedFile) -> None:
     with transaction(cursor):
-        for table in _DERIVED:
-            cursor.execute(f"DELETE FROM {table} WHERE file = ?", [file.number])
+        for table in TABLES:
+            cursor.execute(f"DELETE FROM {table} WHERE number >= ? AND number < ?", _range(file))
         cursor.execute("DELETE FROM files WHERE number = ?", [file.number])
     del files[file.name]
+
+
+def _range(file: IndexedFile) -> list[int]:
+    """Returns the least number of a line of a file, and the first one after them."""
+    return [number_of(file.number, 0), number_of(file.number + 1, 0)]
 
 
 def _confirm(cursor: DuckDBPyConnection, files: dict[str, IndexedFile], before: IndexedFile, last: int) -> None:
     """Drops the lines of a file that were never confirmed. `last`: the number of the last confirmed record."""
     if before.confirmed == last:
         return
-    lost, place = "file = ? AND seq > ?", [before.number, last]
-    with transaction(cursor):
-        cursor.execute("UPDATE files SET confirmed = ? WHERE number = ?", [last, before.number])
-        cursor.execute(f"DELETE FROM findings WHERE number IN (SELECT number FROM exchanges WHERE {lost})", place)
-        for table in ("exchanges", "later"):
-            cursor.execute(f"DELETE FROM {table} WHERE {lost}", place)
     files[before.name] = replace(before, confirmed=last)
+    if not before.size:
+        return
+    lost = [*_range(before), last]
+    with transaction(cursor):
+        chosen = "SELECT number FROM {} WHERE number >= ? AND number < ? AND seq > ?"
+        cursor.execute(f"DELETE FROM findings WHERE number IN ({chosen.format('exchanges')})", lost)
+        for table in ("exchanges", "later"):
+            cursor.execute(f"DELETE FROM {table} WHERE number IN ({chosen.format(table)})", lost)
+        cursor.execute("UPDATE files SET confirmed = ? WHERE number = ?", [last, before.number])
 
 
 def _parts(file: IndexedFile, found: PresentFile) -> Iterator[LogPart]:
     for start in range(file.size, found.size, PART_BYTES):
         end = min(start + PART_BYTES, found.size)
-        yield LogPart(file.number, found.path, start, end, begins=start == file.size)
+        last = None if file.confirmed == NO_END else file.confirmed
+        yield LogPart(file.number, found.path, start, end, begins=start == file.size, last=last)
 
 
 def _batches(found: Iterable[PartColumns]) -> Iterator[list[PartColumns]]:
@@ -297,7 +320,7 @@ def _batches(found: Iterable[PartColumns]) -> Iterator[list[PartColumns]]:
     size = 0
     for columns in found:
         batch.append(columns)
-        size += len(columns.rows) + len(columns.findings) + len(columns.later)
+        size += sum(map(len, columns.tables.values()))
         if size >= BATCH_BYTES:
             yield batch
             batch, size = [], 0
@@ -305,30 +328,7 @@ def _batches(found: Iterable[PartColumns]) -> Iterator[list[PartColumns]]:
         yield batch
 
 
-def _insert(cursor: DuckDBPyConnection, spool: Path, file: IndexedFile, parts: Sequence[PartColumns]) -> None:
-    """Inserts the rows of parts of one file. They go through a file, which DuckDB reads faster than values."""
-    ends = file.confirmed != NO_END
-    try:
-        for table in TABLES:
-            pieces = [getattr(columns, "rows" if table == "exchanges" else table) for columns in parts]
-            if not any(pieces):
-                continue
-            _write(spool, pieces)
-            within = ""
-            if ends and table == "findings":
-                within = " WHERE number IN (SELECT number FROM exchanges)"
-            elif ends:
-                within = f" WHERE seq <= {int(file.confirmed)}"
-            rows = _json(spool, TABLES[table])
-            cursor.execute(f"INSERT INTO {table} SELECT {int(file.number)}, * FROM {rows}{within}")
-    finally:
-        spool.unlink(missing_ok=True)
-    keys = [key for columns in parts for key in columns.erased]
-    if keys:
-        cursor.executemany("INSERT INTO erased VALUES (?, ?)", [[file.number, key] for key in keys])
-
-
-def _write(spool: Path, pieces: Iterable[bytes]) -> None:
+def write_lines(spool: Path, pieces: Iterable[bytes]) -> None:
     with open(os.open(spool, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
         out.writelines(pieces)
 
@@ -342,9 +342,9 @@ def _json(path: Path, columns: Mapping[str, str]) -> str:
 
 
 def _stored(cursor: DuckDBPyConnection) -> dict[str, IndexedFile]:
-    columns = "number, name, origin, size, last_start, last_digest, confirmed, unread"
-    rows = cursor.execute(f"SELECT {columns}, stamp FROM files").fetchall()
-    return {row[1]: replace(IndexedFile(*row[:8]), stamp=tuple(row[8])) for row in rows}
+    rows = cursor.execute(f"SELECT {', '.join(FILES)} FROM files").fetchall()
+    files = [msgspec.convert(dict(zip(FILES, row, strict=True)), IndexedFile) for row in rows]
+    return {file.name: file for file in files}
 
 
 def _unread(files: Mapping[str, IndexedFile]) -> int:

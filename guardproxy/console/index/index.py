@@ -10,20 +10,22 @@ log, which is verified each time that it is read.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import contextmanager
+import os
+import threading
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from threading import Event, RLock, Thread
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
 from guardproxy.audit import AnyEntry, Record, entry_of, open_line, reason
-from guardproxy.console.index.columns import HASH_CHARS, leaf_hash
-from guardproxy.console.index.database import TABLES, IndexDatabase
+from guardproxy.console.index.columns import FEEDBACK_KIND, HASH_CHARS, START_BITS, leaf_hash, place_of
+from guardproxy.console.index.database import COLUMNS, IndexDatabase, is_damage, quoted
 from guardproxy.console.index.filters import OUTCOMES, Condition, Cursor, Filter, where
-from guardproxy.console.index.following import IndexProgress, LogFollower
+from guardproxy.console.index.following import IndexProgress, LogFollower, transaction
 from guardproxy.console.index.rows import MICRO, LogMention, Neighbours, Row, Rows, Series, Totals
 from guardproxy.engine import LocalEngine
 from guardproxy.errors import AuditError, QueryError, RecordError
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 POLL_S = 0.5
+NICE = 10
 RETRY_MOST_S = 30.0
 LIMIT_ROWS = 1000
 LIMIT_GROUPS = 200
@@ -57,20 +60,9 @@ GROUPS: Mapping[str, str] = {
     "keep": _KEEP,
     "format": "format",
 }
-_SHOWN_AS: Mapping[str, str] = {
-    "at": "at_s",
-    "log": "(SELECT name FROM files WHERE files.number = file)",
-    "keep": _KEEP,
-    "feedback": "(SELECT arg_max(value, later.at_s) FROM later WHERE later.exchange = page.id AND kind = 'feedback' "
-    "AND later.tenant = page.tenant)",
-    "later": "(SELECT coalesce(list_sort(list(DISTINCT kind)), []) FROM later WHERE later.exchange = page.id "
-    "AND kind <> 'feedback')",
-}
-"""The members of a row that are not a column, with their expressions. Feedback of another tenant does not count."""
-_ROW_NAMES = [part.name for part in fields(Row) if part.name != "distance"]
+_NAMES = tuple(COLUMNS["exchanges"])
+_COLUMNS = ", ".join(quoted(COLUMNS["exchanges"]))
 _TOTAL_NAMES = [part.name for part in fields(Totals)]
-_PAGE = ", ".join(f'"{name}"' for name in ("file", *TABLES["exchanges"]))
-_SHOWN = ", ".join(_SHOWN_AS.get(name, f'"{name}"') for name in _ROW_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +99,22 @@ class Index:
         self._database: IndexDatabase | None = None
         self._follower: LogFollower | None = None
         self._problem = ""
+        self._is_damaged = False
 
     # Following the log.
 
     @property
     def progress(self) -> IndexProgress:
         """Returns how far the log is in the index."""
-        if self._follower is None:
-            return IndexProgress(0, 0 if self.folder is None else 1, self._problem)
-        return replace(self._follower.progress, problem=self._problem)
+        follower = self._follower
+        progress = IndexProgress() if follower is None else follower.progress
+        return replace(progress, problem=self._problem)
 
     @property
     def version(self) -> int:
         """Returns a number that grows with each change of the index."""
-        return 0 if self._follower is None else self._follower.version
+        follower = self._follower
+        return 0 if follower is None else follower.version
 
     def start(self) -> None:
         """Starts to follow the log in a thread."""
@@ -139,65 +133,71 @@ class Index:
             self._database = self._follower = None
 
     def follow(self) -> bool:
-        """Reads what is new in the log, as the thread does. Returns whether anything changed. A failure is kept as the
-        problem of `progress`: the index shows what it has."""
-        import duckdb  # noqa: PLC0415
-
+        """Reads what is new in the log, as the thread does. Returns whether anything changed. A failure is kept as the problem
+        of `progress`: the index shows what it has."""
         if self.folder is None or self._over.is_set():
             return False
         with self._lock:
             try:
-                changed = self._opened().step()
-            except (duckdb.Error, OSError, QueryError) as error:
+                follower = self._opened(self.folder)
+                changed = follower is not None and follower.step()
+            except Exception as error:
                 self._fail(error)
                 return False
             self._problem = ""
             return changed
 
     def _run(self) -> None:
-        wait_s = self._poll_s
-        while not self._over.wait(wait_s if self._follower is not None else 0):
+        """Follows the log until the index is closed. The thread leaves the processor to others where the system can."""
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        wait_s = 0.0
+        while not self._over.wait(wait_s):
             self.follow()
-            wait_s = min(wait_s * 2, RETRY_MOST_S) if self._problem else self._poll_s
-            if self._follower is None and self._over.wait(wait_s):
-                return
+            wait_s = min(2 * wait_s + self._poll_s, RETRY_MOST_S) if self._problem else self._poll_s
 
-    def _opened(self) -> LogFollower:
-        assert self.folder is not None  # noqa: S101 - the caller has looked
-        if self._follower is None:
-            self._database = IndexDatabase(self.folder)
-            self._follower = LogFollower(self.folder, self._database, self._engine or LocalEngine())
+    def _opened(self, folder: Path) -> LogFollower | None:
+        """Returns the follower with a database that can be used; `None` while there is no folder."""
+        database = self._database
+        if database is not None and (self._is_damaged or not database.is_in_place):
+            _log.warning("console index: it cannot be used any more, and is made again")
+            database.close(is_damaged=self._is_damaged)
+            self._database = self._follower = database = None
+            self._is_damaged = False
+        if database is None:
+            if not folder.is_dir():
+                return None
+            self._database = database = IndexDatabase(folder)
+            self._follower = LogFollower(folder, database, self._engine or LocalEngine())
         return self._follower
 
     def _fail(self, error: Exception) -> None:
-        """Notes a failure. A database that cannot be used any more is made again at the next step."""
+        """Notes a failure. An index that fails twice, and not for want of space, is made again at the next step."""
         message = reason(error) if isinstance(error, OSError | AuditError) else str(error).split("\n")[0]
         if message != self._problem:
             _log.warning("console index: %s", message)
+        elif is_damage(error):
+            self._is_damaged = True
         self._problem = message
-        if self._database is not None and not _is_usable(self._database):
-            self._database.close()
-            self._database = self._follower = None
 
     @contextmanager
     def _reading(self) -> Iterator[DuckDBPyConnection | None]:
         """Yields a connection; `None` if there is nothing to read yet. Raises `QueryError`."""
         import duckdb  # noqa: PLC0415
 
-        database = self._database
-        if database is None:
+        if (database := self._database) is None:
             yield None
             return
+        cursor = None
         try:
             cursor = database.cursor()
-        except duckdb.Error as error:
-            raise QueryError(f"the index cannot be read: {error}") from None
-        try:
             yield cursor
         except duckdb.Error as error:
+            self._is_damaged |= is_damage(error)
             raise QueryError(f"the index cannot be read: {error}") from None
         finally:
-            cursor.close()
+            if cursor is not None:
+                cursor.close()
 
     # Exchanges.
 
@@ -335,12 +335,15 @@ class Index:
             if cursor is None:
                 return []
             rows = cursor.execute(
-                'SELECT kind, value, "by", later.at_s, files.name, later.start, later.length, later.hash FROM later '
-                "JOIN files ON files.number = later.file WHERE later.exchange = ? AND (kind <> 'feedback' OR tenant IN "
-                "(SELECT tenant FROM exchanges WHERE id = ?)) ORDER BY later.at_s, files.name, later.start",
-                [exchange, exchange],
+                'SELECT kind, value, "by", later.at_s, files.name, later.number, later.length, later.hash FROM later '
+                "JOIN files ON files.number = later.number >> ? WHERE later.exchange = ? AND (kind <> 'feedback' OR tenant "
+                "IN (SELECT tenant FROM exchanges WHERE id = ?)) ORDER BY later.at_s, later.number",
+                [START_BITS, exchange, exchange],
             ).fetchall()
-        return [LogMention(*row) for row in rows]
+        return [
+            LogMention(kind, value, by, at_s, log, place_of(number)[1], length, digest)
+            for kind, value, by, at_s, log, number, length, digest in rows
+        ]
 
     def entries(self, exchange: str) -> list[AnyEntry]:
         """Returns what the log says later about an exchange: feedback (a record), scores of judges, and what people did
@@ -364,12 +367,16 @@ class Index:
         with self._reading() as cursor:
             if cursor is None:
                 return []
-            by = f"ORDER BY at_s {order}, id {order}"
-            page = f"SELECT {_PAGE} FROM exchanges WHERE {condition.sql} {by} LIMIT {int(limit)}"
-            sql = f"WITH page AS ({page}) SELECT {_SHOWN} FROM page {by}"
-            found = cursor.execute(sql, list(condition.values)).fetchall()
+            with transaction(cursor):  # so that all queries see the same state
+                sql = (
+                    f"SELECT {_COLUMNS} FROM exchanges WHERE {condition.sql} "
+                    f"ORDER BY at_s {order}, id {order} LIMIT {int(limit)}"
+                )
+                found = cursor.execute(sql, list(condition.values)).fetchall()
+                columns = [dict(zip(_NAMES, values, strict=True)) for values in found]
+                about = _about(cursor, columns)
         thresholds = self._thresholds()
-        return [_row(values, thresholds) for values in found]
+        return [_row(values, about, thresholds) for values in columns]
 
     def _query(self, sql: str, chosen: Filter) -> list[tuple[Any, ...]]:
         """Returns the rows of a query with the condition of a filter in the place of `{}`."""
@@ -391,17 +398,55 @@ def _beyond(cursor: Cursor, sign: Literal["<", ">"]) -> Condition:
     return Condition(f"(at_s {sign}= ? AND (at_s {sign} ? OR id {sign} ?))", (cursor.at, cursor.at, cursor.id))
 
 
-def _row(values: Sequence[Any], thresholds: Mapping[str, float]) -> Row:
-    row = msgspec.convert(dict(zip(_ROW_NAMES, values, strict=True)), Row)
-    least = thresholds.get(row.top_check)
-    score = row.top_score if row.top_score is not None and row.top_score >= 0 else None
-    return replace(
-        row,
-        cost=None if row.cost is None else row.cost / MICRO,
-        later=row.later or (),
-        top_score=score,
-        distance=None if least is None or score is None else score - least,
+class _PageFacts(NamedTuple):
+    """What other tables say about the exchanges of a page. `logs`: names of files by their numbers; `later`: kind, value and
+    tenant of what was said, by the id of the exchange, in order of time; `erased`: destroyed keys."""
+
+    logs: Mapping[int, str]
+    later: Mapping[str, Sequence[tuple[str, str, str]]]
+    erased: frozenset[str]
+
+
+def _about(cursor: DuckDBPyConnection, rows: Sequence[Mapping[str, Any]]) -> _PageFacts:
+    later: dict[str, list[tuple[str, str, str]]] = {}
+    said = "SELECT exchange, kind, value, tenant FROM later WHERE exchange IN {} ORDER BY at_s, number"
+    for exchange, kind, value, tenant in _among(cursor, said, {row["id"] for row in rows}):
+        later.setdefault(exchange, []).append((kind, value, tenant))
+    seals = {row["seal"] for row in rows if row["seal"]}
+    numbers = {place_of(row["number"])[0] for row in rows}
+    return _PageFacts(
+        logs=dict(_among(cursor, "SELECT number, name FROM files WHERE number IN {}", numbers)),
+        later=later,
+        erased=frozenset(key for (key,) in _among(cursor, "SELECT key FROM erased WHERE key IN {}", seals)),
     )
+
+
+def _among(cursor: DuckDBPyConnection, sql: str, values: Collection[object]) -> list[tuple[Any, ...]]:
+    """Returns the rows of a query with a list of values in the place of `{}`."""
+    if not values:
+        return []
+    return cursor.execute(sql.format(f"({', '.join('?' * len(values))})"), list(values)).fetchall()
+
+
+def _row(columns: Mapping[str, Any], about: _PageFacts, thresholds: Mapping[str, float]) -> Row:
+    later = about.later.get(columns["id"], ())
+    given = [value for kind, value, tenant in later if kind == FEEDBACK_KIND and tenant == columns["tenant"]]
+    score = columns["top_score"] if (columns["top_score"] or 0) >= 0 else None
+    least = thresholds.get(columns["top_check"])
+    file, start = place_of(columns["number"])
+    members = {
+        **columns,
+        "at": columns["at_s"],
+        "log": about.logs.get(file, ""),
+        "start": start,
+        "keep": "erased" if columns["seal"] in about.erased else columns["keep"],
+        "cost": None if columns["cost"] is None else columns["cost"] / MICRO,
+        "feedback": given[-1] if given else None,
+        "later": sorted({kind for kind, _, _ in later if kind != FEEDBACK_KIND}),
+        "top_score": score,
+        "distance": None if least is None or score is None else score - least,
+    }
+    return msgspec.convert(members, Row)
 
 
 def _line_at(path: Path, start: int, length: int) -> bytes | None:
@@ -413,11 +458,3 @@ def _line_at(path: Path, start: int, length: int) -> bytes | None:
     except OSError:
         return None
     return line if len(line) == length and line.endswith(b"\n") and line.count(b"\n") == 1 else None
-
-
-def _is_usable(database: IndexDatabase) -> bool:
-    try:
-        database.cursor().execute("SELECT 1 FROM about").fetchall()
-    except Exception:
-        return False
-    return True

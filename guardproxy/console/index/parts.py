@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
-from guardproxy.console.index.columns import columns_of
+from guardproxy.console.index.columns import TABLES, columns_of
 from guardproxy.engine import AnyPath
 
 LIMIT_LINE_BYTES = 1 << 28
@@ -24,13 +25,15 @@ PART_BYTES = 1 << 22
 @dataclass(frozen=True, slots=True)
 class LogPart:
     """The lines of a file that begin at a byte from `start` up to `end`. `start` is the begin of the first line, or a line
-    begins before it. `file`: the number of the file in the index; `begins`: whether a line begins at `start`."""
+    begins before it. `file`: the number of the file in the index; `begins`: whether a line begins at `start`; `last`: the
+    number of the last record of the file that was confirmed, if a file follows it."""
 
     file: int
     path: AnyPath
     start: int
     end: int
     begins: bool
+    last: int | None = None
 
     def __str__(self) -> str:
         return f"{self.path}, bytes {self.start} to {self.end}"
@@ -38,19 +41,14 @@ class LogPart:
 
 @dataclass(frozen=True, slots=True)
 class PartColumns:
-    """What a part holds. `rows`, `findings`, `later`: lines of JSON for the tables; `end`: the end of its last whole line;
-    `last_start`: where this line begins, -1 without one; `count`: the rows; `unread`: lines that are no lines of a log;
-    `erased`: ids of data keys that were destroyed."""
+    """What a part holds. `tables`: lines of JSON, by the name of the table; `end`: the end of its last whole line;
+    `last_start`: where this line begins, -1 without one; `unread`: lines that are no lines of a log."""
 
     part: LogPart
-    rows: bytes
-    findings: bytes
-    later: bytes
+    tables: Mapping[str, bytes]
     end: int
     last_start: int
-    count: int
     unread: int
-    erased: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,39 +67,26 @@ class ColumnsWork:
 
 def read_part(part: LogPart) -> PartColumns:
     """Returns the columns of a part. Raises `OSError`."""
-    encode = msgspec.json.Encoder().encode
-    rows: list[bytes] = []
-    findings: list[bytes] = []
-    later: list[bytes] = []
-    erased: list[str] = []
+    rows: dict[str, list[Any]] = {name: [] for name in TABLES}
+    exchanges, findings, later, erased = (rows[name].append for name in ("exchanges", "findings", "later", "erased"))
     unread, end, last_start = 0, part.start, -1
     for start, line in _lines(part):
         end, last_start = start + len(line), start
         found = columns_of(line, part.file, start) if len(line) <= LIMIT_LINE_BYTES else None
         if found is None:
             unread += 1
-            continue
-        if found.row is not None:
-            rows.append(encode(found.row))
-            findings += map(encode, found.findings)
-        if found.later is not None:
-            later.append(encode(found.later))
-        erased += found.erased
-    return PartColumns(
-        part=part,
-        rows=_joined(rows),
-        findings=_joined(findings),
-        later=_joined(later),
-        end=end,
-        last_start=last_start,
-        count=len(rows),
-        unread=unread,
-        erased=tuple(erased),
-    )
-
-
-def _joined(lines: list[bytes]) -> bytes:
-    return b"\n".join([*lines, b""]) if lines else b""
+        elif part.last is None or found.seq <= part.last:
+            if found.row is not None:
+                exchanges(found.row)
+            if found.later is not None:
+                later(found.later)
+            for finding in found.findings:
+                findings(finding)
+            for key in found.erased:
+                erased(key)
+    encode = msgspec.json.Encoder().encode_lines
+    tables = {name: encode(lines) for name, lines in rows.items() if lines}
+    return PartColumns(part=part, tables=tables, end=end, last_start=last_start, unread=unread)
 
 
 def _lines(part: LogPart) -> Iterator[tuple[int, bytes]]:
