@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
+from guardproxy.checks import Supervisor, TopicCheck
 from guardproxy.errors import GuardproxyError
 from guardproxy.library import load
 from guardproxy.policy import PolicySet
@@ -47,6 +49,29 @@ class ServedPolicies:
                     self._fault = str(error)
                 self._key = key
             return self._policies, self._fault
+
+
+def least_scores(policies: PolicySet) -> dict[str, float]:
+    """Returns the lowest score that is a finding of a check, by the name of the check, for the checks that have a threshold."""
+    least: dict[str, list[float]] = {}
+    for policy in policies.policies:
+        for name in policy.checks:
+            check = policies.checks.get((policy.name, name))
+            found: list[Any]
+            if isinstance(check, Supervisor):
+                places = [*check.wanted.values(), *check.names.values()]
+                found = [score for place in places for output in place for score in output.thresholds.values()]
+            elif isinstance(check, TopicCheck):
+                found = [topic.threshold for topic in check.topics]
+            else:
+                given = policy.checks[name].options.get("threshold")
+                found = [*given.values()] if isinstance(given, dict) else [given]
+            numbers = [
+                float(score) for score in found if isinstance(score, int | float) and not isinstance(score, bool)
+            ]
+            if check is not None and numbers:
+                least.setdefault(check.name, []).append(min(numbers))
+    return {name: min(scores) for name, scores in least.items()}
 
 
 def _key(paths: tuple[Path, ...], code: bool) -> tuple[Path, bool, Stamp] | None:

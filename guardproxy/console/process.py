@@ -28,6 +28,7 @@ from guardproxy.console.access.sessions import PersonSessions
 from guardproxy.console.application import Entrance, console_app
 from guardproxy.console.contract import Console, Mode
 from guardproxy.console.index import Index
+from guardproxy.console.inforce import SERVED, least_scores
 from guardproxy.console.look import Templates
 from guardproxy.console.pages import PAGES
 from guardproxy.console.proxy_client import ProxyClient
@@ -72,11 +73,17 @@ def _plain(value: Any) -> Any:
 
 def console_of(config: Config, mode: Mode, proxy: ProxyClient) -> Console:
     """Returns what the console knows."""
+    policies = (folder_of(config.policies.folder),)
+
+    def thresholds() -> dict[str, float]:
+        loaded, _ = SERVED.load(policies, config.policies.allow_code)
+        return {} if loaded is None else least_scores(loaded)
+
     return Console(
         mode=mode,
         audit=config.audit.folder,
-        policies=(folder_of(config.policies.folder),),
-        index=Index(config.audit.folder),
+        policies=policies,
+        index=Index(config.audit.folder, thresholds),
         proxy=proxy,
         config=config,
         templates=Templates({page.name: page.templates for page in PAGES}),

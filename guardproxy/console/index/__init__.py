@@ -12,6 +12,7 @@
 | `following` | follows the log |
 | `filters` | a filter as a URL, and as conditions of SQL |
 | `rows` | what queries return |
+| `notes` | notes of reviewers, beside the index |
 | `index` | what pages ask |
 
 Decision: docs/decisions/0080-the-console-has-an-index-of-columns.md
@@ -22,11 +23,13 @@ from __future__ import annotations
 from guardproxy.console.index.filters import FEEDBACK, OUTCOMES, Cursor, Filter
 from guardproxy.console.index.following import IndexProgress
 from guardproxy.console.index.index import GROUPS, Index, LoggedLine
+from guardproxy.console.index.notes import LIMIT_NOTE_CHARS, ReviewNote, ReviewNotes
 from guardproxy.console.index.rows import LogMention, Neighbours, Row, Rows, Series, Totals
 
 __all__ = [
     "FEEDBACK",
     "GROUPS",
+    "LIMIT_NOTE_CHARS",
     "OUTCOMES",
     "Cursor",
     "Filter",
@@ -35,6 +38,8 @@ __all__ = [
     "LogMention",
     "LoggedLine",
     "Neighbours",
+    "ReviewNote",
+    "ReviewNotes",
     "Row",
     "Rows",
     "Series",

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from threading import Event, RLock, Thread
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
@@ -26,6 +27,7 @@ from guardproxy.console.index.columns import FEEDBACK_KIND, HASH_CHARS, START_BI
 from guardproxy.console.index.database import COLUMNS, IndexDatabase, is_damage, quoted
 from guardproxy.console.index.filters import OUTCOMES, Condition, Cursor, Filter, where
 from guardproxy.console.index.following import IndexProgress, LogFollower, transaction
+from guardproxy.console.index.notes import ReviewNotes
 from guardproxy.console.index.rows import MICRO, LogMention, Neighbours, Row, Rows, Series, Totals
 from guardproxy.engine import LocalEngine
 from guardproxy.errors import AuditError, QueryError, RecordError
@@ -79,8 +81,8 @@ class LoggedLine:
 
 class Index:
     """The index of the log in `folder`; `None`: there is no log, and every list is empty. `thresholds`: returns the
-    thresholds of checks by name, for `Filter.near`. `engine`: reads large logs; `notes` of reviewers are kept beside it
-    (`notes.py`)."""
+    thresholds of checks by name, for `Filter.near` and `Row.distance`; only a filter with `near` calls it. `engine`: reads
+    large logs; `notes` of reviewers are kept beside it (`notes.py`)."""
 
     def __init__(
         self,
@@ -90,6 +92,7 @@ class Index:
         poll_s: float = POLL_S,
     ) -> None:
         self.folder = folder
+        self.notes = ReviewNotes(folder)
         self._thresholds = thresholds
         self._poll_s = poll_s
         self._engine = engine
@@ -141,11 +144,24 @@ class Index:
             try:
                 follower = self._opened(self.folder)
                 changed = follower is not None and follower.step()
+                if changed:
+                    self._drop_notes()
             except Exception as error:
                 self._fail(error)
                 return False
             self._problem = ""
             return changed
+
+    def _drop_notes(self) -> None:
+        """Deletes the notes about exchanges whose keys were destroyed, or that are no longer in the log. A log without any
+        exchange is more likely not there at all."""
+        if not (names := self.notes.exchanges()) or not self.count(Filter()):
+            return
+        with self._reading() as cursor:
+            if cursor is not None:
+                kept = "SELECT id FROM exchanges WHERE id IN {} AND seal NOT IN (SELECT key FROM erased)"
+                left = {name for (name,) in _among(cursor, kept, names)}
+                self.notes.drop([name for name in names if name not in left])
 
     def _run(self) -> None:
         """Follows the log until the index is closed. The thread leaves the processor to others where the system can."""
@@ -205,13 +221,13 @@ class Index:
         """Returns a page of exchanges, newest first: the newest, those older than `before`, or those newer than `after`. Raises
         `QueryError`."""
         limit = max(1, min(limit, LIMIT_ROWS))
-        conditions = chosen.conditions(self._thresholds())
+        conditions = chosen.conditions(self._least(chosen))
         if before is not None:
             conditions.append(_beyond(before, "<"))
         if after is not None:
             conditions.append(_beyond(after, ">"))
         up = after is not None and before is None
-        found = self._page(where(conditions), limit + 1, "ASC" if up else "DESC")
+        found = self._page(where(conditions), limit + 1, "ASC" if up else "DESC", self._least(chosen))
         more = len(found) > limit
         page = found[:limit]
         if up:
@@ -289,7 +305,7 @@ class Index:
         row = self.row(exchange)
         if row is None:
             return Neighbours(None, None)
-        conditions = chosen.conditions(self._thresholds())
+        conditions = chosen.conditions(self._least(chosen))
         newer = self._page(where([*conditions, _beyond(row.cursor, ">")]), 1, "ASC")
         older = self._page(where([*conditions, _beyond(row.cursor, "<")]), 1, "DESC")
         return Neighbours(newer[0].id if newer else None, older[0].id if older else None)
@@ -363,7 +379,17 @@ class Index:
 
     # Queries.
 
-    def _page(self, condition: Condition, limit: int, order: Literal["ASC", "DESC"]) -> list[Row]:
+    def _least(self, chosen: Filter) -> Mapping[str, float]:
+        """Returns the thresholds, which may take seconds to load, if a filter needs them."""
+        return {} if chosen.near is None else self._thresholds()
+
+    def _page(
+        self,
+        condition: Condition,
+        limit: int,
+        order: Literal["ASC", "DESC"],
+        thresholds: Mapping[str, float] = MappingProxyType({}),
+    ) -> list[Row]:
         with self._reading() as cursor:
             if cursor is None:
                 return []
@@ -375,12 +401,11 @@ class Index:
                 found = cursor.execute(sql, list(condition.values)).fetchall()
                 columns = [dict(zip(_NAMES, values, strict=True)) for values in found]
                 about = _about(cursor, columns)
-        thresholds = self._thresholds()
         return [_row(values, about, thresholds) for values in columns]
 
     def _query(self, sql: str, chosen: Filter) -> list[tuple[Any, ...]]:
         """Returns the rows of a query with the condition of a filter in the place of `{}`."""
-        condition = where(chosen.conditions(self._thresholds()))
+        condition = where(chosen.conditions(self._least(chosen)))
         with self._reading() as cursor:
             if cursor is None:
                 return []

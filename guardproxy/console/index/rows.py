@@ -16,7 +16,7 @@ class Row:
     """An exchange in a list. See `IndexedRow` for what the members mean. `log`: the name of its file. `keep`: `kept`, `sealed`,
     `erased` (its key was destroyed) or `none`. `feedback`: the newest thumbs or score of its client; `None` without any.
     `later`: the kinds of what the log says later about it. `distance`: how far the highest score is above the threshold of its
-    check; `None` if the threshold is not known."""
+    check, if the filter has `near`; `None` if the threshold is not known."""
 
     at: float
     id: str
