@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from guardproxy.cli import audit, demo, drift, importing, keys, limits, policy, replay, routes, scan, serve, tenant
+from guardproxy.cli import (
+    audit,
+    console,
+    demo,
+    drift,
+    importing,
+    keys,
+    limits,
+    policy,
+    replay,
+    routes,
+    scan,
+    serve,
+    tenant,
+)
 from guardproxy.cli.agents import confirm, mcp, tools
 from guardproxy.cli.model import commands as model
 from guardproxy.cli.printing import CommandLine, say
@@ -58,6 +72,7 @@ app.add_typer(tools.app, name="tools")
 app.add_typer(model.app, name="model")
 app.add_typer(routes.app, name="route")
 app.add_typer(audit.app, name="audit")
+app.add_typer(console.app, name="console")
 app.command("confirm")(confirm.confirm)
 app.command("replay")(replay.replay)
 app.command("drift")(drift.drift)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from inspect import Parameter, Signature
 from pathlib import Path
 from typing import Any
@@ -61,7 +61,7 @@ def serve(config: Path | None = None, check: bool = False, as_json: bool = False
         if settings.workers.count > 1:
             from guardproxy import server  # noqa: PLC0415
 
-            raise typer.Exit(server.several(settings, doors_of))
+            raise typer.Exit(server.several(settings, doors_of, companion_of))
         _serve_alone(settings)
     except GuardproxyError as error:
         faults = str(error).splitlines()
@@ -77,7 +77,7 @@ def _checked(config: Config, *, as_json: bool) -> int:
     """Prints what a start with these settings would read. Returns the exit code."""
     from guardproxy import server  # noqa: PLC0415
 
-    parts = list(server.check(config, doors_of))
+    parts = list(server.check(config, doors_of, companion_of))
     if as_json:
         are_right = all(part.is_right for part in parts)
         shown = [{"part": part.name, "ok": part.is_right, "says": part.text.splitlines()} for part in parts]
@@ -130,9 +130,10 @@ def _serve_alone(config: Any) -> None:
     import uvloop  # noqa: PLC0415
 
     from guardproxy import server  # noqa: PLC0415
+    from guardproxy.telemetry import configure_logs  # noqa: PLC0415
 
-    server.configure(config.observability.log_level, config.observability.log_format)
-    uvloop.run(server.serve(config, doors_of=doors_of))
+    configure_logs(config.observability.log_level, config.observability.log_format)
+    uvloop.run(server.serve(config, doors_of=doors_of, companion_of=companion_of))
 
 
 def doors_of(config: Config, worker: int) -> Sequence[Any]:
@@ -147,3 +148,14 @@ def doors_of(config: Config, worker: int) -> Sequence[Any]:
         names = SETTINGS["ext_proc"].names
         raise ConfigError(f"{names}: the packages for Envoy are missing: pip install 'guardproxy[envoy]'") from None
     return (ExtProcDoor(config),)
+
+
+def companion_of(config: Config) -> Callable[[Any], Any] | None:
+    """Returns what makes the command of the console's process; `None` without a console. Raises `ConfigError`."""
+    if not config.console.is_on:
+        return None
+    from guardproxy.console.starting import starter  # noqa: PLC0415
+    from guardproxy.server import CompanionCommand  # noqa: PLC0415
+
+    start = starter(config)
+    return lambda places: CompanionCommand(*start(places.socket, places.admin, places.own_folder))

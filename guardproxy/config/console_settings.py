@@ -43,3 +43,9 @@ class ConsoleSettings:
     def is_on(self) -> bool:
         """Whether there is a console."""
         return self.mode != "off"
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Returns the host of `url`, if it is given."""
+        host = split_address(self.url).hostname
+        return (host,) if host else ()

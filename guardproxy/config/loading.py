@@ -109,6 +109,11 @@ def _contradictions(config: Config) -> Iterator[str]:
     yield from _about_tenants(config)
     yield from _about_clients(config)
     yield from _about_mcp(config)
+    if config.console.is_on and config.console.logins is None:
+        yield (
+            f"{_places('console')} needs {_places('console_logins')}, also on this machine: who reaches the port could read "
+            "the log. `guardproxy console login add NAME --role auditor --file logins.json` makes one"
+        )
 
 
 def _places(name: str) -> str:

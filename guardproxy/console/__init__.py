@@ -9,8 +9,14 @@
 | `inforce` | the policies that are served, loaded once for all pages |
 | `look/` | the frame of pages, macros, the style sheet, scripts |
 | `application` | the aiohttp application of the console |
+| `starting` | how the proxy starts the process of the console |
 | `process` | the process that serves it on a socket |
 
 It runs in a process of its own, which the proxy starts. The admin port forwards `/console/` to it. Nothing here is imported by
 the proxy, and the packages of the console (`jinja2`, `duckdb`) are imported in that process alone.
 """
+
+from guardproxy.console.access.logins import LoginFile, load_logins, new_token, write_logins
+from guardproxy.console.access.people import ROLES, Login, role_of
+
+__all__ = ["ROLES", "Login", "LoginFile", "load_logins", "new_token", "role_of", "write_logins"]

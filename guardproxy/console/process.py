@@ -8,21 +8,18 @@ user alone.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import threading
-from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from aiohttp import web
 
-from guardproxy.config import SETTINGS, Config
+from guardproxy.config import Config
 from guardproxy.console.access.logins import LoginFile, load_logins
 from guardproxy.console.access.sessions import PersonSessions
 from guardproxy.console.application import Entrance, console_app
@@ -32,43 +29,14 @@ from guardproxy.console.inforce import SERVED, least_scores
 from guardproxy.console.look import Templates
 from guardproxy.console.pages import PAGES
 from guardproxy.console.proxy_client import ProxyClient
+from guardproxy.console.starting import ConsoleStart
 from guardproxy.errors import ConfigError
 from guardproxy.library import folder_of
+from guardproxy.telemetry import configure_logs
 
 _log = logging.getLogger(__name__)
 THREADS = 8
 LIMIT_START_BYTES = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What the process gets of the proxy. `socket`: where it listens; `proxy`: where the admin port of the proxy answers."""
-
-    config: Config
-    socket: Path
-    proxy: Path | None
-
-    @classmethod
-    def read(cls, line: bytes) -> Start:
-        """Reads the line. Raises `ConfigError` and `ValueError`."""
-        tree = json.loads(line)
-        values = {name: SETTINGS[name].read(value, "the proxy") for name, value in tree["settings"].items()}
-        return cls(Config.of(**values), Path(tree["socket"]), Path(tree["proxy"]) if tree["proxy"] else None)
-
-
-def start_line(config: Config, socket: Path, proxy: Path | None) -> bytes:
-    """Returns the line that starts the process: settings that are not the default and no secret of others."""
-    settings: dict[str, Any] = {}
-    for setting in SETTINGS.values():
-        value = setting.value_in(config)
-        if value != setting.default and (not setting.is_secret or setting.part == "console"):
-            settings[setting.name] = list(value) if isinstance(value, tuple) else _plain(value)
-    line = {"settings": settings, "socket": str(socket), "proxy": str(proxy) if proxy else ""}
-    return json.dumps(line).encode() + b"\n"
-
-
-def _plain(value: Any) -> Any:
-    return str(value) if isinstance(value, Path) else value
 
 
 def console_of(config: Config, mode: Mode, proxy: ProxyClient) -> Console:
@@ -121,7 +89,7 @@ class WatchedLogins:
         return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode
 
 
-async def serve(start: Start) -> None:
+async def serve(start: ConsoleStart) -> None:
     """Serves until SIGTERM."""
     settings = start.config.console
     assert settings.logins is not None  # noqa: S101 - the start of the proxy asks for it
@@ -152,12 +120,14 @@ async def serve(start: Start) -> None:
     console.index.close()
 
 
-def end_with_the_proxy(source: int) -> None:
+def end_with_the_proxy(source: int, start: ConsoleStart) -> None:
     """Ends this process when the proxy is gone: nothing is ever written to `source` any more."""
 
     def watch() -> None:
         while os.read(source, 4096):
             pass
+        if start.folder is not None:
+            shutil.rmtree(start.folder, ignore_errors=True)
         os._exit(0)
 
     threading.Thread(target=watch, name="proxy-watch", daemon=True).start()
@@ -170,15 +140,12 @@ def run() -> int:
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as source:  # what comes later is for the watch
         line = source.readline(LIMIT_START_BYTES)
     try:
-        start = Start.read(line)
+        start = ConsoleStart.read(line)
     except (ConfigError, ValueError, KeyError, TypeError) as error:
         sys.stderr.write(f"guardproxy: the console got no settings: {error}\n")
         return 2
-    end_with_the_proxy(sys.stdin.fileno())
+    end_with_the_proxy(sys.stdin.fileno(), start)
+    observability = start.config.observability
+    configure_logs(observability.log_level, observability.log_format)
     asyncio.run(serve(start))
     return 0
-
-
-def environment(own: Mapping[str, str]) -> dict[str, str]:
-    """Returns the environment of the process: that of the proxy without settings of guardproxy, as some are secrets."""
-    return {name: value for name, value in own.items() if not name.startswith("GUARDPROXY_")}

@@ -8,7 +8,7 @@ from guardproxy.server.checking import CheckedPart, check
 from guardproxy.server.driving.asking.judges import LIMIT_AT_ONCE, score_of
 from guardproxy.server.driving.asking.upstreams import Asking, AskingError, asking
 from guardproxy.server.intake.listener import sender_of
-from guardproxy.server.observing.logs import configure
+from guardproxy.server.observing.companions import CompanionCommand
 from guardproxy.server.processes.running import serve
 from guardproxy.server.processes.stdio.guarding import guard
 from guardproxy.server.processes.workers import several
@@ -20,6 +20,7 @@ __all__ = [
     "Asking",
     "AskingError",
     "CheckedPart",
+    "CompanionCommand",
     "Deadlines",
     "Door",
     "HttpRequest",
@@ -28,7 +29,6 @@ __all__ = [
     "asking",
     "check",
     "check_answer_head",
-    "configure",
     "error_body",
     "guard",
     "routed_request",

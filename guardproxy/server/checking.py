@@ -24,6 +24,7 @@ from guardproxy.server.clients import ClientSource
 from guardproxy.server.driving.adapter_port import tokens_of
 from guardproxy.server.driving.asking.models import AskedModels
 from guardproxy.server.driving.recorder import log_of, signing_of
+from guardproxy.server.observing.companions import CompanionOf, no_companion
 from guardproxy.server.observing.tracing import collector_export
 from guardproxy.server.opening import addresses_of
 from guardproxy.server.policy_requirements import question_models, usable_policies
@@ -40,8 +41,11 @@ class CheckedPart:
     text: str
 
 
-def check(config: Config, doors_of: Doors = no_doors) -> Iterator[CheckedPart]:
-    """Yields the result for each part of a start with these settings. `doors_of`: see `processes/running.py`."""
+def check(
+    config: Config, doors_of: Doors = no_doors, companion_of: CompanionOf = no_companion
+) -> Iterator[CheckedPart]:
+    """Yields the result for each part of a start with these settings. `doors_of`, `companion_of`: see
+    `processes/running.py`."""
     clients: list[ClientSource] = []
 
     def read_clients() -> str:
@@ -54,6 +58,8 @@ def check(config: Config, doors_of: Doors = no_doors) -> Iterator[CheckedPart]:
     yield _tried("plug-ins", lambda: _plugins(config))
     yield _tried("audit log", lambda: _audit(config))
     yield _tried("monitoring", lambda: _monitoring(config))
+    if config.console.is_on:
+        yield _tried("console", lambda: _console(config, companion_of))
 
 
 def _tried(name: str, run: Callable[[], str]) -> CheckedPart:
@@ -140,6 +146,11 @@ def _monitoring(config: Config) -> str:
         return "no collector"
     collector_export()
     return f"{config.observability.otel_endpoint}, which is not asked"
+
+
+def _console(config: Config, companion_of: CompanionOf) -> str:
+    companion_of(config)
+    return f"at /console/ of the admin port, to {config.console.mode}; logins of {config.console.logins} can be read"
 
 
 def _require_writable(path: Path) -> None:

@@ -1,9 +1,11 @@
-"""Telemetry: a finished exchange in the words of OpenTelemetry, its measurements, and the export to a collector."""
+"""Telemetry: a finished exchange in the words of OpenTelemetry, its measurements, the export to a collector, and the
+operational log."""
 
 from __future__ import annotations
 
 from guardproxy.telemetry.attributes import Attribute, gen_ai_attributes, model_name
 from guardproxy.telemetry.labels import OTHER, BoundedLabels
+from guardproxy.telemetry.logs import configure_logs
 from guardproxy.telemetry.measures import ExchangeMeasures, measures_of
 from guardproxy.telemetry.spans import TraceEvent, TraceSpan, spans_of
 from guardproxy.telemetry.trace import TraceContext, begin_trace
@@ -17,6 +19,7 @@ __all__ = [
     "TraceEvent",
     "TraceSpan",
     "begin_trace",
+    "configure_logs",
     "gen_ai_attributes",
     "measures_of",
     "model_name",

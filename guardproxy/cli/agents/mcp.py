@@ -61,8 +61,9 @@ def _guard(settings: Any, name: str, command: list[str]) -> int:
     import uvloop  # noqa: PLC0415
 
     from guardproxy import server  # noqa: PLC0415
+    from guardproxy.telemetry import configure_logs  # noqa: PLC0415
 
-    server.configure(settings.observability.log_level, settings.observability.log_format)
+    configure_logs(settings.observability.log_level, settings.observability.log_format)
     return uvloop.run(server.guard(settings, name, command))
 
 

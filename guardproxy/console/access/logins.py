@@ -127,7 +127,8 @@ def load_logins(path: Path) -> LoginFile:
                 raise ConfigError(f"{path}: other users can read it: chmod 600 {path}")
             text = file.read(LIMIT_BYTES + 1)
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {(error.strerror or 'no reason given').lower()}") from None
+        why = (error.strerror or "no reason given").lower()
+        raise ConfigError(f"cannot read {path}: {why}: `guardproxy console login add` makes a file of logins") from None
     return read_logins(text, str(path))
 
 

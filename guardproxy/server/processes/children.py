@@ -25,6 +25,7 @@ from guardproxy.server.observing.process_metrics import Siblings
 
 if TYPE_CHECKING:
     from guardproxy.server.app import Doors
+    from guardproxy.server.observing.companions import CompanionOf
 
 BEAT_S = 0.5  # between two signs of life
 ORPHAN_S = 5.0  # the time in which a worker without a parent must end
@@ -33,18 +34,26 @@ WRONG_USE = 2
 
 
 def run_worker(
-    config: Config, worker: int, ready: int, parent_pipe: int, siblings: Siblings, doors_of: Doors | None = None
+    config: Config,
+    worker: int,
+    ready: int,
+    parent_pipe: int,
+    siblings: Siblings,
+    doors_of: Doors | None = None,
+    companion_of: CompanionOf | None = None,
 ) -> None:
     """Runs a worker to its end."""
     watch = ParentWatch(parent_pipe)
     import uvloop  # noqa: PLC0415 - not in the parent
 
     from guardproxy.server.app import no_doors  # noqa: PLC0415
+    from guardproxy.server.observing.companions import no_companion  # noqa: PLC0415
     from guardproxy.server.processes import running  # noqa: PLC0415
 
     async def serve() -> None:
         doors = doors_of or no_doors
-        await running.serve(config, worker, lambda *_: beat(ready), watch.on_loop(), siblings, doors)
+        companion = companion_of or no_companion
+        await running.serve(config, worker, lambda *_: beat(ready), watch.on_loop(), siblings, doors, companion)
 
     uvloop.run(serve())
 

@@ -22,6 +22,7 @@ from guardproxy.config import Config
 from guardproxy.server.aiohttp_parts import LINGER_S
 from guardproxy.server.app import END_S, Doors, Server, no_doors
 from guardproxy.server.intake.listener import Listener
+from guardproxy.server.observing.companions import CompanionOf, no_companion
 from guardproxy.server.observing.process_metrics import ALONE, Siblings
 from guardproxy.server.observing.status import AdminHosts, ReviewDoors, admin_app, on_loop
 from guardproxy.server.opening import (
@@ -36,6 +37,7 @@ from guardproxy.server.opening import (
     naming,
     starting,
 )
+from guardproxy.server.processes.companion import Beside
 from guardproxy.server.processes.probes import AdminPort
 from guardproxy.server.processes.standing import readings
 
@@ -76,10 +78,12 @@ async def serve(
     orphaned: asyncio.Event | None = None,
     siblings: Siblings = ALONE,
     doors_of: Doors = no_doors,
+    companion_of: CompanionOf = no_companion,
 ) -> None:
     """Serves until SIGTERM or SIGINT, then drains. `ready(port, admin_port)` is called when both ports listen; without an
     upstream there is no port for clients, and `port` is 0. `orphaned`: set when the parent of this process is gone; then the
-    process ends and drops open exchanges. `siblings`: all processes of the server. `doors_of`: its further doors."""
+    process ends and drops open exchanges. `siblings`: all processes of the server. `doors_of`: its further doors.
+    `companion_of`: the process beside it, which the first worker starts."""
     sys.setswitchinterval(SWITCH_S)
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -96,6 +100,7 @@ async def serve(
         doors = doors_of(config, worker)
         for door in doors:
             door.bind()
+        beside = Beside.of(config, worker, siblings, companion_of)
         server = Server(config, worker)
         unused.pop_all()
 
@@ -132,7 +137,7 @@ async def serve(
         for site in sites:
             await site.start()
         port = runner.addresses[0][1] if sockets else 0
-        hosts = AdminHosts(config.network.admin_host, config.network.admin_allowed_host)
+        hosts = AdminHosts(config.network.admin_host, (*config.network.admin_allowed_host, *config.console.hosts))
         reviews = ReviewDoors(
             on_loop(loop, server.reviews.listed),
             on_loop(loop, server.reviews.decided),
@@ -148,7 +153,9 @@ async def serve(
             reviews,
             readings(server, port, loop),
         )
-        admin = AdminPort(app, admin_sockets, siblings.socket)
+        beside.add_to(app)
+        admin = AdminPort(app, admin_sockets, beside.admin_socket(siblings))
+        beside.start()
         watching = asyncio.create_task(server.reloading.run(config.policies.reload_s), name="reload")
         watching_clients = asyncio.create_task(server.clients.run(), name="clients")
         leasing = asyncio.create_task(server.state.run(), name="lease")
@@ -197,6 +204,7 @@ async def serve(
             await by_grpc.stop(0)
             await ending
         await server.close()
+        await asyncio.to_thread(beside.close)
         admin.close()
         _log.info("stopped")
 

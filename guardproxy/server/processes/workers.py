@@ -35,13 +35,14 @@ from typing import TYPE_CHECKING, NoReturn
 from guardproxy import signals
 from guardproxy.config import Config
 from guardproxy.printable import plain_lines
-from guardproxy.server.observing import logs
 from guardproxy.server.observing.process_metrics import MODELS, Siblings
 from guardproxy.server.opening import bound, check_folders, check_ports, client_address
 from guardproxy.server.processes.children import BEAT_S, WRONG_USE, die_with_parent, live, run_models, run_worker
+from guardproxy.telemetry import configure_logs
 
 if TYPE_CHECKING:
     from guardproxy.server.app import Doors
+    from guardproxy.server.observing.companions import CompanionOf
 
 _log = logging.getLogger(__name__)
 QUICK_S = 10.0  # a child that dies within this time of its start died quickly
@@ -100,6 +101,7 @@ class Parent:
     config: Config
     folder: Path
     doors_of: Doors | None = None
+    companion_of: CompanionOf | None = None
     children: list[Child] = field(default_factory=list)
     parent_pipe: Pipe = field(default_factory=Pipe.new)  # the parent holds the write end, so children notice its death
     alive: Pipe = field(
@@ -188,7 +190,8 @@ class Parent:
             die_with_parent(signal.SIGTERM)
             siblings = self._siblings(child)
             parent = self.parent_pipe.read
-            live(lambda: run_worker(self.config, child.worker, ready.write, parent, siblings, self.doors_of))
+            doors, companion = self.doors_of, self.companion_of
+            live(lambda: run_worker(self.config, child.worker, ready.write, parent, siblings, doors, companion))
         os.close(self.alive.write)
         os.close(self.parent_pipe.read)
         for number in signals.ALL:
@@ -355,9 +358,9 @@ def signals_blocked() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.ALL)
 
 
-def several(config: Config, doors_of: Doors | None = None) -> int:
-    """Serves with several workers. `doors_of`: see `running.serve`. Returns the exit code."""
-    logs.configure(config.observability.log_level, config.observability.log_format)
+def several(config: Config, doors_of: Doors | None = None, companion_of: CompanionOf | None = None) -> int:
+    """Serves with several workers. `doors_of`, `companion_of`: see `running.serve`. Returns the exit code."""
+    configure_logs(config.observability.log_level, config.observability.log_format)
     check_folders(config)
     check_ports(config)
     with ExitStack() as stack:
@@ -365,7 +368,9 @@ def several(config: Config, doors_of: Doors | None = None) -> int:
             port = stack.enter_context(held_port(config))
             made = tempfile.TemporaryDirectory(prefix="guardproxy-", ignore_cleanup_errors=True)
             folder = Path(stack.enter_context(made))  # only this user can access it
-            parent = Parent(config.having(port=port, supervisor_socket=_socket(config, folder)), folder, doors_of)
+            parent = Parent(
+                config.having(port=port, supervisor_socket=_socket(config, folder)), folder, doors_of, companion_of
+            )
             parent.listen()
         return parent.run()
 

@@ -35,6 +35,11 @@ jwt_keys = "keys.json"
 jwt_issuer = "https://login.example"
 jwt_audience = ["guardproxy"]
 """
+CONSOLE = """
+upstream = ["https://api.example.com"]
+console = "write"
+console_logins = "logins.json"
+"""
 SAMPLES: dict[str, Any] = {
     "adapters": "0.0.0.0:8090",
     "adapters_grpc": "0.0.0.0:8091",
@@ -72,6 +77,7 @@ SAMPLES: dict[str, Any] = {
     "mcp_origin": ["https://app.example", "http://[fd00::1]:8080"],
     "mcp_address": "https://guard.example",
     "console_url": "https://guard.example",
+    "console": "read",
 }
 
 
@@ -93,7 +99,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Runs the command with flags, variables and lines of the file; gives its settings, or what it says instead."""
     found: list[Config] = []
     monkeypatch.setattr(command, "_serve_alone", found.append)
-    monkeypatch.setattr(server, "several", lambda config, doors_of: found.append(config))
+    monkeypatch.setattr(server, "several", lambda config, *_: found.append(config))
 
     def started(flags: list[str], variables: dict[str, str], lines: str, base: str = BASE) -> Config | str:
         file = tmp_path / "guardproxy.toml"
@@ -118,7 +124,7 @@ def as_flags(setting: Declaration, value: Any) -> list[str]:
 def test_a_setting_means_the_same_in_each_place(run: Any, setting: Declaration) -> None:
     value = sample(setting)
     text = ",".join(value) if isinstance(value, list) else str(value)
-    base = {"Clients": CLIENTS, "MCP": MCP}.get(setting.group, BASE)
+    base = {"Clients": CLIENTS, "MCP": MCP, "Console": CONSOLE}.get(setting.group, BASE)
     by_flag = run(as_flags(setting, value), {}, "", base)
     by_variable = run([], {setting.variable: text}, "", base)
     by_file = run([], {}, f"{setting.name} = {json.dumps(value)}\n", base)

@@ -9,7 +9,6 @@ import logging
 import os
 import re
 import sys
-import time
 from typing import Any
 
 from pythonjsonlogger.orjson import OrjsonFormatter
@@ -65,7 +64,7 @@ class _TextFormatter(logging.Formatter):
         # Libraries mark every entry of a process: Ray adds `_ray_timestamp_ns`.
         given = {name: value for name, value in vars(record).items() if not name.startswith("_")}
         members = {name: value for name, value in given.items() if name not in _OWN_MEMBERS}
-        clock = time.strftime("%H:%M:%S", time.localtime(record.created))
+        clock = self.formatTime(record, "%H:%M:%S")
         level = self._in_style(record.levelname.lower().ljust(7), _LEVEL_STYLES.get(record.levelno, "0"))
         shown = [f"{self._in_style(name, '2')}={_value(value)}" for name, value in members.items() if value is not None]
         return "  ".join([clock, level, self._in_style(plain(record.getMessage(), _LIMIT_VALUE_CHARS), "1"), *shown])
@@ -82,7 +81,7 @@ def _value(value: Any) -> str:
     return f'"{text}"' if not text or " " in text else text
 
 
-def configure(level: str, form: str = "json") -> None:
+def configure_logs(level: str, form: str = "json") -> None:
     """Sets up logging for the process. `form`: `json`, `text`, or `auto`: text if standard error is a terminal."""
     stream = logging.StreamHandler(sys.stderr)
     is_terminal = sys.stderr.isatty()

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from guardproxy.server.observing import logs
+from guardproxy.telemetry import logs
 
 SECRET = "jane.doe@corp.example"
 
@@ -26,7 +26,7 @@ def _restored() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_restored")
 def test_messages_of_exceptions_and_libraries_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure("debug")
+    logs.configure_logs("debug")
     try:
         raise ValueError(SECRET)
     except ValueError:
@@ -61,7 +61,7 @@ def written(form: str, terminal: bool, monkeypatch: pytest.MonkeyPatch) -> str:
     stream = io.StringIO()
     monkeypatch.setattr(stream, "isatty", lambda: terminal)
     monkeypatch.setattr("sys.stderr", stream)
-    logs.configure("info", form)
+    logs.configure_logs("info", form)
     members = {
         "route": HOSTILE,
         "rules": [],
