@@ -8,6 +8,7 @@ import typer
 
 from guardproxy.cli import (
     audit,
+    bench,
     console,
     demo,
     drift,
@@ -76,4 +77,5 @@ app.add_typer(console.app, name="console")
 app.command("confirm")(confirm.confirm)
 app.command("replay")(replay.replay)
 app.command("drift")(drift.drift)
+app.command("bench")(bench.bench)
 app.add_typer(importing.app, name="import")
