@@ -16,15 +16,16 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from guardproxy.audit import Record
-from guardproxy.events import End, Event, Frame, RunEnd, Text
+from guardproxy.audit import UPSTREAM_5XX, Record
+from guardproxy.events import Event, Frame, Text
 from guardproxy.exchange import Exchange, Job, RunScans, Scanned, State
-from guardproxy.findings import Finding, Scan, Window, failed_scan
+from guardproxy.findings import Channel, Finding, Scan, Window, failed_scan
 from guardproxy.policy import PolicySet
 from guardproxy.replay.memory import Memory
 
 MOST_PIECES = 96
 """The number of pieces that a stream is cut into. More show no more on a page, and each costs a scan by every check."""
+_DELIVERED = ("answered", UPSTREAM_5XX)
 LIMIT_CHARS = 50_000
 """The text of all answers, in characters, above which a stream is not played again."""
 
@@ -49,7 +50,8 @@ class Pace:
     memory: Memory
     size_chars: int
     steps: list[HoldStep] = field(default_factory=list)
-    _settled: dict[tuple[str, str], int] = field(default_factory=dict)  # by path and check
+    _leaving: set[int] = field(default_factory=set)  # the answers of which the client gets something
+    _settled: dict[tuple[Channel, str], int] = field(default_factory=dict)  # by text and check
 
     def pieces(self, events: Sequence[Event]) -> Iterator[list[Event]]:
         """Yields the events of an answer in pieces of at most `size_chars` characters."""
@@ -57,16 +59,13 @@ class Pace:
         for event in events:
             if not isinstance(event, Text) or event.judged:
                 batch.append(event)
-                if isinstance(event, (End, RunEnd)):
-                    continue
-            else:
-                for start in range(0, len(event.text), self.size_chars):
-                    if batch:
-                        yield batch
-                    part = event.text[start : start + self.size_chars]
-                    batch = [structs.replace(event, text=part, frame=Frame(b"", streamed=True))]
-        if batch:
-            yield batch
+                continue
+            for start in range(0, len(event.text), self.size_chars):
+                if batch:
+                    yield batch
+                part = event.text[start : start + self.size_chars]
+                batch = [structs.replace(event, text=part, frame=Frame(b"", streamed=True))]
+        yield batch
 
     def perform(self, command: RunScans) -> Scanned:
         """Runs the scans of a piece."""
@@ -79,8 +78,7 @@ class Pace:
             scan = self.memory.scan(job)
         else:
             scan = self._sure(window, _scan(job), self.memory.found_in(window, check.name))
-        if window.channel.direction == "response":
-            self._settled[window.channel.path, check.name] = scan.settled
+        self._settled[window.channel, check.name] = scan.settled
         return scan
 
     def _sure(self, window: Window, scan: Scan, recorded: Sequence[Finding]) -> Scan:
@@ -94,16 +92,18 @@ class Pace:
         )  # a state belongs to the place up to which its scan was sure
         return structs.replace(scan, findings=findings, settled=done, keep=min(scan.keep, done), state=state)
 
-    def note(self, exchange: Exchange, attempt: int) -> None:
-        """Notes how far each text of the current answer has come."""
+    def note(self, exchange: Exchange, attempt: int, outcome: str = "") -> None:
+        """Notes how far each text of an answer has come. `outcome`: of the exchange, once it has ended. What is released leaves
+        only once nobody may ask for another answer."""
         is_whole = exchange.state == State.HOLDING
+        if exchange.state == State.ANSWERING or outcome in _DELIVERED:
+            self._leaving.add(attempt)
         for lane in exchange.answers[attempt].gate.lanes.every:
-            path = lane.channel.path
-            arrived, released = lane.text.total, lane.rewrite.released
-            marks = {name: mark for (place, name), mark in self._settled.items() if place == path}
+            arrived, released = lane.text.total, lane.rewrite.released if attempt in self._leaving else 0
+            marks = {name: mark for (place, name), mark in self._settled.items() if place == lane.channel}
             least = min(marks.values(), default=arrived)
             holders = tuple(sorted(name for name, mark in marks.items() if mark == least < arrived))
-            step = HoldStep(attempt, path, arrived, released, holders, is_whole)
+            step = HoldStep(attempt, lane.channel.path, arrived, released, holders, is_whole)
             if not lane.judged and step not in self.steps[-4:]:
                 self.steps.append(step)
 

@@ -263,7 +263,8 @@ def _answer(
     if exchange.attempt == number and not exchange.is_over:
         done += run([ending])
     if pace and answer.streamed and number < len(exchange.answers):
-        pace.note(exchange, number)
+        last = done[-1] if done else None
+        pace.note(exchange, number, str(last.outcome) if isinstance(last, Finish) else "")
     return done
 
 
