@@ -38,7 +38,8 @@ TEXTS = 30
 @dataclass(frozen=True, slots=True)
 class SeenExchange:
     """An exchange as a person may see it. `record`: `None` if its line cannot be read; `policies`: those that are served, if
-    they are loaded; `fault`: why they are not. `values`: placeholder -> value, of an exchange that was unsealed."""
+    they are loaded; `fault`: why they are not. `values`: placeholder -> value, of an exchange that was
+    unsealed. `streams`, `stream_note`: what its stream held back, if that was asked for, or why it is not shown."""
 
     found: LoggedLine
     record: Record | None
@@ -50,6 +51,8 @@ class SeenExchange:
     values: Mapping[str, str] = field(default_factory=dict)
     judge_reasons: Mapping[str, str] = field(default_factory=dict)
     is_unsealed: bool = False
+    streams: tuple[stream.HeldStream, ...] = ()
+    stream_note: str = ""
 
     @property
     def own_policies(self) -> PolicySet | None:
@@ -231,6 +234,8 @@ def _values(visit: Visit, seen: SeenExchange) -> dict[str, object]:
         "money": about.money,
         "values": seen.values,
         "judge_reasons": seen.judge_reasons,
+        "streams": seen.streams,
+        "stream_note": seen.stream_note,
     }
 
 
@@ -251,22 +256,29 @@ async def show_text(visit: Visit) -> web.StreamResponse:
     seen = await _seen(visit, visit.part("id"))
     if seen is None or seen.record is None:
         return _missing(visit)
-    query = visit.query
-    direction: Direction = "response" if query.get("side") == "response" else "request"
-    place = texts.RecordPlace(direction, _number(query.get("attempt", "")), _number(query.get("number", "")))
-    record = seen.record
+    return await _text(visit, seen, seen.record, visit.query)
+
+
+async def _text(
+    visit: Visit, seen: SeenExchange, record: Record, asked: Mapping[str, str], unsealed: str = ""
+) -> web.Response:
+    """Shows the part of a text that is asked for. `unsealed`: the reason, if the text was sealed."""
+    direction: Direction = "response" if asked.get("side") == "response" else "request"
+    place = texts.RecordPlace(direction, _number(asked.get("attempt", "")), _number(asked.get("number", "")))
     text = texts.part_at([side.texts for side in (record.request, *record.answers)], place)
     if text is None:
         return _missing(visit)
     part = await visit.console.run(
-        texts.text_part, text, place, _replacing(seen)(direction), _number(query.get("part", ""))
+        texts.text_part, text, place, _replacing(seen)(direction), _number(asked.get("part", ""))
     )
     return visit.render(
         "exchanges/text.html",
         text=part,
+        part_chars=texts.PART_CHARS,
         row=seen.found.row,
         filter_query=_chosen(visit).query(),
         back=visit.url("exchanges", f"/{seen.found.row.id}", **_chosen(visit).query()),
+        unsealed=unsealed,
     )
 
 
@@ -314,27 +326,36 @@ async def show_replay(visit: Visit) -> web.StreamResponse:
 
 
 def _played(seen: SeenExchange, whole: Record, policies: PolicySet, is_viewer: bool) -> dict[str, object]:
-    """Returns the result of a replay, and what the streams held back."""
-    again = rerun(whole, policies)
-    result = judged(whole, again, policies)
-    streamed = any(answer.streamed for answer in whole.answers)
-    chars = sum(len(text.text or "") for answer in whole.answers for text in answer.texts)
-    if isinstance(again, str):
-        note = again
-    elif policies.digest != whole.policies:
-        note = "The policies that are served now are not those of the exchange, so they do not tell what it held back."
-    elif not streamed:
-        note = "The answer came whole, so it was held until all of it was checked."
-    elif chars > LIMIT_CHARS:
-        note = f"The answer has {chars:,} characters. Only streams of up to {LIMIT_CHARS:,} are played again."
-    else:
-        pace = pace_of(whole, policies)
-        rerun(whole, policies, pace)
-        held = stream.held_streams(whole, pace.steps, pace.size_chars)
-        if is_viewer:
-            held = tuple(replace(each, held=tuple(place._replace(text="") for place in each.held)) for each in held)
-        return {"result": result, "streams": held, "note": ""}
-    return {"result": result, "streams": (), "note": note}
+    """Returns the result of a replay, and what the streams held back. A path may hold a key of an object, which may be a text,
+    so a viewer gets none."""
+    result = judged(whole, rerun(whole, policies), policies, _no_path if is_viewer else str)
+    streams, note = held_back(whole, policies)
+    if is_viewer:
+        streams = tuple(
+            replace(each, path="a text", held=tuple(place._replace(text="") for place in each.held)) for each in streams
+        )
+    return {"result": result, "streams": streams, "note": note}
+
+
+def _no_path(path: str) -> str:
+    return "a text"
+
+
+def held_back(record: Record, policies: PolicySet) -> tuple[tuple[stream.HeldStream, ...], str]:
+    """Returns what the streams of an exchange held back, or why that is not known."""
+    chars = sum(len(text.text or "") for answer in record.answers for text in answer.texts)
+    if policies.digest != record.policies:
+        return (
+            (),
+            "The policies that are served now are not those of the exchange, so they do not tell what it held back.",
+        )
+    if not any(answer.streamed for answer in record.answers):
+        return (), "The answer came whole, so it was held until all of it was checked."
+    if chars > LIMIT_CHARS:
+        return (), f"The answer has {chars:,} characters. Only streams of up to {LIMIT_CHARS:,} are played again."
+    pace = pace_of(record, policies)
+    again = rerun(record, policies, pace)
+    return ((), again) if isinstance(again, str) else (stream.held_streams(record, pace.steps, pace.size_chars), "")
 
 
 # Proof and downloads.
@@ -472,13 +493,18 @@ async def show_unsealed(visit: Visit) -> web.StreamResponse:
     except (AuditError, OSError) as error:
         return await _page(visit, seen, str(error), reason)
     shown = await visit.console.run(with_values, unsealed.record, unsealed.values)
-    response = await _page(
-        visit,
-        replace(seen, record=shown, values=unsealed.values, judge_reasons=unsealed.reasons, is_unsealed=True),
-        reason=reason,
-    )
-    response.headers["Cache-Control"] = "no-store"
-    return response
+    now = replace(seen, record=shown, values=unsealed.values, judge_reasons=unsealed.reasons, is_unsealed=True)
+    if "part" in fields:
+        return await _text(visit, now, shown, fields, reason)
+    if fields.get("replay"):
+        code = visit.console.config.policies.allow_code
+        policies, fault = await visit.console.run(SERVED.load, visit.console.policies, code)
+        if policies is None:
+            now = replace(now, stream_note=fault)
+        else:
+            streams, note = await visit.console.run(held_back, unsealed.record, policies)
+            now = replace(now, streams=streams, stream_note=note, policies=policies, is_loaded=True)
+    return await _page(visit, now, reason=reason)
 
 
 def _store(visit: Visit) -> Any:

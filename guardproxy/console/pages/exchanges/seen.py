@@ -128,8 +128,9 @@ def with_values(record: Record, values: Mapping[str, str]) -> Record:
 
 
 def texts_of(record: Record) -> Iterator[RecordedText]:
-    """Yields every text of a record."""
-    for side in (record.request, *record.answers):
+    """Yields every text of a record, also of an answer that stands where no release writes one."""
+    sides: list[RecordedSide] = [record.request, record.response]
+    for side in (*sides, *(attempt.response for attempt in record.attempts if attempt.response is not None)):
         yield from side.texts
 
 
