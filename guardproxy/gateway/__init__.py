@@ -26,8 +26,6 @@ from guardproxy.gateway.clients.client_file import (
     new_key,
     read_client_file,
     with_new_client,
-    with_revoked_keys,
-    with_rotated_key,
     write_client_file,
 )
 from guardproxy.gateway.clients.clients import NO_CLIENT, Clients, KnownClient
@@ -39,6 +37,7 @@ from guardproxy.gateway.clients.credentials import (
     refuse_in_query,
 )
 from guardproxy.gateway.clients.guesses import Guesses
+from guardproxy.gateway.clients.key_folder import KeyFolder
 from guardproxy.gateway.clients.tokens import ALGORITHMS, Tokens
 from guardproxy.gateway.duties.bodies import BodyHeaders
 from guardproxy.gateway.duties.capacity import Capacity, Slots
@@ -95,6 +94,7 @@ __all__ = [
     "Get",
     "Guesses",
     "Head",
+    "KeyFolder",
     "KnownClient",
     "KnownClients",
     "KnownTenants",
@@ -143,7 +143,5 @@ __all__ = [
     "refuse_in_query",
     "rerun",
     "with_new_client",
-    "with_revoked_keys",
-    "with_rotated_key",
     "write_client_file",
 ]
