@@ -22,7 +22,7 @@ from aiohttp import web
 
 from guardproxy.console.contract import Page, PageRoute, Visit, roles
 from guardproxy.console.index import Filter
-from guardproxy.console.pages.keys.budgets import Budgets, budgets_of
+from guardproxy.console.pages.keys.budgets import BudgetBoard, budgets_of
 from guardproxy.console.pages.keys.clients import client_line, client_page
 from guardproxy.console.proxy_client import ProxyError
 from guardproxy.console.proxy_status import ProcessStatus, first_status, read_statuses
@@ -52,14 +52,14 @@ async def _status(visit: Visit) -> ProcessStatus:
 
 async def _budgets(
     visit: Visit, clients: Sequence[str] = (), tenants: Sequence[str] = (), models: Sequence[str] = ()
-) -> Budgets:
+) -> BudgetBoard:
     """Asks the workers what limits leave."""
     asked = [("client", name) for name in clients] + [("tenant", name) for name in tenants]
     asked += [("model", name) for name in models if len(name) <= LIMIT_MODEL_CHARS]
     try:
         shown = await visit.console.proxy.get(f"/all/limits?{urlencode(asked)}")
     except ProxyError as error:
-        return Budgets(problem=str(error))
+        return BudgetBoard(problem=str(error))
     return budgets_of(shown, (await _status(visit)).is_shared)
 
 
@@ -93,7 +93,7 @@ async def _show(visit: Visit) -> web.StreamResponse:
             return visit.render("keys/page.html", **{**values, "problem": str(error)})
         requests = await _groups(visit, "client")
         listed = client_page(file, datetime.now(UTC), requests, words, int(number[:6]) if number.isdecimal() else 0)
-        budgets = await _budgets(visit, [line.name for line in listed.lines]) if listed.lines else Budgets()
+        budgets = await _budgets(visit, [line.name for line in listed.lines]) if listed.lines else BudgetBoard()
         values |= {"listed": listed, "words": words, "budgets": budgets, "has_clients": bool(file.clients)}
     return visit.render("keys/page.html", **values)
 

@@ -61,7 +61,7 @@ class BudgetLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Budgets:
+class BudgetBoard:
     """All lines. `problem`: why nothing is known. `has_limits`: whether any limit is in force. `is_each`: whether each worker
     counts its own."""
 
@@ -84,15 +84,15 @@ class Budgets:
         return min(enforced, key=lambda line: line.share, default=None)
 
 
-def budgets_of(shown: Any, is_shared: bool) -> Budgets:
+def budgets_of(shown: Any, is_shared: bool) -> BudgetBoard:
     """Returns what the workers say is left. `is_shared`: whether they count in one store."""
     workers = [worker for worker in _workers(shown) if worker is not None]
     if not workers:
-        return Budgets(problem="no worker of the proxy says what is left")
+        return BudgetBoard(problem="no worker of the proxy says what is left")
     words = {limit.limit: limit.words for worker in workers for limit in worker.limits}
     failed = next((worker.error for worker in workers if not worker.ok), "")
     if failed:
-        return Budgets(problem=failed, has_limits=bool(words))
+        return BudgetBoard(problem=failed, has_limits=bool(words))
     least: dict[tuple[str, str, str, str], _Left] = {}
     for left in (left for worker in workers for left in worker.left):
         key = left.limit, left.client, left.tenant, left.model
@@ -101,7 +101,7 @@ def budgets_of(shown: Any, is_shared: bool) -> Budgets:
     lines = sorted(
         (_line(left, words) for left in least.values()), key=lambda line: (line.share, line.limit, line.whose)
     )
-    return Budgets(tuple(lines[:LIMIT_LINES]), "", bool(words), len(workers) > 1 and not is_shared)
+    return BudgetBoard(tuple(lines[:LIMIT_LINES]), "", bool(words), len(workers) > 1 and not is_shared)
 
 
 def _workers(shown: Any) -> Iterable[_Worker | None]:

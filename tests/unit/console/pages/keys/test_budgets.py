@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.console.pages.keys.budgets import LIMIT_LINES, Budgets, again_words, budgets_of
+from guardproxy.console.pages.keys.budgets import LIMIT_LINES, BudgetBoard, again_words, budgets_of
 
 LIMITS = [
     {"limit": "calls", "words": "calls: 60 requests at once, then 60 in 60 s, per client", "unit": "requests"},
@@ -61,7 +61,7 @@ def test_a_client_has_its_own_limits_those_of_its_tenant_and_those_of_all() -> N
     scarce = budgets.scarcest("bot", "acme")
     assert scarce is not None
     assert scarce.limit == "calls", "a limit in shadow mode refuses nothing"
-    assert Budgets().scarcest("bot", "acme") is None
+    assert BudgetBoard().scarcest("bot", "acme") is None
 
 
 def test_the_worker_with_the_least_left_counts() -> None:

@@ -53,7 +53,7 @@ def accepted(keys: KeyFolder, key: str) -> str:
 
 
 def shown_key(page: PageAnswer) -> str:
-    found = set(KEY.findall(page.text))
+    found = {str(key) for key in KEY.findall(page.text)}
     assert len(found) == 1
     return found.pop()
 
@@ -130,7 +130,7 @@ async def test_a_client_is_made_and_its_key_shown_once(keys: KeyFolder) -> None:
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"name": "bot"}, "there is a client"),
+        ({"name": "bot"}, "exists already"),
         ({"name": ""}, "is not a name"),
         ({"name": "<script>alert(1)</script>"}, "is not a name"),
         ({"name": "\u202eevil"}, "is not a name"),
@@ -146,7 +146,7 @@ async def test_a_wrong_client_is_not_made(keys: KeyFolder, fields: dict[str, str
     async with console_site(None, proxy=proxy(), client_keys=keys.folder) as site:
         page = await site.post("operator", "/console/keys/new", fields)
     assert page.status == 422
-    assert problem in page.text or problem == "there is a client"
+    assert problem in page.text
     assert "Nothing was made" in page.text
     assert "<script>alert" not in page.text
     assert not KEY.search(page.text)
