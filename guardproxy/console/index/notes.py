@@ -5,7 +5,7 @@ In: notes. Out: notes by the id of their exchange. Kept: the file. Any thread an
 A note is what a person typed, so it may hold personal data. It is in no log, which is never shortened, and not in the
 index, which is made again. It is deleted when the key of its exchange is destroyed, and when its exchange is no longer in
 the log. What is deleted is overwritten with zeros (`secure_delete`), and the journal is cut to size 0. Copies of the file
-are out of reach. """
+are out of reach."""
 
 from __future__ import annotations
 
