@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from guardproxy import plugins
@@ -62,14 +63,17 @@ def shipped_names() -> list[str]:
     return ["default", *sorted(path.name for path in package_folder("policies").iterdir() if path.is_dir())]
 
 
-def read_policies(name_or_path: Path | None) -> tuple[tuple[Policy, ...], str, Files]:
-    """Reads the policies of a folder, a file or a shipped name, without building checks.
+def read_policies(
+    name_or_path: Path | None, instead: Mapping[str, bytes] = MappingProxyType({})
+) -> tuple[tuple[Policy, ...], str, Files]:
+    """Reads the policies of a folder, a file or a shipped name, without building checks. `instead`: the content of files that
+    are not read from the folder, by their names.
 
     Returns the policies, their digest, and the files that they name. Raises `PolicyError`.
     """
     place = folder_of(name_or_path)
     is_file = os.path.isfile(place)
-    files = Files(place.parent if is_file else place)
+    files = Files(place.parent if is_file else place, instead)
     policies, digest = load_file(place, files) if is_file else load_folder(place, files)
     return policies, digest, files
 
@@ -135,17 +139,18 @@ def loader(
     selection: CheckSelection = whole,
     code: bool = False,
     asking: AskingModels | None = None,
+    instead: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Callable[[Path | None], PolicySet]:
     """Returns a function that loads policies as `load` does; models are loaded once for all its calls.
 
     `selection`: selects the checks to build; the others find nothing. `code`: whether policies may name classes to import;
-    otherwise loading a policy runs none of its code.
+    otherwise loading a policy runs none of its code. `instead`: as for `read_policies`.
     """
     runtime = runtime or Models((models,) if models else ())
 
     def load_set(name_or_path: Path | None) -> PolicySet:
         _refuse_clashes()
-        policies, digest, files = read_policies(name_or_path)
+        policies, digest, files = read_policies(name_or_path, instead)
         resources = Resources(
             runtime.scorer,
             runtime.tagger,

@@ -54,7 +54,7 @@ from guardproxy.policy import (
     verdict_of,
 )
 from guardproxy.policytest.scan import outcome_of, scan_job
-from guardproxy.policytest.scenes import Cuts, answer_of, codec_of, request_of
+from guardproxy.policytest.scenes import Cuts, Fill, SceneAnswer, answer_of, codec_of, request_of
 from guardproxy.redaction import PLACEHOLDER, RESTORE
 from guardproxy.replay import Rerun
 from guardproxy.wire import Codec
@@ -62,6 +62,10 @@ from guardproxy.wire.json import view
 
 _KEY = hashlib.sha256(b"guardproxy policy test: placeholders that need not be secret").digest()
 _LIMIT_BYTES = 64 * 1024 * 1024
+
+
+Watch = Callable[[Input, Sequence[Command]], object]
+"""Is called with each input of an exchange, and the commands that follow from it."""
 
 
 @dataclass(slots=True)
@@ -211,18 +215,36 @@ def play_scene(
     scan: Callable[[Job], Scan] = scan_job,
 ) -> SceneResult:
     """Plays a scene once. `scan`: runs a check on a window."""
+    body = request_of(scene, facts, cuts.streamed)
+    return play_answers(
+        policies, facts, body, lambda number, fill: answer_of(scene, facts, cuts, number, fill), scan=scan
+    )
+
+
+def play_answers(
+    policies: PolicySet,
+    facts: RequestFacts,
+    body: bytes,
+    answer_to: Callable[[int, Fill], SceneAnswer | None],
+    *,
+    scan: Callable[[Job], Scan] = scan_job,
+    watch: Callable[[Exchange, Numbers], Watch] | None = None,
+) -> SceneResult:
+    """Plays a request and its answers. `body`: of the request. `answer_to`: returns the answer to an attempt, counted from 0;
+    `None` if there is no further answer. `watch`: returns what is called with each input of the exchange and its commands."""
     exchange, codec = _exchange(policies, facts)
     numbers = Numbers()
-    body = request_of(scene, facts, cuts.streamed)
+    watched = watch(exchange, numbers) if watch else None
     language = first_language(facts.headers.get("content-language", ""))
-    done = play(exchange, [RequestReceived(body, language=language, headers=facts.headers)], each(scan))
+    received = RequestReceived(body, language=language, headers=facts.headers)
+    done = play(exchange, [received], each(scan), watch=watched)
     _upstream(exchange, done, numbers)
     numbers.canary = exchange.canary
     number = 0
-    while exchange.state == State.WAITING and (answer := answer_of(scene, facts, cuts, number, numbers.fill)):
+    while exchange.state == State.WAITING and (answer := answer_to(number, numbers.fill)):
         number += 1
         inputs: list[Input] = [ResponseStarted(answer.status, answer.media), *map(DataReceived, answer.pieces)]
-        done += play(exchange, [*inputs, ResponseEnded()], each(scan), late=(False, *answer.late))
+        done += play(exchange, [*inputs, ResponseEnded()], each(scan), late=(False, *answer.late), watch=watched)
     upstream = _upstream(exchange, done, numbers)
     client = _client(codec, done, numbers)
     return _result(exchange, done, upstream, client, numbers)

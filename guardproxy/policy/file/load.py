@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from errno import EFBIG, ENOENT
 from pathlib import Path
+from types import MappingProxyType
 
 from guardproxy import checks
 from guardproxy.decisions import Confirm, Edit
@@ -28,10 +30,12 @@ Key = tuple[str, str]
 
 
 class Files:
-    """The files that policies name, such as lists. `read` reads a file; `digest` covers all files that were read."""
+    """The files that policies name, such as lists. `read` reads a file; `digest` covers all files that were read. `instead`:
+    the content of files that are not read from the folder, by their names: they need not be there."""
 
-    def __init__(self, folder: Path | str) -> None:
+    def __init__(self, folder: Path | str, instead: Mapping[str, bytes] = MappingProxyType({})) -> None:
         self.folder = Path(folder)
+        self.instead = instead
         self._read: dict[str, bytes] = {}
 
     def read(self, path: str) -> bytes:
@@ -40,6 +44,9 @@ class Files:
         if path not in self._read:
             inside = self.folder.resolve()
             target = (inside / path).resolve()
+            if (draft := self.instead.get(os.path.relpath(target, inside))) is not None:
+                self._read[path] = draft
+                return draft
             if not target.is_relative_to(inside) or not target.is_file():
                 raise FileNotFoundError(ENOENT, "no such file in the policies' folder")
             with target.open("rb") as file:
@@ -95,7 +102,8 @@ def load_folder(folder: Path | str, files: Files | None = None) -> tuple[tuple[P
     `files`: reads the files that the policies name. Hidden files and subfolders are ignored. Raises `PolicyErrors` if
     any file has an error.
     """
-    return _load(_files(Path(folder)), files or Files(folder))
+    files = files or Files(folder)
+    return _load(_files(Path(folder), files.instead), files)
 
 
 def load_file(path: Path, files: Files) -> tuple[tuple[Policy, ...], str]:
@@ -109,7 +117,7 @@ def _load(paths: Iterable[Path], beside: Files) -> tuple[tuple[Policy, ...], str
     digest = hashlib.sha256()
     for path in paths:
         try:
-            content = _content(path)
+            content = _content(path) if path.name not in beside.instead else beside.instead[path.name]
         except PolicyError as error:
             errors.append(error)
             continue
@@ -126,9 +134,9 @@ def _load(paths: Iterable[Path], beside: Files) -> tuple[tuple[Policy, ...], str
     return policies, f"sha256:{digest.hexdigest()}"
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path, more: Iterable[str]) -> list[Path]:
     try:
-        entries = sorted(folder.iterdir())
+        entries = sorted({*folder.iterdir(), *(folder / name for name in more)})
     except OSError as error:
         message = f"cannot read the policy folder: {_reason(error)}"
         raise PolicyErrors([PolicyError(message, str(folder), 1, 1)]) from None
