@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from guardproxy.policydiff.excerpts import ExcerptPart, excerpt
 from guardproxy.policydiff.html import page, replay_page
-from guardproxy.policydiff.policies import Change, changes
+from guardproxy.policydiff.policies import Change, changes, rule_words
 from guardproxy.policydiff.traffic import COUNTS, Traffic
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "excerpt",
     "page",
     "replay_page",
+    "rule_words",
 ]

@@ -238,11 +238,13 @@ def _rules(old: Policy, new: Policy) -> Iterator[Difference]:
         if name not in after:
             rule = before[name]
             yield Difference(
-                f"the rule `{name}` was removed ({_summary(rule)})", "loosens" if _bites(rule) else "neutral"
+                f"the rule `{name}` was removed ({rule_words(rule)})", "loosens" if _bites(rule) else "neutral"
             )
         elif name not in before:
             rule = after[name]
-            yield Difference(f"the rule `{name}` is new ({_summary(rule)})", "tightens" if _bites(rule) else "neutral")
+            yield Difference(
+                f"the rule `{name}` is new ({rule_words(rule)})", "tightens" if _bites(rule) else "neutral"
+            )
         else:
             bit, bites = _bites(before[name]), _bites(after[name])
             for words, effect in _rule(before[name], after[name]):
@@ -251,7 +253,8 @@ def _rules(old: Policy, new: Policy) -> Iterator[Difference]:
                 yield Difference(f"rule `{name}`: {words}", effect if counts else "neutral")
 
 
-def _summary(rule: Rule) -> str:
+def rule_words(rule: Rule) -> str:
+    """Returns what a rule does, when and where."""
     quiet = " in shadow mode" if rule.mode == "shadow" else ""
     return f"{rule.action}{quiet} when {expression_text(rule.when)}, on {_places(rule.on)}"
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
+from types import MappingProxyType
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -149,24 +150,38 @@ def explain(
     clock: Callable[[], float],
     runs: int = RUNS,
     lowest: PolicySet | None = None,
+    scanning: Callable[[Job], Scan] = scan_job,
 ) -> Explanation:
-    """Explains what the policies do with a scene. `lowest`: the same policies with thresholds of 0, for the highest
-    score of a check without a finding."""
+    """Explains what the policies do with a scene. `runs`: how often each check is timed; 0: not at all. `lowest`: the same
+    policies with thresholds of 0, for the highest score of a check without a finding. `scanning`: runs a check on a window."""
     jobs: list[Job] = []
 
     def scan(job: Job) -> Scan:
         jobs.append(job)
-        return scan_job(job)
+        return scanning(job)
 
     result = play_scene(policies, scene, facts, Cuts(), scan)
-    scores = _scores(lowest, play_scene(lowest, scene, facts, Cuts())) if lowest else {}
+    scores = _scores(lowest, play_scene(lowest, scene, facts, Cuts(), scanning)) if lowest else {}
+    timings = tuple(_timings(jobs, clock, runs)) if runs else ()
+    limits = counted_limits(policies, scene, facts) if LIMITS.name in policies.section_names else ()
+    return explained(policies, result, scores, timings, limits)
+
+
+def explained(
+    policies: PolicySet,
+    result: SceneResult,
+    scores: Scores = MappingProxyType({}),
+    timings: tuple[CheckTiming, ...] = (),
+    limits: tuple[CountedLimit, ...] = (),
+) -> Explanation:
+    """Explains a result, such as that of a recorded exchange. `scores`: the highest score of each check."""
     return Explanation(
         result,
         result.policies,
         tuple(policy.name for policy in policies.policies if policy.name not in result.policies),
         rule_outcomes(result, scores),
-        tuple(_timings(jobs, clock, runs)),
-        counted_limits(policies, scene, facts) if LIMITS.name in policies.section_names else (),
+        timings,
+        limits,
     )
 
 

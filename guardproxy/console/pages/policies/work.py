@@ -1,0 +1,622 @@
+"""Does what the workbench is asked: remarks about policies, what they do with an exchange, their tests, what a change would do.
+
+In: tasks. Out: replies. Checks that ask services or models elsewhere are left out; the other parts are those of the proxy and of
+the command line. A task is ended between two scans of checks when it is cancelled.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from guardproxy.audit import Closing, Record, read_entry, read_record
+from guardproxy.console.pages.policies.tasks import (
+    CoverageCell,
+    DiffChange,
+    DiffExample,
+    DiffGroup,
+    DiffReply,
+    DiffTask,
+    FieldCell,
+    LintReply,
+    LintTask,
+    Mark,
+    Part,
+    PlayedFinding,
+    PlayedRule,
+    PlayedStep,
+    PlayedStream,
+    PlayedText,
+    PlayReply,
+    PlayTask,
+    PolicySource,
+    PolicyWords,
+    RuleWords,
+    Task,
+    TriedTest,
+    TryReply,
+    TryTask,
+)
+from guardproxy.errors import GuardproxyError, PolicyError, RecordError
+from guardproxy.exchange import Job
+from guardproxy.findings import Kind, Scan
+from guardproxy.inference import Models
+from guardproxy.library import ASKING, DISTANT, JUDGES, TOPICS, all_but, loader, read_policies, using
+from guardproxy.policy import (
+    SECTIONS,
+    Files,
+    Policy,
+    PolicySet,
+    RawExchange,
+    RequestFacts,
+    coverage,
+    denied_fields,
+    notes,
+)
+from guardproxy.policydiff import ExcerptPart, Traffic, changes, rule_words
+from guardproxy.policytest import (
+    CaseResult,
+    Explanation,
+    Simulation,
+    StreamPieces,
+    codec_of,
+    disagreement,
+    explain,
+    explained,
+    kinds_of,
+    replay_result,
+    run_tests,
+    scan_job,
+    scene_of,
+    simulate,
+    untested,
+)
+from guardproxy.replay import rerun
+from guardproxy.wire import Codec, default_route
+
+MODELLED = (*JUDGES, *TOPICS, "grounded")
+"""Checks that load a model, by their `use`."""
+LIMIT_CHARS = 200_000  # of a request or an answer
+LIMIT_STEPS = 400  # of a stream that are shown
+LIMIT_PIECES = 4000
+LIMIT_SHOWN_CHARS = 20_000
+LIMIT_FINDINGS = 200
+LIMIT_MARKS = 500
+LIMIT_HELD_CHARS = 160
+EXAMPLES = 3
+KEPT_SETS = 6
+
+
+class CancelledError(Exception):
+    """The task was cancelled."""
+
+
+class PlayError(Exception):
+    """An exchange cannot be played. The message may be shown."""
+
+
+@dataclass(slots=True)
+class Work:
+    """Does tasks. `is_cancelled`: asked before each scan and each record. Sets of policies are kept for the next tasks."""
+
+    is_cancelled: Callable[[], bool] = lambda: False
+    models: Models = field(default_factory=Models)
+    clock: Callable[[], float] = time.perf_counter
+    _sets: dict[Any, PolicySet] = field(default_factory=dict)
+
+    def do(self, task: Task, progress: Callable[[int, int], object]) -> LintReply | PlayReply | TryReply | DiffReply:
+        """Does a task. `progress`: is told how much of a long task is done. Raises `CancelledError`."""
+        match task:
+            case LintTask():
+                return self.lint(task)
+            case PlayTask():
+                return self.play(task)
+            case TryTask():
+                return self.test(task, progress)
+            case DiffTask():
+                return self.diff(task, progress)
+
+    # Remarks.
+
+    def lint(self, task: LintTask) -> LintReply:
+        """Returns remarks about policies, and what they say in words."""
+        try:
+            read, _, _ = read_policies(Path(task.source.path), task.source.instead)
+            loaded = self._load(task.source, DISTANT)
+        except PolicyError as error:
+            found = getattr(error, "errors", (error,))
+            marks = (Mark(Path(e.path).name, e.line, e.column, "error", e.message) for e in found[:LIMIT_MARKS])
+            return LintReply(tuple(marks))
+        remarks = (
+            Mark(Path(note.path).name, note.line, note.column, note.weight, note.message, note.code)
+            for note in notes(loaded)[:LIMIT_MARKS]
+        )
+        return LintReply(
+            tuple(remarks),
+            tuple(_policy_words(policy) for policy in read if not policy.tenant),
+            tuple(_coverage(loaded)) if task.covered else (),
+            tuple(_fields(loaded)) if task.covered else (),
+            loaded.digest,
+        )
+
+    # The playground.
+
+    def play(self, task: PlayTask) -> PlayReply:
+        """Returns what policies do with an exchange."""
+        began = self.clock()
+        try:
+            reply = self._played(task)
+        except (PolicyError, RecordError, PlayError) as error:
+            return PlayReply(problem=str(error))
+        took = (self.clock() - began) * 1000
+        return _structs_replace(reply, ms=round(took, 1))
+
+    def _played(self, task: PlayTask) -> PlayReply:
+        if max(len(task.request), len(task.answer)) > LIMIT_CHARS:
+            raise PlayError(f"a text has at most {LIMIT_CHARS:,} characters here")
+        policies = self._load(task.source, DISTANT if task.with_models else (*DISTANT, *MODELLED))
+        distant = sorted({name for policy in policies.policies for name in using(policy, DISTANT)})
+        modelled = {name for policy in policies.policies for name in using(policy, MODELLED)}
+        waiting = () if task.with_models else tuple(sorted(modelled))
+        if task.record:
+            return self._recorded(task, policies, tuple(distant), waiting)
+        facts = RequestFacts(task.route or default_route(), task.model, task.tenant, formats=policies.formats)
+        if facts.formats.codec_for(facts.route) is None:
+            raise PlayError(f"no wire format reads the route `{facts.route}`")
+        codec = codec_of(facts)
+        request = _request_of(task.request, task.kind, task.model, codec)
+        answer, stream = _answer_of(task.answer, codec)
+        scene = RawExchange(request, () if answer is None else (answer,))
+        explanation = explain(policies, scene, facts, self.clock, runs=0, scanning=self._scan)
+        streamed, no_stream = None, ""
+        if stream or (task.size and answer is not None):
+            streamed, no_stream = self._streamed(task, policies, facts, scene, explanation, stream)
+        return _play_reply(explanation, tuple(distant), waiting, streamed, no_stream)
+
+    def _streamed(
+        self,
+        task: PlayTask,
+        policies: PolicySet,
+        facts: RequestFacts,
+        scene: RawExchange,
+        explanation: Explanation,
+        stream: bytes,
+    ) -> tuple[PlayedStream | None, str]:
+        """Returns a stream of the answer, or why there is none. `stream`: an answer that is a stream."""
+        codec, size = codec_of(facts), max(1, task.size)
+        body = codec.write_body(scene.request)
+        if stream:
+            pieces: StreamPieces | None = StreamPieces.of_bytes(stream, max(size, len(stream) // LIMIT_PIECES + 1))
+            simulation = simulate(policies, body, facts, cast("StreamPieces", pieces), self._scan)
+            whole = simulate(policies, body, facts, StreamPieces.of_bytes(stream, len(stream)), self._scan).result
+            differs = disagreement(whole, simulation.result, "in these pieces", alike=True)
+            return _stream_reply(simulation, [item.message for item in differs], "the stream, cut by bytes"), ""
+        kind, text = _text_of(explanation)
+        if not text:
+            return None, "the answer has no text to stream"
+        pieces = StreamPieces.of_text(codec, text, max(size, len(text) // LIMIT_PIECES + 1), kind)
+        if pieces is None:
+            return None, f"this format does not stream a text of the kind {kind}"
+        simulation = simulate(policies, body, facts, pieces, self._scan)
+        alone = codec.author.answer_with(kind, text)
+        whole = explain(
+            policies, RawExchange(scene.request, (alone,)), facts, self.clock, runs=0, scanning=self._scan
+        ).result
+        differs = disagreement(whole, simulation.result, "in these pieces", alike=False)
+        return _stream_reply(simulation, [item.message for item in differs], f"the text of the kind {kind}"), ""
+
+    def _recorded(
+        self, task: PlayTask, policies: PolicySet, distant: tuple[str, ...], waiting: tuple[str, ...]
+    ) -> PlayReply:
+        again = rerun(read_record(task.record), policies)
+        if isinstance(again, str):
+            raise PlayError(f"the exchange cannot be played again: {again}")
+        explanation = explained(policies, replay_result(again))
+        return _structs_replace(_play_reply(explanation, distant, waiting, None, ""), is_recorded=True)
+
+    def _scan(self, job: Job) -> Scan:
+        self._go_on()
+        return scan_job(job)
+
+    def _go_on(self) -> None:
+        if self.is_cancelled():
+            raise CancelledError
+
+    # Tests.
+
+    def test(self, task: TryTask, progress: Callable[[int, int], object]) -> TryReply:
+        """Returns the results of the tests of policies."""
+        unbuilt = [use for use in DISTANT if use not in ASKING]  # a test may say what a model elsewhere answers
+        try:
+            policies = self._load(task.source, unbuilt)
+        except PolicyError as error:
+            return TryReply(problem=str(error))
+        path = Path(task.source.path)
+        files = Files(path if path.is_dir() else path.parent, task.source.instead)
+        wanted = [policy for policy in policies.policies if task.file in ("", Path(policy.source).name)]
+        total = sum(len(policy.tests) for policy in wanted)
+        results: list[CaseResult] = []
+        for policy in wanted:
+            for test in policy.tests:
+                self._go_on()
+                results += (
+                    result
+                    for result in run_tests(policies, files.read, only=f"{policy.name}: {test.name}", left_out=DISTANT)
+                    if result not in results
+                )
+                progress(len(results), total)
+        rules = ((policy.name, rule) for policy, rule in untested(wanted, results))
+        return TryReply(tuple(map(_tried, results)), tuple(f"{policy}: {rule}" for policy, rule in rules))
+
+    # What a change would do.
+
+    def diff(self, task: DiffTask, progress: Callable[[int, int], object]) -> DiffReply:
+        """Returns how two sets of policies differ, and what that would change on recorded traffic."""
+        try:
+            old, new = (read_policies(Path(source.path), source.instead)[0] for source in (task.old, task.new))
+            listed = tuple(DiffChange(change.policy, change.words, change.effect) for change in changes(old, new))
+            traffic = Traffic(self._load(task.old, DISTANT), self._load(task.new, DISTANT), EXAMPLES)
+        except PolicyError as error:
+            return DiffReply(problem=str(error))
+        lines = newest_lines(Path(task.log), task.since_s, task.until_s, task.most) if task.log else []
+        for number, line in enumerate(lines):
+            self._go_on()
+            progress(number, len(lines))
+            try:
+                entry = read_entry(line)
+            except RecordError as error:
+                traffic.skip(str(error))
+                continue
+            if isinstance(entry, (Record, Closing)):
+                traffic.see(entry)
+        progress(len(lines), len(lines))
+        return _diff_reply(listed, traffic)
+
+    def _load(self, source: PolicySource, left_out: Sequence[str]) -> PolicySet:
+        """Returns a set of policies, built once for each state of its files. Raises `PolicyError`."""
+        path = Path(source.path)
+        key = (source.path, tuple(sorted(source.instead.items())), tuple(left_out), _stamp(path))
+        found = self._sets.pop(key, None)
+        if found is None:
+            found = loader(runtime=self.models, selection=all_but(left_out), instead=source.instead)(path)
+        self._sets[key] = found
+        while len(self._sets) > KEPT_SETS:
+            del self._sets[next(iter(self._sets))]
+        return found
+
+
+def newest_lines(folder: Path, since_s: float, until_s: float, most: int) -> list[bytes]:
+    """Returns the lines of the newest exchanges in a period, oldest first."""
+    found: list[tuple[float, bytes]] = []
+    for path in sorted(folder.glob("*.jsonl")):
+        with path.open("rb") as lines:
+            for line in lines:
+                at = _time_of(line)
+                if at is not None and since_s <= at <= until_s:
+                    found.append((at, line))
+        if len(found) > 2 * most:
+            found = sorted(found, key=lambda known: known[0])[-most:]
+    return [line for _, line in sorted(found, key=lambda known: known[0])[-most:]]
+
+
+def _time_of(line: bytes) -> float | None:
+    """Returns the time of the line of an exchange; `None` for other lines."""
+    if b'"kind":"exchange"' not in line and b'"kind":"closing"' not in line:
+        return None
+    try:
+        at = json.loads(line).get("at")
+    except ValueError:
+        return None
+    return at if isinstance(at, (int, float)) else None
+
+
+def _stamp(path: Path) -> Any:
+    """Returns what changes when a file of policies changes, also one in a folder below."""
+    if path.is_file():
+        about = path.stat()
+        return about.st_mtime_ns, about.st_size, about.st_ino
+    found = []
+    for each in sorted(path.rglob("*")):
+        try:
+            about = each.stat()
+        except OSError:
+            continue
+        found.append((str(each), about.st_mtime_ns, about.st_size, about.st_ino))
+    return tuple(found[:5000])
+
+
+def _structs_replace(reply: PlayReply, **values: Any) -> PlayReply:
+    import msgspec  # noqa: PLC0415
+
+    return msgspec.structs.replace(reply, **values)
+
+
+# Policies in words.
+
+
+def _policy_words(policy: Policy) -> PolicyWords:
+    sections = []
+    for key, value in sorted(policy.sections.items()):
+        explain_section = SECTIONS[key].explain
+        if explain_section is not None:
+            sections.append(f"{key}: {explain_section(value)}")
+    return PolicyWords(
+        policy.name,
+        Path(policy.source).name,
+        policy.description,
+        _match_words(policy),
+        policy.mode,
+        tuple(
+            RuleWords(rule.id, rule_words(rule), rule.place.line, rule.mode, rule.action)
+            for rule in policy.rules
+            if not rule.place.path
+        ),
+        tuple(sections),
+        tuple((test.name, test.place.line) for test in policy.tests),
+        tuple(f"{name} ({spec.use})" for name, spec in sorted(policy.checks.items())),
+    )
+
+
+def _match_words(policy: Policy) -> str:
+    match = policy.match
+    named = {"routes": match.routes, "models": match.models, "tenants": match.tenants}
+    parts = [f"{name} {', '.join(values)}" for name, values in named.items() if values is not None]
+    parts += [f"header {name} {', '.join(values)}" for name, values in sorted(match.headers.items())]
+    parts += [f"when {match.when.text}"] if match.when else []
+    return "; ".join(parts) or "every request"
+
+
+def _coverage(policies: PolicySet) -> Iterator[CoverageCell]:
+    for row in coverage(policies):
+        yield CoverageCell(row.format, row.direction, row.kind, tuple(map(str, row.checks)))
+
+
+def _fields(policies: PolicySet) -> Iterator[FieldCell]:
+    for row in denied_fields(policies):
+        allowed = ", ".join(row.allowed)
+        state = "refused" if not allowed else f"allowed where only {allowed} applies" if row.refused else "allowed"
+        yield FieldCell(row.field, row.why, state, row.formats)
+
+
+# Exchanges of the playground.
+
+
+def _request_of(text: str, kind: str, model: str, codec: Codec) -> Any:
+    """Returns the JSON of a request. Raises `PlayError`."""
+    tree = _json_of(text)
+    if isinstance(tree, dict) and codec.author.is_request(tree):
+        return tree
+    if isinstance(tree, dict) and tree.keys() == {"request", "response"}:
+        raise PlayError("put the request and the answer into their own fields")
+    kinds = kinds_of(codec, "request")
+    if kind and kind not in kinds:
+        raise PlayError(f"a request of this format has no text of the kind `{kind}`")
+    request: Any = scene_of(text, "request", cast("Kind", kind or kinds[0]), codec.author).request
+    if model and isinstance(request, dict) and "model" in request:
+        request = {**request, "model": model}
+    return request
+
+
+def _answer_of(text: str, codec: Codec) -> tuple[Any, bytes]:
+    """Returns an answer: the JSON of a plain one, or the bytes of a stream."""
+    if not text:
+        return None, b""
+    if text.lstrip().startswith(("data:", "event:", ":")) and "\n" in text.strip():
+        return None, text.replace("\r\n", "\n").encode("utf-8", "replace")
+    tree = _json_of(text)
+    if isinstance(tree, dict) and _reads(codec, tree):
+        return tree, b""
+    plain = codec.author.answer_with("assistant", text)
+    if plain is None:
+        raise PlayError("this format has no plain answer with a text")
+    return plain, b""
+
+
+def _reads(codec: Codec, tree: dict[str, Any]) -> bool:
+    """Whether a JSON object looks like an answer of the format: it has a member that its answers have."""
+    like = codec.author.answer_with("assistant", "x") or {}
+    telling = set(like) - {"id", "model", "object", "created"}
+    return bool(telling & set(tree))
+
+
+def _json_of(text: str) -> Any:
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _text_of(explanation: Explanation) -> tuple[Kind, str]:
+    """Returns the text of the answer that is streamed: the first of the assistant, or else the first of all."""
+    texts = [
+        text for text in explanation.result.texts if text.direction == "response" and text.text and not text.attempt
+    ]
+    chosen = next((text for text in texts if text.kind == "assistant"), None)
+    chosen = chosen or next((text for text in texts if text.kind != "metadata"), None)
+    return (chosen.kind, chosen.text) if chosen else ("assistant", "")
+
+
+def _play_reply(
+    explanation: Explanation,
+    distant: tuple[str, ...],
+    waiting: tuple[str, ...],
+    stream: PlayedStream | None,
+    no_stream: str,
+) -> PlayReply:
+    result = explanation.result
+    findings = [(finding, False) for finding in result.findings] + [(finding, True) for finding in result.allowed]
+    return PlayReply(
+        decision=result.decision,
+        trouble=result.trouble,
+        policies=explanation.policies,
+        elsewhere=explanation.elsewhere,
+        texts=tuple(_texts(explanation)),
+        findings=tuple(
+            PlayedFinding(
+                finding.check,
+                finding.label,
+                f"{finding.direction} {finding.path}, {finding.start} to {finding.end}",
+                finding.text[:200],
+                round(finding.score, 4),
+                allowed,
+                finding.origins,
+            )
+            for finding, allowed in sorted(findings)[:LIMIT_FINDINGS]
+        ),
+        rules=tuple(
+            PlayedRule(rule.policy, rule.rule, rule.action, rule.state, rule.why) for rule in explanation.rules
+        ),
+        sent=None if result.upstream is None else _delivered(result.upstream.texts),
+        shown=None if result.client is None else _delivered(result.client.texts),
+        more=tuple(_more(explanation)),
+        stream=stream,
+        no_stream=no_stream,
+        distant=distant,
+        waiting=waiting,
+    )
+
+
+def _texts(explanation: Explanation) -> Iterator[PlayedText]:
+    result = explanation.result
+    rules = {rule.rule: rule.state for rule in explanation.rules}
+    for text in result.texts:
+        if not text.text:
+            continue
+        spans = []
+        for finding in (*result.findings, *result.allowed):
+            if (finding.direction, finding.path, finding.attempt) != (text.direction, text.path, text.attempt):
+                continue
+            hits = [
+                hit
+                for hit in result.hits
+                if (hit.path, hit.direction, hit.attempt) == (text.path, text.direction, text.attempt)
+                and hit.start < finding.end
+                and finding.start < hit.end
+            ]
+            states = {rules.get(hit.rule, "no") for hit in hits}
+            kind = "bad" if "decided" in states else "warn" if states & {"held", "shadow"} else "info"
+            kind = "good" if finding in result.allowed else kind
+            title = f"{finding.label}, {finding.check}" + "".join(f"; rule {hit.rule}" for hit in hits[:3])
+            spans.append((finding.start, finding.end, kind, title))
+        yield PlayedText(text.direction, text.path, text.kind, pieces(text.text[:LIMIT_SHOWN_CHARS], spans))
+
+
+def pieces(text: str, spans: Sequence[tuple[int, int, str, str]]) -> tuple[Part, ...]:
+    """Returns a text in parts. `spans`: start, end, class and title of what is marked; of spans that overlap, the first counts, and
+    the others only behind it."""
+    parts: list[Part] = []
+    at = 0
+    for start, end, kind, title in sorted(spans):
+        low, high = max(start, at), min(end, len(text))
+        if low >= high:
+            continue
+        if low > at:
+            parts.append(Part(text[at:low]))
+        parts.append(Part(text[low:high], kind, title))
+        at = high
+    return (*parts, Part(text[at:])) if at < len(text) else tuple(parts)
+
+
+def _delivered(texts: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple((path, text[:LIMIT_SHOWN_CHARS]) for path, text in texts if text)
+
+
+def _more(explanation: Explanation) -> Iterator[str]:
+    """Yields what else policies do, in words."""
+    result = explanation.result
+    for change in result.fields:
+        yield f"{change.policy}: {change.action} the field {change.place}" + (
+            "" if change.enforced else "; in shadow mode"
+        )
+    for prompt in result.prompts:
+        yield f"{prompt.policy}: {prompt.words()}" + ("" if prompt.enforced else "; in shadow mode")
+    if (cache := result.cache) is not None:
+        yield f"{', '.join(cache.policies)}: the cache may answer" + ("" if cache.is_enforced else "; in shadow mode")
+    for key, bound, words in result.explained():
+        yield f"{bound.policy}: {key}: {words}" + ("" if bound.enforced else "; in shadow mode")
+    for route in result.routes:
+        places = [f"{route.upstream or '-'} {route.model}".rstrip(), *route.next]
+        yield f"{route.policy}: route to {', then '.join(places)}" + (
+            "" if route.mode == "enforce" else "; in shadow mode"
+        )
+    for limit in explanation.limits:
+        yield f"{limit.policy}: limit {limit.words}"
+
+
+def _stream_reply(simulation: Simulation, differences: Sequence[str], what: str) -> PlayedStream:
+    steps: list[PlayedStep] = []
+    arrived = released = 0
+    for number, step in enumerate(simulation.steps, 1):
+        came, left = ("".join(text for _, text in deltas) for deltas in (step.arrived, step.released))
+        arrived, released = arrived + len(came), released + len(left)
+        held = "".join(part.text for part in step.held)
+        why = dict.fromkeys(reason for part in step.held for reason in part.reasons)
+        if len(steps) < LIMIT_STEPS:
+            cut = held if len(held) <= LIMIT_HELD_CHARS else "…" + held[-LIMIT_HELD_CHARS:]
+            steps.append(
+                PlayedStep(number, came[:1000], left[:1000], cut, tuple(why), arrived, len(held), released, step.ending)
+            )
+    more = len(simulation.steps) - len(steps)
+    return PlayedStream(tuple(steps), simulation.most_held, tuple(differences), more, what)
+
+
+# Tests and differences.
+
+
+def _tried(result: CaseResult) -> TriedTest:
+    state = "skipped" if result.skipped else "failed" if result.mismatches else "passed"
+    faults = [result.skipped] if result.skipped else []
+    for mismatch in result.mismatches:
+        wanted = f" (expected: {mismatch.wanted}; got: {mismatch.got})" if mismatch.wanted is not None else ""
+        faults.append(f"{mismatch.message}{wanted}"[:2000])
+    return TriedTest(result.policy.name, result.test.name, result.test.place.line, state, tuple(faults))
+
+
+def _diff_reply(listed: tuple[DiffChange, ...], traffic: Traffic) -> DiffReply:
+    groups = tuple(
+        DiffGroup(
+            group.policy,
+            group.rule,
+            group.way,
+            group.action,
+            group.count,
+            tuple(
+                DiffExample(
+                    example.id,
+                    example.at,
+                    example.route,
+                    example.before,
+                    example.after,
+                    example.where,
+                    _parts(example.pieces),
+                )
+                for example in group.examples
+            ),
+        )
+        for group in traffic.groups[:LIMIT_FINDINGS]
+    )
+    return DiffReply(
+        headline=traffic.headline,
+        changes=listed,
+        counts=dict(traffic.counts),
+        reasons=dict(traffic.reasons.most_common(20)),
+        outcomes=tuple((old, new, count) for (old, new), count in traffic.outcomes.most_common(20)),
+        groups=groups,
+        rescanned=tuple(sorted(traffic.rescanned)),
+    )
+
+
+def _parts(found: Sequence[ExcerptPart]) -> tuple[Part, ...]:
+    return tuple(Part(piece.text, "warn" if piece.mark else "", piece.mark) for piece in found)
+
+
+def without_texts(error: BaseException) -> str:
+    """Returns what is said of an unexpected error. Its message may quote a text, so it is left out."""
+    words = "a policy error" if isinstance(error, GuardproxyError) else type(error).__name__
+    return f"unexpected: {words}"
