@@ -64,6 +64,11 @@ def console_app(console: Console, entrance: Entrance) -> web.Application:
     """Returns the application. Raises `ValueError` for a route that writes by GET."""
     app = web.Application(middlewares=[_bounded], client_max_size=BODY_BYTES)
     app.on_response_prepare.append(_secure)
+
+    async def close(_: web.Application) -> None:
+        await console.close()
+
+    app.on_cleanup.append(close)
     door = _EntranceDoor(console, entrance)
     app.router.add_get(PREFIX, door.first)
     app.router.add_get(f"{PREFIX}/", door.first)

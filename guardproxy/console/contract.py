@@ -96,6 +96,13 @@ class Console:
     pages: tuple[Page, ...]
     threads: ThreadPoolExecutor = field(repr=False)
     shared: dict[str, Any] = field(default_factory=dict, repr=False)
+    closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list, repr=False)
+    """What is done when the console ends."""
+
+    async def close(self) -> None:
+        """Ends what pages have begun."""
+        while self.closing:
+            await self.closing.pop()()
 
     async def run(
         self, function: Callable[Arguments, Value], *arguments: Arguments.args, **named: Arguments.kwargs

@@ -1,0 +1,96 @@
+"""What the page Policies keeps in memory for all people: the folder, drafts, proposals and workbenches.
+
+In: the console. Out: its desk, which is made once. The remarks about the files are kept until a file changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from guardproxy.audit import ENTRY_VERSION, PolicyChanged
+from guardproxy.audit.sealing import operator_log
+from guardproxy.config import package_folder
+from guardproxy.console.contract import Console, Visit
+from guardproxy.console.pages.policies.drafts import DraftTable, Proposal
+from guardproxy.console.pages.policies.files import PolicyFolder
+from guardproxy.console.pages.policies.tasks import Cancelled, Failed, LintReply, LintTask, PolicySource
+from guardproxy.console.pages.policies.workshop import Workshop
+
+_NAME = "policies"
+WHOLE = "files"  # the place of remarks about the files as they are
+
+
+@dataclass(slots=True)
+class Desk:
+    """See above. `linted`: the remarks about the files, and the state of the files that they are about."""
+
+    folder: PolicyFolder
+    drafts: DraftTable = field(default_factory=DraftTable)
+    workshop: Workshop = field(default_factory=Workshop)
+    linted: tuple[Any, LintReply] | None = None
+
+    def source(self, instead: Mapping[str, bytes] | None = None) -> PolicySource:
+        """Returns where the policies are. `instead`: the contents of drafts."""
+        return PolicySource(str(self.folder.path), dict(instead or {}))
+
+    def with_drafts(self, name: str) -> PolicySource:
+        """Returns the policies with the drafts of a person."""
+        return self.source({draft.name: draft.content for draft in self.drafts.of(name).values() if draft.is_changed})
+
+    async def remarks(self, visit: Visit) -> tuple[LintReply, str]:
+        """Returns the remarks about the files, with their coverage; or why there are none."""
+        stamp = await visit.console.run(self.folder.stamp)
+        if self.linted is not None and self.linted[0] == stamp:
+            return self.linted[1], ""
+        reply = await self.workshop.ask(visit.login.name, WHOLE, LintTask(self.source(), covered=True))
+        if isinstance(reply, LintReply):
+            self.linted = stamp, reply
+            return reply, ""
+        return LintReply(), reply.why if isinstance(reply, Failed) else "another page has asked again meanwhile"
+
+    async def remarks_about(self, visit: Visit, source: PolicySource, place: str) -> LintReply | Failed | Cancelled:
+        """Returns the remarks about drafts, or why there are none."""
+        reply = await self.workshop.ask(visit.login.name, place, LintTask(source))
+        return reply if isinstance(reply, (LintReply, Cancelled)) else Failed(getattr(reply, "why", "no reply"))
+
+
+def desk_of(console: Console) -> Desk:
+    """Returns the desk of a console."""
+    if _NAME not in console.kept:
+        path = console.policies[0]
+        desk = Desk(PolicyFolder(path, not _is_shipped(path)))
+        console.kept[_NAME] = desk
+        console.closing.append(desk.workshop.close)
+    made: Desk = console.kept[_NAME]
+    return made
+
+
+def _is_shipped(path: Path) -> bool:
+    return path.resolve().is_relative_to(package_folder("policies").resolve())
+
+
+def engine() -> str:
+    """Returns the version of guardproxy that entries of the log name."""
+    try:
+        return f"guardproxy {version('guardproxy')}"
+    except PackageNotFoundError:
+        return "guardproxy dev"
+
+
+def note_change(audit: Path, proposal: Proposal, at_s: float) -> None:
+    """Says in the log that files of policies change. Raises `AuditError`."""
+    entry = PolicyChanged(
+        v=ENTRY_VERSION,
+        at=at_s,
+        engine=engine(),
+        files=PolicyChanged.changed({file.name: (file.base, file.digest) for file in proposal.files}),
+        by=proposal.by,
+        approved_by=proposal.approved_by,
+        why=proposal.why,
+    )
+    with operator_log(audit, engine()) as append:
+        append(entry)
