@@ -14,9 +14,9 @@
 | `workshop` | starts, asks and ends workbenches |
 | `workbench`, `work` | the process that evaluates policies, and what it does |
 
-Other pages hand over a change by a form: `POST /console/policies/drafts` with `file` (its name), `content` (the whole new text),
-`base` (the digest of the file that was read, `sha256:...`; left out: the present file) and `why`. The answer leads to the editor.
-`GET /console/policies/edit?file=NAME` opens the editor.
+Other pages hand over a change by a form: `POST /console/policies/drafts` with `file` (its name), `content` (the whole new
+text), `base` (the digest of the file that was read, `sha256:...`; left out: the present file). The answer leads to the editor.
+`GET /console/policies/edit?file=NAME` opens the editor, and `GET /console/policies/playground?id=ID` plays an exchange.
 
 Decision: docs/decisions/0084-two-people-change-policies-in-the-console.md
 """

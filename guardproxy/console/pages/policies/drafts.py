@@ -1,7 +1,7 @@
 """Edits of policies in memory: drafts of people, and proposals that a second person approves.
 
-In: contents, names of people, times. Out: drafts and proposals, or `DraftError`. Nothing is on disk, and nobody sees the draft of
-another person before it is proposed.
+In: contents, names of people, times. Out: drafts and proposals, or `DraftError`. Nothing is on disk, and nobody sees the
+draft of another person before it is proposed.
 
 Rules that must hold
 - A proposal is a fixed set of contents with one digest. Who approves sends that digest, and these contents are saved.
@@ -59,8 +59,8 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Drafts that a person proposes. `digest`: covers the names, bases and contents of all files. `at_s`: Unix time. `told`: what
-    became of it, in words."""
+    """Drafts that a person proposes. `digest`: covers the names, bases and contents of all files. `at_s`: Unix time. `told`:
+    what became of it, in words."""
 
     id: str
     by: str

@@ -6,6 +6,7 @@ In: visits. Out: pages. A draft begins with the digest of its file; if the file 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from aiohttp import web
 
@@ -94,7 +95,7 @@ def _text(content: bytes) -> str:
     return content.decode("utf-8", "replace")
 
 
-def _linted(reply: LintReply | Failed | Cancelled, name: str) -> dict[str, object]:
+def _linted(reply: LintReply | Failed | Cancelled, name: str) -> dict[str, Any]:
     """Returns what a template shows of remarks: those about the file first."""
     marks = sorted(reply.marks, key=lambda mark: (mark.file != name, mark.line)) if isinstance(reply, LintReply) else []
     return {
@@ -169,7 +170,7 @@ def _start(visit: Visit, desk: Desk, days: str, most: str) -> None:
     desk.workshop.start(visit.login.name, "diff", task, ", ".join(sorted(new.instead)), DIFF_S)
 
 
-def _diffed(visit: Visit) -> dict[str, object]:
+def _diffed(visit: Visit) -> dict[str, Any]:
     """Returns what a template shows of the last comparison."""
     job = desk_of(visit.console).workshop.job(visit.login.name, "diff")
     reply = job.reply if job else None

@@ -1,7 +1,7 @@
 """The files of policies: lists them, reads them, and saves approved contents.
 
-In: the path that the proxy serves, names and contents. Out: contents with their digests. A file is replaced in one step and keeps
-its mode. Nothing outside of the folder is read or written, and no name has a slash.
+In: the path that the proxy serves, names and contents. Out: contents with their digests. A file is replaced in one step and
+keeps its mode. Nothing outside of the folder is read or written, and no name has a slash.
 """
 
 from __future__ import annotations
@@ -81,8 +81,8 @@ def refuse_name(name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class PolicyFolder:
-    """The path that the proxy serves: a folder, or a single file. `is_own`: whether it belongs to the user of the proxy, and not to
-    the package with the shipped policies."""
+    """The path that the proxy serves: a folder, or a single file. `is_own`: whether it belongs to the user of the proxy, and
+    not to the package with the shipped policies."""
 
     path: Path
     is_own: bool = True

@@ -1,13 +1,14 @@
 """The playground: what policies do with a text or an exchange, while it is typed.
 
-In: visits with texts in their forms. Out: pages. The texts are in no log, no metric, no index and no file: a form carries them to
-this process, a pipe to the workbench, which connects to nothing and writes nothing, and the reply back.
+In: visits with texts in their forms. Out: pages. The texts are in no log, no metric, no index and no file: a form carries them
+to this process, a pipe to the workbench, which connects to nothing and writes nothing, and the reply back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 from aiohttp import web
 
@@ -40,7 +41,7 @@ def _routes() -> tuple[tuple[str, str], ...]:
 def _kinds() -> tuple[tuple[str, str], ...]:
     """Returns the kinds of texts of a request."""
     kinds = dict.fromkeys(kind for codec in codecs() for kind in kinds_of(codec, "request"))
-    return tuple((kind, kind.replace("_", " ")) for kind in kinds)
+    return (("", "of a user"), *((kind, kind.replace("_", " ")) for kind in kinds))
 
 
 def size_of(text: str) -> int:
@@ -87,7 +88,7 @@ async def _play(visit: Visit) -> web.StreamResponse:
     return visit.render("policies/played.html", **_shown(reply))
 
 
-def _shown(reply: PlayReply | Failed | None) -> dict[str, object]:
+def _shown(reply: PlayReply | Failed | None) -> dict[str, Any]:
     played = reply if isinstance(reply, PlayReply) else None
     problem = reply.why if isinstance(reply, Failed) else played.problem if played else ""
     return {

@@ -5,6 +5,8 @@ In: visits. Out: pages. What the files say is read by the workbench.
 
 from __future__ import annotations
 
+from typing import Any
+
 from aiohttp import web
 
 from guardproxy.console.contract import EVERYBODY, PageRoute, Visit
@@ -83,7 +85,7 @@ async def _files(visit: Visit) -> web.StreamResponse:
     )
 
 
-_NOTHING = {"elsewhere": (), "digest": "", "in_force": ""}
+_NOTHING: dict[str, Any] = {"elsewhere": (), "digest": "", "in_force": ""}
 
 
 def _edited(visit: Visit) -> list[str]:
@@ -136,7 +138,7 @@ async def _coverage(visit: Visit) -> web.StreamResponse:
         tabs=tabs(visit, "/coverage"),
         problem=problem,
         errors=reply.errors,
-        formats=formats,
+        columns=("Direction", "Text", *formats),
         rows=rows,
         fields=reply.fields,
     )

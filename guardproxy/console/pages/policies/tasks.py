@@ -101,9 +101,9 @@ class LintReply(msgspec.Struct, frozen=True, tag="linted"):
 
 
 class PlayTask(msgspec.Struct, frozen=True, tag="play"):
-    """Asks what policies do with an exchange. `request`, `answer`: texts, JSON, or a stream as it was recorded; `record`: a line of
-    the log instead of both. `kind`: of a plain text of the request. `size`: of the pieces of a stream, in characters; 0: no
-    stream. `with_models`: whether checks that load a model run."""
+    """Asks what policies do with an exchange. `request`, `answer`: texts, JSON, or a stream as it was recorded; `record`: a
+    line of the log instead of both. `kind`: of a plain text of the request. `size`: of the pieces of a stream, in characters;
+    0: no stream. `with_models`: whether checks that load a model run."""
 
     source: PolicySource
     request: str = ""
@@ -163,8 +163,8 @@ class PlayedStep(msgspec.Struct, frozen=True):
 
 
 class PlayedStream(msgspec.Struct, frozen=True):
-    """A simulated stream. `differences`: from the result of the whole answer; there are none, whatever the cuts. `more`: steps that
-    are left out. `what`: which text is streamed."""
+    """A simulated stream. `differences`: from the result of the whole answer; there are none, whatever the cuts. `more`:
+    steps that are left out. `what`: which text is streamed."""
 
     steps: tuple[PlayedStep, ...]
     most_held: int
@@ -174,9 +174,9 @@ class PlayedStream(msgspec.Struct, frozen=True):
 
 
 class PlayReply(msgspec.Struct, frozen=True, tag="played"):
-    """What policies do with an exchange. `problem`: why it cannot be played. `sent`, `shown`: texts by place that the model and the
-    client get; `None`: nothing. `elsewhere`: policies that do not apply. `distant`: checks that are not run here, since they ask
-    services or models elsewhere; `waiting`: checks that load a model and have not run yet."""
+    """What policies do with an exchange. `problem`: why it cannot be played. `sent`, `shown`: texts by place that the model
+    and the client get; `None`: nothing. `elsewhere`: policies that do not apply. `distant`: checks that are not run here,
+    since they ask services or models elsewhere; `waiting`: checks that load a model and have not run yet."""
 
     problem: str = ""
     decision: str = ""
@@ -270,7 +270,8 @@ class DiffGroup(msgspec.Struct, frozen=True):
 
 
 class DiffReply(msgspec.Struct, frozen=True, tag="diffed"):
-    """What would change. `headline`: in words; `counts`: exchanges by what became of them; `reasons`: why some cannot be replayed."""
+    """What would change. `headline`: in words; `counts`: exchanges by what became of them; `reasons`: why some cannot be
+    replayed."""
 
     headline: str = ""
     changes: tuple[DiffChange, ...] = ()

@@ -131,8 +131,8 @@ def coverage_table(cells: Iterable[CoverageCell]) -> tuple[tuple[str, ...], tupl
 
 
 def diff_lines(old: str, new: str, around: int = AROUND_LINES) -> tuple[DiffLine, ...]:
-    """Returns the differences of two texts by lines. What is equal at both ends is left out first, so that large files with small
-    changes are compared quickly; if more than `LIMIT_DIFF_LINES` are left, all of them count as changed."""
+    """Returns the differences of two texts by lines. What is equal at both ends is left out first, so that large files with
+    small changes are compared quickly; if more than `LIMIT_DIFF_LINES` are left, all of them count as changed."""
     before, after = old.splitlines(), new.splitlines()
     low = 0
     while low < min(len(before), len(after)) and before[low] == after[low]:

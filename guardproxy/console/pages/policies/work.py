@@ -1,7 +1,7 @@
 """Does what the workbench is asked: remarks about policies, what they do with an exchange, their tests, what a change would do.
 
-In: tasks. Out: replies. Checks that ask services or models elsewhere are left out; the other parts are those of the proxy and of
-the command line. A task is ended between two scans of checks when it is cancelled.
+In: tasks. Out: replies. Checks that ask services or models elsewhere are left out; the other parts are those of the proxy and
+of the command line. A task is ended between two scans of checks when it is cancelled.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
+
+import msgspec
 
 from guardproxy.audit import Closing, Record, read_entry, read_record
 from guardproxy.console.pages.policies.tasks import (
@@ -153,7 +155,7 @@ class Work:
         except (PolicyError, RecordError, PlayError) as error:
             return PlayReply(problem=str(error))
         took = (self.clock() - began) * 1000
-        return _structs_replace(reply, ms=round(took, 1))
+        return _with(reply, ms=round(took, 1))
 
     def _played(self, task: PlayTask) -> PlayReply:
         if max(len(task.request), len(task.answer)) > LIMIT_CHARS:
@@ -216,7 +218,7 @@ class Work:
         if isinstance(again, str):
             raise PlayError(f"the exchange cannot be played again: {again}")
         explanation = explained(policies, replay_result(again))
-        return _structs_replace(_play_reply(explanation, distant, waiting, None, ""), is_recorded=True)
+        return _with(_play_reply(explanation, distant, waiting, None, ""), is_recorded=True)
 
     def _scan(self, job: Job) -> Scan:
         self._go_on()
@@ -329,9 +331,7 @@ def _stamp(path: Path) -> Any:
     return tuple(found[:5000])
 
 
-def _structs_replace(reply: PlayReply, **values: Any) -> PlayReply:
-    import msgspec  # noqa: PLC0415
-
+def _with(reply: PlayReply, **values: Any) -> PlayReply:
     return msgspec.structs.replace(reply, **values)
 
 
@@ -395,7 +395,9 @@ def _request_of(text: str, kind: str, model: str, codec: Codec) -> Any:
     kinds = kinds_of(codec, "request")
     if kind and kind not in kinds:
         raise PlayError(f"a request of this format has no text of the kind `{kind}`")
-    request: Any = scene_of(text, "request", cast("Kind", kind or kinds[0]), codec.author).request
+    request: Any = scene_of(
+        text, "request", next(known for known in kinds if known == (kind or kinds[0])), codec.author
+    ).request
     if model and isinstance(request, dict) and "model" in request:
         request = {**request, "model": model}
     return request
@@ -508,8 +510,8 @@ def _texts(explanation: Explanation) -> Iterator[PlayedText]:
 
 
 def pieces(text: str, spans: Sequence[tuple[int, int, str, str]]) -> tuple[Part, ...]:
-    """Returns a text in parts. `spans`: start, end, class and title of what is marked; of spans that overlap, the first counts, and
-    the others only behind it."""
+    """Returns a text in parts. `spans`: start, end, class and title of what is marked; of spans that overlap, the first
+    counts, and the others only behind it."""
     parts: list[Part] = []
     at = 0
     for start, end, kind, title in sorted(spans):

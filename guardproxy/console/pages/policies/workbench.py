@@ -1,4 +1,4 @@
-"""The process that works for the page Policies: edits of people and texts of the playground are evaluated here, never in the proxy.
+"""The process that works for the page Policies: it evaluates edits of people and texts of the playground.
 
 In: tasks on standard input. Out: replies on standard output. The process can be ended at any moment. It opens no connection,
 starts no program and writes no file: the system is asked to refuse the last, and Python the others.
@@ -90,7 +90,7 @@ def limit() -> None:
 
 
 class Workbench:
-    """Reads tasks in a thread and does them in the main thread, in order. `exits`: is called when nobody sends tasks any more."""
+    """Reads tasks in a thread and does them in the main thread, in order. `exits`: is called when nobody sends any more."""
 
     def __init__(self, source: BinaryIO, target: BinaryIO, exits: Any = os._exit) -> None:
         self._source = source

@@ -1,7 +1,7 @@
 """Gives tasks to workbenches: one for what people type, and one for each long task.
 
-In: tasks of people. Out: replies. A task that takes too long ends with its process. A new task of a person for the same place takes
-the place of the old one. A process that nobody uses goes after a while.
+In: tasks of people. Out: replies. A task that takes too long ends with its process. A new task of a person for the same place
+takes the place of the old one. A process that nobody uses goes after a while.
 """
 
 from __future__ import annotations

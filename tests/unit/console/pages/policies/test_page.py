@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 from guardproxy.console.contract import ROLES
 from tests.kit.console import console_site
 
