@@ -60,12 +60,12 @@ class Desk:
 
 def desk_of(console: Console) -> Desk:
     """Returns the desk of a console."""
-    if _NAME not in console.kept:
+    if _NAME not in console.shared:
         path = console.policies[0]
         desk = Desk(PolicyFolder(path, not _is_shipped(path)))
-        console.kept[_NAME] = desk
+        console.shared[_NAME] = desk
         console.closing.append(desk.workshop.close)
-    made: Desk = console.kept[_NAME]
+    made: Desk = console.shared[_NAME]
     return made
 
 
