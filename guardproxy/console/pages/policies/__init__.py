@@ -13,6 +13,7 @@
 | `tasks` | what the workbench is asked, and what it answers |
 | `workshop` | starts, asks and ends workbenches |
 | `workbench`, `work` | the process that evaluates policies, and what it does |
+| `replies` | what the process answers (pure) |
 
 Other pages hand over a change by a form: `POST /console/policies/drafts` with `file` (its name), `content` (the whole new
 text), `base` (the digest of the file that was read, `sha256:...`; left out: the present file). The answer leads to the editor.

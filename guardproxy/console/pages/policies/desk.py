@@ -5,6 +5,7 @@ In: the console. Out: its desk, which is made once. The remarks about the files 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -17,10 +18,19 @@ from guardproxy.config import package_folder
 from guardproxy.console.contract import Console, Visit
 from guardproxy.console.pages.policies.drafts import DraftTable, Proposal
 from guardproxy.console.pages.policies.files import PolicyFolder
-from guardproxy.console.pages.policies.tasks import Cancelled, Failed, LintReply, LintTask, PolicySource
+from guardproxy.console.pages.policies.tasks import (
+    BenchReply,
+    CancelledTask,
+    FailedTask,
+    LintReply,
+    LintTask,
+    PolicySource,
+)
 from guardproxy.console.pages.policies.workshop import Workshop
 
 _NAME = "policies"
+PATIENCE_S = 8.0  # of a page that waits for remarks
+READING = "The files are being read. The page shows them in a moment."
 WHOLE = "files"  # the place of remarks about the files as they are
 
 
@@ -32,6 +42,7 @@ class Desk:
     drafts: DraftTable = field(default_factory=DraftTable)
     workshop: Workshop = field(default_factory=Workshop)
     linted: tuple[Any, LintReply] | None = None
+    reading: asyncio.Task[BenchReply] | None = None
 
     def source(self, instead: Mapping[str, bytes] | None = None) -> PolicySource:
         """Returns where the policies are. `instead`: the contents of drafts."""
@@ -42,20 +53,41 @@ class Desk:
         return self.source({draft.name: draft.content for draft in self.drafts.of(name).values() if draft.is_changed})
 
     async def remarks(self, visit: Visit) -> tuple[LintReply, str]:
-        """Returns the remarks about the files, with their coverage; or why there are none."""
+        """Returns the remarks about the files, with their coverage; or why there are none. `READING`: they are being read."""
         stamp = await visit.console.run(self.folder.stamp)
         if self.linted is not None and self.linted[0] == stamp:
             return self.linted[1], ""
-        reply = await self.workshop.ask(visit.login.name, WHOLE, LintTask(self.source(), covered=True))
+        if self.reading is None:
+            self.reading = asyncio.get_running_loop().create_task(self._read(stamp))
+        reading = self.reading
+        done, _ = await asyncio.wait({reading}, timeout=PATIENCE_S)
+        if not done:
+            return LintReply(), READING
+        reply = reading.result()
+        return (reply, "") if isinstance(reply, LintReply) else (LintReply(), getattr(reply, "why", READING))
+
+    async def _read(self, stamp: object) -> BenchReply:
+        try:
+            reply = await self.workshop.ask("", WHOLE, LintTask(self.source(), covered=True))
+        finally:
+            self.reading = None
         if isinstance(reply, LintReply):
             self.linted = stamp, reply
-            return reply, ""
-        return LintReply(), reply.why if isinstance(reply, Failed) else "another page has asked again meanwhile"
+        return reply
 
-    async def remarks_about(self, visit: Visit, source: PolicySource, place: str) -> LintReply | Failed | Cancelled:
+    async def close(self) -> None:
+        """Ends what goes on."""
+        if self.reading is not None:
+            self.reading.cancel()
+            await asyncio.wait({self.reading})
+        await self.workshop.close()
+
+    async def remarks_about(
+        self, visit: Visit, source: PolicySource, place: str
+    ) -> LintReply | FailedTask | CancelledTask:
         """Returns the remarks about drafts, or why there are none."""
         reply = await self.workshop.ask(visit.login.name, place, LintTask(source))
-        return reply if isinstance(reply, (LintReply, Cancelled)) else Failed(getattr(reply, "why", "no reply"))
+        return reply if isinstance(reply, (LintReply, CancelledTask)) else FailedTask(getattr(reply, "why", "no reply"))
 
 
 def desk_of(console: Console) -> Desk:
@@ -63,8 +95,9 @@ def desk_of(console: Console) -> Desk:
     if _NAME not in console.shared:
         path = console.policies[0]
         desk = Desk(PolicyFolder(path, not _is_shipped(path)))
+        desk.workshop.bench.first = LintTask(desk.source())
         console.shared[_NAME] = desk
-        console.closing.append(desk.workshop.close)
+        console.closing.append(desk.close)
     made: Desk = console.shared[_NAME]
     return made
 

@@ -41,7 +41,7 @@ def person_of(name: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class PolicyDraft:
     """A file as a person edits it. `base`: the digest of the file when the edit began; `None`: there was none."""
 
     name: str
@@ -65,7 +65,7 @@ class Proposal:
     id: str
     by: str
     why: str
-    files: tuple[Draft, ...]
+    files: tuple[PolicyDraft, ...]
     at_s: float
     state: ProposalState = "waiting"
     approved_by: str = ""
@@ -96,16 +96,16 @@ class Proposal:
 class DraftTable:
     """The drafts of all people, and proposals by id."""
 
-    _drafts: dict[str, dict[str, Draft]] = field(default_factory=dict)
+    _drafts: dict[str, dict[str, PolicyDraft]] = field(default_factory=dict)
     _proposals: dict[str, Proposal] = field(default_factory=dict)
 
     # Drafts.
 
-    def of(self, name: str) -> Mapping[str, Draft]:
+    def of(self, name: str) -> Mapping[str, PolicyDraft]:
         """Returns the drafts of a person, by the names of the files."""
         return self._drafts.get(person_of(name), {})
 
-    def put(self, name: str, draft: Draft) -> Draft:
+    def put(self, name: str, draft: PolicyDraft) -> PolicyDraft:
         """Keeps a draft of a person. Raises `DraftError`."""
         try:
             refuse_name(draft.name)
@@ -205,7 +205,7 @@ class DraftTable:
         self._proposals[proposal.id] = changed = replace(proposal, state=state, told=told)
         return changed
 
-    def _void(self, name: str, draft: Draft) -> None:
+    def _void(self, name: str, draft: PolicyDraft) -> None:
         """Makes proposals void whose file was edited further."""
         for proposal in self.proposals():
             others = (file for file in proposal.files if file.name == draft.name and file.digest != draft.digest)

@@ -13,10 +13,10 @@ from aiohttp import web
 from guardproxy.console.contract import PageRoute, Visit, roles
 from guardproxy.console.pages.policies import views
 from guardproxy.console.pages.policies.desk import Desk, desk_of
-from guardproxy.console.pages.policies.drafts import Draft, DraftError
+from guardproxy.console.pages.policies.drafts import DraftError, PolicyDraft
 from guardproxy.console.pages.policies.files import FileContent, FileError, from_form, refuse_name
 from guardproxy.console.pages.policies.reading import download, tabs
-from guardproxy.console.pages.policies.tasks import Cancelled, DiffReply, DiffTask, Failed, LintReply
+from guardproxy.console.pages.policies.tasks import CancelledTask, DiffReply, DiffTask, FailedTask, LintReply
 from guardproxy.console.pages.policies.workshop import DIFF_S
 
 EDITORS = roles("reviewer", "operator", "auditor")
@@ -58,11 +58,11 @@ async def _edit(visit: Visit) -> web.StreamResponse:
     draft = desk.drafts.of(visit.login.name).get(name)
     if draft is None:
         content = found.content if found else NEW_FILE.replace("NAME", name.rsplit(".", 1)[0].lower()).encode()
-        draft = Draft(name, found.digest if found else None, content)
+        draft = PolicyDraft(name, found.digest if found else None, content)
     return await _editor(visit, draft, found)
 
 
-async def _editor(visit: Visit, draft: Draft, found: FileContent | None, why: str = "") -> web.Response:
+async def _editor(visit: Visit, draft: PolicyDraft, found: FileContent | None, why: str = "") -> web.Response:
     desk = desk_of(visit.console)
     reply = await desk.remarks_about(
         visit, desk.source({**_others(visit), draft.name: draft.content}), f"draft {draft.name}"
@@ -95,13 +95,13 @@ def _text(content: bytes) -> str:
     return content.decode("utf-8", "replace")
 
 
-def _linted(reply: LintReply | Failed | Cancelled, name: str) -> dict[str, Any]:
+def _linted(reply: LintReply | FailedTask | CancelledTask, name: str) -> dict[str, Any]:
     """Returns what a template shows of remarks: those about the file first."""
     marks = sorted(reply.marks, key=lambda mark: (mark.file != name, mark.line)) if isinstance(reply, LintReply) else []
     return {
         "marks": marks,
         "weights": views.WEIGHTS,
-        "failed": reply.why if isinstance(reply, Failed) else "",
+        "failed": reply.why if isinstance(reply, FailedTask) else "",
         "is_read": isinstance(reply, LintReply),
         "name": name,
     }
@@ -121,13 +121,13 @@ async def _keep(visit: Visit) -> web.StreamResponse:
     if form.get("mine") or "base" not in form:
         base = (found.digest if found else "") if form.get("mine") or draft is None else draft.base or ""
     try:
-        kept = desk.drafts.put(visit.login.name, Draft(name, base or None, content))
+        kept = desk.drafts.put(visit.login.name, PolicyDraft(name, base or None, content))
     except DraftError as error:
         raise web.HTTPBadRequest(text=str(error)) from None
     if not visit.wants_part:
         return visit.see_other("policies", "/edit", file=name)
     reply = await desk.remarks_about(visit, desk.source({**_others(visit), name: content}), f"draft {name}")
-    if isinstance(reply, Cancelled):
+    if isinstance(reply, CancelledTask):
         return web.Response(status=204)
     lines = views.diff_lines(_text(found.content) if found else "", _text(kept.content))
     return visit.render("policies/linted.html", lines=lines, **_linted(reply, name))

@@ -16,7 +16,7 @@ from guardproxy.console.contract import EVERYBODY, PageRoute, Visit
 from guardproxy.console.pages.policies import views
 from guardproxy.console.pages.policies.desk import desk_of
 from guardproxy.console.pages.policies.reading import tabs
-from guardproxy.console.pages.policies.tasks import Cancelled, Failed, PlayReply, PlayTask
+from guardproxy.console.pages.policies.tasks import CancelledTask, FailedTask, PlayReply, PlayTask
 from guardproxy.console.pages.policies.workshop import QUICK_S, SLOW_S
 from guardproxy.errors import RecordError
 from guardproxy.policytest import kinds_of
@@ -52,10 +52,10 @@ def size_of(text: str) -> int:
 async def _page(visit: Visit) -> web.StreamResponse:
     """Shows the form; with what was played, if a browser without scripts sent it."""
     form: Mapping[str, str] = await visit.form() if visit.request.method == "POST" else _first(visit)
-    reply: PlayReply | Failed | None = None
+    reply: PlayReply | FailedTask | None = None
     if visit.request.method == "POST":
         told = await _played(visit, form, with_models=True)
-        reply = told if not isinstance(told, Cancelled) else None
+        reply = told if not isinstance(told, CancelledTask) else None
     values = {name: form.get(name, "") for name in _FIELDS}
     return visit.render(
         "policies/playground.html",
@@ -83,14 +83,14 @@ async def _play(visit: Visit) -> web.StreamResponse:
     """Answers htmx with what was played: first without the checks that load a model, then with them."""
     form = await visit.form()
     reply = await _played(visit, form, with_models=form.get("with_models") == "yes")
-    if isinstance(reply, Cancelled):
+    if isinstance(reply, CancelledTask):
         return web.Response(status=204)
     return visit.render("policies/played.html", **_shown(reply))
 
 
-def _shown(reply: PlayReply | Failed | None) -> dict[str, Any]:
+def _shown(reply: PlayReply | FailedTask | None) -> dict[str, Any]:
     played = reply if isinstance(reply, PlayReply) else None
-    problem = reply.why if isinstance(reply, Failed) else played.problem if played else ""
+    problem = reply.why if isinstance(reply, FailedTask) else played.problem if played else ""
     return {
         "played": None if problem else played,
         "problem": problem,
@@ -100,7 +100,9 @@ def _shown(reply: PlayReply | Failed | None) -> dict[str, Any]:
     }
 
 
-async def _played(visit: Visit, form: Mapping[str, str], *, with_models: bool) -> PlayReply | Failed | Cancelled:
+async def _played(
+    visit: Visit, form: Mapping[str, str], *, with_models: bool
+) -> PlayReply | FailedTask | CancelledTask:
     desk, person = desk_of(visit.console), visit.login.name
     record = b""
     if exchange := form.get("id", "").strip():
@@ -125,7 +127,7 @@ async def _played(visit: Visit, form: Mapping[str, str], *, with_models: bool) -
     if not (task.record or task.request or task.answer):
         return PlayReply(problem="write a text of a request or of an answer")
     reply = await desk.workshop.ask(person, PLACE, task, SLOW_S if with_models else QUICK_S)
-    return reply if isinstance(reply, (PlayReply, Cancelled)) else Failed(getattr(reply, "why", "no reply"))
+    return reply if isinstance(reply, (PlayReply, CancelledTask)) else FailedTask(getattr(reply, "why", "no reply"))
 
 
 ROUTES = (

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from guardproxy.console.contract import EVERYBODY, PageRoute, Visit
 from guardproxy.console.pages.policies import views
-from guardproxy.console.pages.policies.desk import desk_of
+from guardproxy.console.pages.policies.desk import READING, desk_of
 from guardproxy.console.pages.policies.files import FileContent, FileError
 from guardproxy.console.pages.policies.tasks import TryReply, TryTask
 from guardproxy.console.pages.policies.workshop import TESTS_S
@@ -77,6 +77,7 @@ async def _files(visit: Visit) -> web.StreamResponse:
         "policies/page.html",
         tabs=tabs(visit, ""),
         problem=problem,
+        is_reading=problem == READING,
         rows=views.file_rows(names, reply.policies, reply.marks, _edited(visit)),
         elsewhere=tuple(mark for mark in reply.marks if mark.file not in listed),
         desk=desk,
@@ -85,7 +86,7 @@ async def _files(visit: Visit) -> web.StreamResponse:
     )
 
 
-_NOTHING: dict[str, Any] = {"elsewhere": (), "digest": "", "in_force": ""}
+_NOTHING: dict[str, Any] = {"is_reading": False, "elsewhere": (), "digest": "", "in_force": ""}
 
 
 def _edited(visit: Visit) -> list[str]:
@@ -105,6 +106,7 @@ async def _file(visit: Visit) -> web.StreamResponse:
         "policies/file.html",
         tabs=tabs(visit, ""),
         problem=problem,
+        is_reading=problem == READING,
         name=name,
         digest=found.digest,
         size_bytes=len(found.content),
@@ -137,6 +139,7 @@ async def _coverage(visit: Visit) -> web.StreamResponse:
         "policies/coverage.html",
         tabs=tabs(visit, "/coverage"),
         problem=problem,
+        is_reading=problem == READING,
         errors=reply.errors,
         columns=("Direction", "Text", *formats),
         rows=rows,

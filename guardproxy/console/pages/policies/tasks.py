@@ -11,7 +11,7 @@ HEADER_BYTES = 4
 MOST_BYTES = 256 * 1024 * 1024
 
 
-class Part(msgspec.Struct, frozen=True):
+class MarkedPart(msgspec.Struct, frozen=True):
     """A part of a text. `kind`: a class of spans; empty for plain text. `title`: what was found there."""
 
     text: str
@@ -26,7 +26,7 @@ class PolicySource(msgspec.Struct, frozen=True):
     instead: dict[str, bytes] = {}
 
 
-class Mark(msgspec.Struct, frozen=True):
+class FileMark(msgspec.Struct, frozen=True):
     """A remark about a place in a file. `weight`: error, warning or note."""
 
     file: str
@@ -89,14 +89,14 @@ class LintTask(msgspec.Struct, frozen=True, tag="lint"):
 class LintReply(msgspec.Struct, frozen=True, tag="linted"):
     """Remarks and words. `digest`: of the set, as the proxy states it; empty if it has errors."""
 
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[FileMark, ...] = ()
     policies: tuple[PolicyWords, ...] = ()
     coverage: tuple[CoverageCell, ...] = ()
     fields: tuple[FieldCell, ...] = ()
     digest: str = ""
 
     @property
-    def errors(self) -> tuple[Mark, ...]:
+    def errors(self) -> tuple[FileMark, ...]:
         return tuple(mark for mark in self.marks if mark.weight == "error")
 
 
@@ -123,7 +123,7 @@ class PlayedText(msgspec.Struct, frozen=True):
     direction: str
     path: str
     kind: str
-    parts: tuple[Part, ...]
+    parts: tuple[MarkedPart, ...]
 
 
 class PlayedFinding(msgspec.Struct, frozen=True):
@@ -255,7 +255,7 @@ class DiffExample(msgspec.Struct, frozen=True):
     before: str
     after: str
     where: str
-    parts: tuple[Part, ...]
+    parts: tuple[MarkedPart, ...]
 
 
 class DiffGroup(msgspec.Struct, frozen=True):
@@ -283,58 +283,58 @@ class DiffReply(msgspec.Struct, frozen=True, tag="diffed"):
     problem: str = ""
 
 
-class Progress(msgspec.Struct, frozen=True, tag="progress"):
+class TaskProgress(msgspec.Struct, frozen=True, tag="progress"):
     """How far a task is: parts that are done, of all."""
 
     done: int
     total: int
 
 
-class Failed(msgspec.Struct, frozen=True, tag="failed"):
+class FailedTask(msgspec.Struct, frozen=True, tag="failed"):
     """A task failed. `why`: says no text of it."""
 
     why: str
 
 
-class Cancelled(msgspec.Struct, frozen=True, tag="cancelled"):
+class CancelledTask(msgspec.Struct, frozen=True, tag="cancelled"):
     """A task was cancelled."""
 
 
-class Cancel(msgspec.Struct, frozen=True, tag="cancel"):
+class CancelTask(msgspec.Struct, frozen=True, tag="cancel"):
     """Asks to end the task that runs."""
 
     number: int
 
 
-Task = LintTask | PlayTask | TryTask | DiffTask
-Reply = LintReply | PlayReply | TryReply | DiffReply | Failed | Cancelled
+BenchTask = LintTask | PlayTask | TryTask | DiffTask
+BenchReply = LintReply | PlayReply | TryReply | DiffReply | FailedTask | CancelledTask
 
 
-class Sent(msgspec.Struct, frozen=True):
+class SentTask(msgspec.Struct, frozen=True):
     """A task with its number, or the wish to cancel one."""
 
     number: int
-    what: Task | Cancel
+    what: BenchTask | CancelTask
 
 
-class Returned(msgspec.Struct, frozen=True):
+class ReturnedReply(msgspec.Struct, frozen=True):
     """A reply with the number of its task."""
 
     number: int
-    what: Reply | Progress
+    what: BenchReply | TaskProgress
 
 
-def encode(message: Sent | Returned) -> bytes:
+def encode(message: SentTask | ReturnedReply) -> bytes:
     """Returns a message with its length in front."""
     body = msgspec.msgpack.encode(message)
     return len(body).to_bytes(HEADER_BYTES, "big") + body
 
 
-def decode_sent(body: bytes) -> Sent:
+def decode_sent(body: bytes) -> SentTask:
     """Reads a message to the workbench."""
-    return msgspec.msgpack.decode(body, type=Sent)
+    return msgspec.msgpack.decode(body, type=SentTask)
 
 
-def decode_returned(body: bytes) -> Returned:
+def decode_returned(body: bytes) -> ReturnedReply:
     """Reads a message of the workbench."""
-    return msgspec.msgpack.decode(body, type=Returned)
+    return msgspec.msgpack.decode(body, type=ReturnedReply)

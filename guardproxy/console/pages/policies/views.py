@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from guardproxy.console.pages.policies.tasks import CoverageCell, Mark, PlayedStream, PolicyWords
+from guardproxy.console.pages.policies.tasks import CoverageCell, FileMark, PlayedStream, PolicyWords
 
 LIMIT_LINES = 4000
 LIMIT_LINE_CHARS = 2000
@@ -25,7 +25,7 @@ class FileLine:
 
     number: int
     text: str
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[FileMark, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -67,7 +67,7 @@ class DiffLine:
 
 
 @dataclass(frozen=True, slots=True)
-class CoverageRow:
+class CoverageTableRow:
     """The checks of a kind of text, by format."""
 
     direction: str
@@ -75,12 +75,12 @@ class CoverageRow:
     cells: tuple[tuple[str, ...] | None, ...]
 
 
-def file_lines(text: str, marks: Iterable[Mark]) -> tuple[FileLine, ...]:
+def file_lines(text: str, marks: Iterable[FileMark]) -> tuple[FileLine, ...]:
     """Returns the lines of a file, the first `LIMIT_LINES`. Remarks behind the end are at the last line."""
     lines = text.split("\n")
     if lines[-1] == "" and len(lines) > 1:
         lines = lines[:-1]
-    by_line: dict[int, list[Mark]] = {}
+    by_line: dict[int, list[FileMark]] = {}
     for mark in marks:
         by_line.setdefault(max(1, min(mark.line, len(lines))), []).append(mark)
     return tuple(
@@ -94,7 +94,7 @@ def _short(line: str) -> str:
 
 
 def file_rows(
-    names: Sequence[str], policies: Iterable[PolicyWords], marks: Iterable[Mark], edited: Iterable[str]
+    names: Sequence[str], policies: Iterable[PolicyWords], marks: Iterable[FileMark], edited: Iterable[str]
 ) -> tuple[FileRow, ...]:
     """Returns the files with what is known of them."""
     by_file: dict[str, list[PolicyWords]] = {}
@@ -116,7 +116,7 @@ def file_rows(
     )
 
 
-def coverage_table(cells: Iterable[CoverageCell]) -> tuple[tuple[str, ...], tuple[CoverageRow, ...]]:
+def coverage_table(cells: Iterable[CoverageCell]) -> tuple[tuple[str, ...], tuple[CoverageTableRow, ...]]:
     """Returns the formats, and a row for each kind of text with the checks of each format; `None` where a format has no such
     text."""
     found = {(cell.direction, cell.kind, cell.format): cell.checks for cell in cells}
@@ -124,7 +124,7 @@ def coverage_table(cells: Iterable[CoverageCell]) -> tuple[tuple[str, ...], tupl
     kinds = dict.fromkeys((direction, kind) for direction, kind, _ in found)
     ordered = sorted(kinds, key=lambda place: place[0] != "request")
     rows = (
-        CoverageRow(direction, kind, tuple(found.get((direction, kind, format)) for format in formats))
+        CoverageTableRow(direction, kind, tuple(found.get((direction, kind, format)) for format in formats))
         for direction, kind in ordered
     )
     return formats, tuple(rows)

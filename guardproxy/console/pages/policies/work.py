@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -16,30 +16,27 @@ from typing import Any, cast
 import msgspec
 
 from guardproxy.audit import Closing, Record, read_entry, read_record
+from guardproxy.console.pages.policies.replies import (
+    coverage_cells,
+    diff_reply,
+    field_cells,
+    play_reply,
+    policy_words,
+    stream_reply,
+    tried_test,
+)
 from guardproxy.console.pages.policies.tasks import (
-    CoverageCell,
+    BenchTask,
     DiffChange,
-    DiffExample,
-    DiffGroup,
     DiffReply,
     DiffTask,
-    FieldCell,
+    FileMark,
     LintReply,
     LintTask,
-    Mark,
-    Part,
-    PlayedFinding,
-    PlayedRule,
-    PlayedStep,
     PlayedStream,
-    PlayedText,
     PlayReply,
     PlayTask,
     PolicySource,
-    PolicyWords,
-    RuleWords,
-    Task,
-    TriedTest,
     TryReply,
     TryTask,
 )
@@ -49,21 +46,16 @@ from guardproxy.findings import Kind, Scan
 from guardproxy.inference import Models
 from guardproxy.library import ASKING, DISTANT, JUDGES, TOPICS, all_but, loader, read_policies, using
 from guardproxy.policy import (
-    SECTIONS,
     Files,
-    Policy,
     PolicySet,
     RawExchange,
     RequestFacts,
-    coverage,
-    denied_fields,
     notes,
 )
-from guardproxy.policydiff import ExcerptPart, Traffic, changes, rule_words
+from guardproxy.policydiff import Traffic, changes
 from guardproxy.policytest import (
     CaseResult,
     Explanation,
-    Simulation,
     StreamPieces,
     codec_of,
     disagreement,
@@ -83,12 +75,8 @@ from guardproxy.wire import Codec, default_route
 MODELLED = (*JUDGES, *TOPICS, "grounded")
 """Checks that load a model, by their `use`."""
 LIMIT_CHARS = 200_000  # of a request or an answer
-LIMIT_STEPS = 400  # of a stream that are shown
 LIMIT_PIECES = 4000
-LIMIT_SHOWN_CHARS = 20_000
-LIMIT_FINDINGS = 200
 LIMIT_MARKS = 500
-LIMIT_HELD_CHARS = 160
 EXAMPLES = 3
 KEPT_SETS = 6
 
@@ -102,7 +90,7 @@ class PlayError(Exception):
 
 
 @dataclass(slots=True)
-class Work:
+class PolicyWork:
     """Does tasks. `is_cancelled`: asked before each scan and each record. Sets of policies are kept for the next tasks."""
 
     is_cancelled: Callable[[], bool] = lambda: False
@@ -110,7 +98,9 @@ class Work:
     clock: Callable[[], float] = time.perf_counter
     _sets: dict[Any, PolicySet] = field(default_factory=dict)
 
-    def do(self, task: Task, progress: Callable[[int, int], object]) -> LintReply | PlayReply | TryReply | DiffReply:
+    def do(
+        self, task: BenchTask, progress: Callable[[int, int], object]
+    ) -> LintReply | PlayReply | TryReply | DiffReply:
         """Does a task. `progress`: is told how much of a long task is done. Raises `CancelledError`."""
         match task:
             case LintTask():
@@ -131,17 +121,17 @@ class Work:
             loaded = self._load(task.source, DISTANT)
         except PolicyError as error:
             found = getattr(error, "errors", (error,))
-            marks = (Mark(Path(e.path).name, e.line, e.column, "error", e.message) for e in found[:LIMIT_MARKS])
+            marks = (FileMark(Path(e.path).name, e.line, e.column, "error", e.message) for e in found[:LIMIT_MARKS])
             return LintReply(tuple(marks))
         remarks = (
-            Mark(Path(note.path).name, note.line, note.column, note.weight, note.message, note.code)
+            FileMark(Path(note.path).name, note.line, note.column, note.weight, note.message, note.code)
             for note in notes(loaded)[:LIMIT_MARKS]
         )
         return LintReply(
             tuple(remarks),
-            tuple(_policy_words(policy) for policy in read if not policy.tenant),
-            tuple(_coverage(loaded)) if task.covered else (),
-            tuple(_fields(loaded)) if task.covered else (),
+            tuple(policy_words(policy) for policy in read if not policy.tenant),
+            tuple(coverage_cells(loaded)) if task.covered else (),
+            tuple(field_cells(loaded)) if task.covered else (),
             loaded.digest,
         )
 
@@ -177,7 +167,7 @@ class Work:
         streamed, no_stream = None, ""
         if stream or (task.size and answer is not None):
             streamed, no_stream = self._streamed(task, policies, facts, scene, explanation, stream)
-        return _play_reply(explanation, tuple(distant), waiting, streamed, no_stream)
+        return play_reply(explanation, tuple(distant), waiting, streamed, no_stream)
 
     def _streamed(
         self,
@@ -196,7 +186,7 @@ class Work:
             simulation = simulate(policies, body, facts, cast("StreamPieces", pieces), self._scan)
             whole = simulate(policies, body, facts, StreamPieces.of_bytes(stream, len(stream)), self._scan).result
             differs = disagreement(whole, simulation.result, "in these pieces", alike=True)
-            return _stream_reply(simulation, [item.message for item in differs], "the stream, cut by bytes"), ""
+            return stream_reply(simulation, [item.message for item in differs], "the stream, cut by bytes"), ""
         kind, text = _text_of(explanation)
         if not text:
             return None, "the answer has no text to stream"
@@ -209,7 +199,7 @@ class Work:
             policies, RawExchange(scene.request, (alone,)), facts, self.clock, runs=0, scanning=self._scan
         ).result
         differs = disagreement(whole, simulation.result, "in these pieces", alike=False)
-        return _stream_reply(simulation, [item.message for item in differs], f"the text of the kind {kind}"), ""
+        return stream_reply(simulation, [item.message for item in differs], f"the text of the kind {kind}"), ""
 
     def _recorded(
         self, task: PlayTask, policies: PolicySet, distant: tuple[str, ...], waiting: tuple[str, ...]
@@ -218,7 +208,7 @@ class Work:
         if isinstance(again, str):
             raise PlayError(f"the exchange cannot be played again: {again}")
         explanation = explained(policies, replay_result(again))
-        return _with(_play_reply(explanation, distant, waiting, None, ""), is_recorded=True)
+        return _with(play_reply(explanation, distant, waiting, None, ""), is_recorded=True)
 
     def _scan(self, job: Job) -> Scan:
         self._go_on()
@@ -252,7 +242,7 @@ class Work:
                 )
                 progress(len(results), total)
         rules = ((policy.name, rule) for policy, rule in untested(wanted, results))
-        return TryReply(tuple(map(_tried, results)), tuple(f"{policy}: {rule}" for policy, rule in rules))
+        return TryReply(tuple(map(tried_test, results)), tuple(f"{policy}: {rule}" for policy, rule in rules))
 
     # What a change would do.
 
@@ -276,7 +266,7 @@ class Work:
             if isinstance(entry, (Record, Closing)):
                 traffic.see(entry)
         progress(len(lines), len(lines))
-        return _diff_reply(listed, traffic)
+        return diff_reply(listed, traffic)
 
     def _load(self, source: PolicySource, left_out: Sequence[str]) -> PolicySet:
         """Returns a set of policies, built once for each state of its files. Raises `PolicyError`."""
@@ -333,53 +323,6 @@ def _stamp(path: Path) -> Any:
 
 def _with(reply: PlayReply, **values: Any) -> PlayReply:
     return msgspec.structs.replace(reply, **values)
-
-
-# Policies in words.
-
-
-def _policy_words(policy: Policy) -> PolicyWords:
-    sections = []
-    for key, value in sorted(policy.sections.items()):
-        explain_section = SECTIONS[key].explain
-        if explain_section is not None:
-            sections.append(f"{key}: {explain_section(value)}")
-    return PolicyWords(
-        policy.name,
-        Path(policy.source).name,
-        policy.description,
-        _match_words(policy),
-        policy.mode,
-        tuple(
-            RuleWords(rule.id, rule_words(rule), rule.place.line, rule.mode, rule.action)
-            for rule in policy.rules
-            if not rule.place.path
-        ),
-        tuple(sections),
-        tuple((test.name, test.place.line) for test in policy.tests),
-        tuple(f"{name} ({spec.use})" for name, spec in sorted(policy.checks.items())),
-    )
-
-
-def _match_words(policy: Policy) -> str:
-    match = policy.match
-    named = {"routes": match.routes, "models": match.models, "tenants": match.tenants}
-    parts = [f"{name} {', '.join(values)}" for name, values in named.items() if values is not None]
-    parts += [f"header {name} {', '.join(values)}" for name, values in sorted(match.headers.items())]
-    parts += [f"when {match.when.text}"] if match.when else []
-    return "; ".join(parts) or "every request"
-
-
-def _coverage(policies: PolicySet) -> Iterator[CoverageCell]:
-    for row in coverage(policies):
-        yield CoverageCell(row.format, row.direction, row.kind, tuple(map(str, row.checks)))
-
-
-def _fields(policies: PolicySet) -> Iterator[FieldCell]:
-    for row in denied_fields(policies):
-        allowed = ", ".join(row.allowed)
-        state = "refused" if not allowed else f"allowed where only {allowed} applies" if row.refused else "allowed"
-        yield FieldCell(row.field, row.why, state, row.formats)
 
 
 # Exchanges of the playground.
@@ -442,180 +385,6 @@ def _text_of(explanation: Explanation) -> tuple[Kind, str]:
     chosen = next((text for text in texts if text.kind == "assistant"), None)
     chosen = chosen or next((text for text in texts if text.kind != "metadata"), None)
     return (chosen.kind, chosen.text) if chosen else ("assistant", "")
-
-
-def _play_reply(
-    explanation: Explanation,
-    distant: tuple[str, ...],
-    waiting: tuple[str, ...],
-    stream: PlayedStream | None,
-    no_stream: str,
-) -> PlayReply:
-    result = explanation.result
-    findings = [(finding, False) for finding in result.findings] + [(finding, True) for finding in result.allowed]
-    return PlayReply(
-        decision=result.decision,
-        trouble=result.trouble,
-        policies=explanation.policies,
-        elsewhere=explanation.elsewhere,
-        texts=tuple(_texts(explanation)),
-        findings=tuple(
-            PlayedFinding(
-                finding.check,
-                finding.label,
-                f"{finding.direction} {finding.path}, {finding.start} to {finding.end}",
-                finding.text[:200],
-                round(finding.score, 4),
-                allowed,
-                finding.origins,
-            )
-            for finding, allowed in sorted(findings)[:LIMIT_FINDINGS]
-        ),
-        rules=tuple(
-            PlayedRule(rule.policy, rule.rule, rule.action, rule.state, rule.why) for rule in explanation.rules
-        ),
-        sent=None if result.upstream is None else _delivered(result.upstream.texts),
-        shown=None if result.client is None else _delivered(result.client.texts),
-        more=tuple(_more(explanation)),
-        stream=stream,
-        no_stream=no_stream,
-        distant=distant,
-        waiting=waiting,
-    )
-
-
-def _texts(explanation: Explanation) -> Iterator[PlayedText]:
-    result = explanation.result
-    rules = {rule.rule: rule.state for rule in explanation.rules}
-    for text in result.texts:
-        if not text.text:
-            continue
-        spans = []
-        for finding in (*result.findings, *result.allowed):
-            if (finding.direction, finding.path, finding.attempt) != (text.direction, text.path, text.attempt):
-                continue
-            hits = [
-                hit
-                for hit in result.hits
-                if (hit.path, hit.direction, hit.attempt) == (text.path, text.direction, text.attempt)
-                and hit.start < finding.end
-                and finding.start < hit.end
-            ]
-            states = {rules.get(hit.rule, "no") for hit in hits}
-            kind = "bad" if "decided" in states else "warn" if states & {"held", "shadow"} else "info"
-            kind = "good" if finding in result.allowed else kind
-            title = f"{finding.label}, {finding.check}" + "".join(f"; rule {hit.rule}" for hit in hits[:3])
-            spans.append((finding.start, finding.end, kind, title))
-        yield PlayedText(text.direction, text.path, text.kind, pieces(text.text[:LIMIT_SHOWN_CHARS], spans))
-
-
-def pieces(text: str, spans: Sequence[tuple[int, int, str, str]]) -> tuple[Part, ...]:
-    """Returns a text in parts. `spans`: start, end, class and title of what is marked; of spans that overlap, the first
-    counts, and the others only behind it."""
-    parts: list[Part] = []
-    at = 0
-    for start, end, kind, title in sorted(spans):
-        low, high = max(start, at), min(end, len(text))
-        if low >= high:
-            continue
-        if low > at:
-            parts.append(Part(text[at:low]))
-        parts.append(Part(text[low:high], kind, title))
-        at = high
-    return (*parts, Part(text[at:])) if at < len(text) else tuple(parts)
-
-
-def _delivered(texts: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    return tuple((path, text[:LIMIT_SHOWN_CHARS]) for path, text in texts if text)
-
-
-def _more(explanation: Explanation) -> Iterator[str]:
-    """Yields what else policies do, in words."""
-    result = explanation.result
-    for change in result.fields:
-        yield f"{change.policy}: {change.action} the field {change.place}" + (
-            "" if change.enforced else "; in shadow mode"
-        )
-    for prompt in result.prompts:
-        yield f"{prompt.policy}: {prompt.words()}" + ("" if prompt.enforced else "; in shadow mode")
-    if (cache := result.cache) is not None:
-        yield f"{', '.join(cache.policies)}: the cache may answer" + ("" if cache.is_enforced else "; in shadow mode")
-    for key, bound, words in result.explained():
-        yield f"{bound.policy}: {key}: {words}" + ("" if bound.enforced else "; in shadow mode")
-    for route in result.routes:
-        places = [f"{route.upstream or '-'} {route.model}".rstrip(), *route.next]
-        yield f"{route.policy}: route to {', then '.join(places)}" + (
-            "" if route.mode == "enforce" else "; in shadow mode"
-        )
-    for limit in explanation.limits:
-        yield f"{limit.policy}: limit {limit.words}"
-
-
-def _stream_reply(simulation: Simulation, differences: Sequence[str], what: str) -> PlayedStream:
-    steps: list[PlayedStep] = []
-    arrived = released = 0
-    for number, step in enumerate(simulation.steps, 1):
-        came, left = ("".join(text for _, text in deltas) for deltas in (step.arrived, step.released))
-        arrived, released = arrived + len(came), released + len(left)
-        held = "".join(part.text for part in step.held)
-        why = dict.fromkeys(reason for part in step.held for reason in part.reasons)
-        if len(steps) < LIMIT_STEPS:
-            cut = held if len(held) <= LIMIT_HELD_CHARS else "…" + held[-LIMIT_HELD_CHARS:]
-            steps.append(
-                PlayedStep(number, came[:1000], left[:1000], cut, tuple(why), arrived, len(held), released, step.ending)
-            )
-    more = len(simulation.steps) - len(steps)
-    return PlayedStream(tuple(steps), simulation.most_held, tuple(differences), more, what)
-
-
-# Tests and differences.
-
-
-def _tried(result: CaseResult) -> TriedTest:
-    state = "skipped" if result.skipped else "failed" if result.mismatches else "passed"
-    faults = [result.skipped] if result.skipped else []
-    for mismatch in result.mismatches:
-        wanted = f" (expected: {mismatch.wanted}; got: {mismatch.got})" if mismatch.wanted is not None else ""
-        faults.append(f"{mismatch.message}{wanted}"[:2000])
-    return TriedTest(result.policy.name, result.test.name, result.test.place.line, state, tuple(faults))
-
-
-def _diff_reply(listed: tuple[DiffChange, ...], traffic: Traffic) -> DiffReply:
-    groups = tuple(
-        DiffGroup(
-            group.policy,
-            group.rule,
-            group.way,
-            group.action,
-            group.count,
-            tuple(
-                DiffExample(
-                    example.id,
-                    example.at,
-                    example.route,
-                    example.before,
-                    example.after,
-                    example.where,
-                    _parts(example.pieces),
-                )
-                for example in group.examples
-            ),
-        )
-        for group in traffic.groups[:LIMIT_FINDINGS]
-    )
-    return DiffReply(
-        headline=traffic.headline,
-        changes=listed,
-        counts=dict(traffic.counts),
-        reasons=dict(traffic.reasons.most_common(20)),
-        outcomes=tuple((old, new, count) for (old, new), count in traffic.outcomes.most_common(20)),
-        groups=groups,
-        rescanned=tuple(sorted(traffic.rescanned)),
-    )
-
-
-def _parts(found: Sequence[ExcerptPart]) -> tuple[Part, ...]:
-    return tuple(Part(piece.text, "warn" if piece.mark else "", piece.mark) for piece in found)
 
 
 def without_texts(error: BaseException) -> str:

@@ -18,20 +18,20 @@ from guardproxy import crashes
 from guardproxy.console.pages.policies.tasks import (
     HEADER_BYTES,
     MOST_BYTES,
-    Cancel,
-    Cancelled,
-    Failed,
-    Progress,
-    Reply,
-    Returned,
-    Sent,
+    BenchReply,
+    CancelledTask,
+    CancelTask,
+    FailedTask,
+    ReturnedReply,
+    SentTask,
+    TaskProgress,
     decode_sent,
     encode,
 )
-from guardproxy.console.pages.policies.work import CancelledError, Work, without_texts
+from guardproxy.console.pages.policies.work import CancelledError, PolicyWork, without_texts
 
 MEMORY_BYTES = 6 * 1024**3
-NICE = 10
+NICE = 5
 _CONNECTS = (
     "socket.connect",
     "socket.sendto",
@@ -96,10 +96,10 @@ class Workbench:
         self._source = source
         self._target = target
         self._exits = exits
-        self._waiting: queue.SimpleQueue[Sent | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[SentTask | None] = queue.SimpleQueue()
         self._cancelled = -1
         self._number = -1
-        self._work = Work(is_cancelled=lambda: self._cancelled >= self._number)
+        self._work = PolicyWork(is_cancelled=lambda: self._cancelled >= self._number)
 
     def read(self) -> None:
         """Reads messages until there are no more, and ends the process then, whatever it does."""
@@ -109,7 +109,7 @@ class Workbench:
             if len(body) != size:
                 break
             sent = decode_sent(body)
-            if isinstance(sent.what, Cancel):
+            if isinstance(sent.what, CancelTask):
                 self._cancelled = max(self._cancelled, sent.what.number)
             else:
                 self._waiting.put(sent)
@@ -122,21 +122,21 @@ class Workbench:
             self._number = sent.number
             self._return(sent.number, self._reply(sent))
 
-    def _reply(self, sent: Sent) -> Reply:
-        assert not isinstance(sent.what, Cancel)  # noqa: S101 - those do not wait
+    def _reply(self, sent: SentTask) -> BenchReply:
+        assert not isinstance(sent.what, CancelTask)  # noqa: S101 - those do not wait
         try:
-            return self._work.do(sent.what, lambda done, total: self._return(sent.number, Progress(done, total)))
+            return self._work.do(sent.what, lambda done, total: self._return(sent.number, TaskProgress(done, total)))
         except CancelledError:
-            return Cancelled()
+            return CancelledTask()
         except MemoryError:
-            return Failed("it takes more memory than is allowed here")
+            return FailedTask("it takes more memory than is allowed here")
         except RecursionError:
-            return Failed("it is nested too deeply")
+            return FailedTask("it is nested too deeply")
         except Exception as error:
-            return Failed(without_texts(error))
+            return FailedTask(without_texts(error))
 
-    def _return(self, number: int, what: Reply | Progress) -> None:
-        self._target.write(encode(Returned(number, what)))
+    def _return(self, number: int, what: BenchReply | TaskProgress) -> None:
+        self._target.write(encode(ReturnedReply(number, what)))
         self._target.flush()
 
 

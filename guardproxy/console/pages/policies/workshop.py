@@ -17,18 +17,19 @@ from typing import Literal
 from guardproxy.console.pages.policies.tasks import (
     HEADER_BYTES,
     MOST_BYTES,
-    Cancel,
-    Cancelled,
-    Failed,
-    Progress,
-    Reply,
-    Returned,
-    Sent,
-    Task,
+    BenchReply,
+    BenchTask,
+    CancelledTask,
+    CancelTask,
+    FailedTask,
+    ReturnedReply,
+    SentTask,
+    TaskProgress,
     decode_returned,
     encode,
 )
 
+START_S = 60.0  # to start a process and to load the policies as they are
 QUICK_S = 10.0
 SLOW_S = 60.0
 TESTS_S = 300.0
@@ -40,43 +41,58 @@ _KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "PYTHONPATH", "PYTHONHASHSEED", "VIRT
 
 
 @dataclass(slots=True)
-class Bench:
-    """A process that does one task after the other."""
+class TaskBench:
+    """A process that does one task after the other. `first`: the task with which a process starts, so that the time of others
+    does not count what is loaded once."""
 
     process: asyncio.subprocess.Process | None = None
     number: int = 0
+    first: BenchTask | None = None
 
-    async def ask(self, task: Task, timeout_s: float, progress: Callable[[Progress], object] | None = None) -> Reply:
+    async def ask(
+        self, task: BenchTask, timeout_s: float, progress: Callable[[TaskProgress], object] | None = None
+    ) -> BenchReply:
         """Returns the reply to a task. After an error or `timeout_s` seconds the process is ended, and the next task starts
         another."""
+        if self.first is not None and not self._runs:
+            await self._ask(self.first, START_S, None)
+        return await self._ask(task, timeout_s, progress)
+
+    @property
+    def _runs(self) -> bool:
+        return self.process is not None and self.process.returncode is None
+
+    async def _ask(
+        self, task: BenchTask, timeout_s: float, progress: Callable[[TaskProgress], object] | None
+    ) -> BenchReply:
         self.number += 1
         number = self.number
         try:
             async with asyncio.timeout(timeout_s):
                 process = await self._started()
-                await self._send(process, Sent(number, task))
+                await self._send(process, SentTask(number, task))
                 while True:
                     returned = await self._next(process)
-                    if isinstance(returned.what, Progress):
+                    if isinstance(returned.what, TaskProgress):
                         if progress is not None and returned.number == number:
                             progress(returned.what)
                     elif returned.number == number:
                         return returned.what
         except TimeoutError:
             await self.close()
-            return Failed(f"it takes more than {timeout_s:g} s")
+            return FailedTask(f"it takes more than {timeout_s:g} s")
         except (OSError, EOFError, asyncio.IncompleteReadError, ValueError):
             await self.close()
-            return Failed("the process that evaluates policies has ended; it may have used too much memory")
+            return FailedTask("the process that evaluates policies has ended; it may have used too much memory")
         except BaseException:
             await self.close()  # a reply may be on its way
             raise
 
     async def cancel(self) -> None:
         """Asks the task that runs to end. Its reply comes nevertheless."""
-        if self.process is not None and self.process.returncode is None:
+        if self.process is not None and self._runs:
             with suppress(OSError):
-                await self._send(self.process, Sent(0, Cancel(self.number)))
+                await self._send(self.process, SentTask(0, CancelTask(self.number)))
 
     async def close(self) -> None:
         """Ends the process."""
@@ -94,7 +110,7 @@ class Bench:
                 pass
 
     async def _started(self) -> asyncio.subprocess.Process:
-        if self.process is None or self.process.returncode is not None:
+        if self.process is None or not self._runs:
             await self.close()
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -112,13 +128,13 @@ class Bench:
         return self.process
 
     @staticmethod
-    async def _send(process: asyncio.subprocess.Process, sent: Sent) -> None:
+    async def _send(process: asyncio.subprocess.Process, sent: SentTask) -> None:
         assert process.stdin is not None  # noqa: S101 - it was started with a pipe
         process.stdin.write(encode(sent))
         await process.stdin.drain()
 
     @staticmethod
-    async def _next(process: asyncio.subprocess.Process) -> Returned:
+    async def _next(process: asyncio.subprocess.Process) -> ReturnedReply:
         assert process.stdout is not None  # noqa: S101 - as above
         size = int.from_bytes(await process.stdout.readexactly(HEADER_BYTES), "big")
         if size > MOST_BYTES:
@@ -130,14 +146,14 @@ JobState = Literal["running", "done", "cancelled"]
 
 
 @dataclass(slots=True)
-class Job:
+class BenchJob:
     """A long task of a person. `about`: what it is about, such as the digest of a draft."""
 
-    task: Task
+    task: BenchTask
     about: str
-    bench: Bench = field(default_factory=Bench)
-    progress: Progress = field(default_factory=lambda: Progress(0, 0))
-    reply: Reply | None = None
+    bench: TaskBench = field(default_factory=TaskBench)
+    progress: TaskProgress = field(default_factory=lambda: TaskProgress(0, 0))
+    reply: BenchReply | None = None
     state: JobState = "running"
     runner: asyncio.Task[None] | None = None
 
@@ -146,8 +162,8 @@ class Job:
 class Workshop:
     """The workbenches of a console. `jobs`: the long tasks, by person and place."""
 
-    bench: Bench = field(default_factory=Bench)
-    jobs: dict[tuple[str, str], Job] = field(default_factory=dict)
+    bench: TaskBench = field(default_factory=TaskBench)
+    jobs: dict[tuple[str, str], BenchJob] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LONG_AT_ONCE))
     _latest: dict[tuple[str, str], int] = field(default_factory=dict)
@@ -156,7 +172,7 @@ class Workshop:
     _idle: asyncio.TimerHandle | None = None
     _closers: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def ask(self, person: str, place: str, task: Task, timeout_s: float = QUICK_S) -> Reply:
+    async def ask(self, person: str, place: str, task: BenchTask, timeout_s: float = QUICK_S) -> BenchReply:
         """Returns the reply to a short task. Returns `Cancelled` if the person asked again for the same place meanwhile."""
         key = person, place
         self._count += 1
@@ -165,7 +181,7 @@ class Workshop:
             await self.bench.cancel()
         async with self._turn:
             if self._latest.get(key) != mine:
-                return Cancelled()
+                return CancelledTask()
             self._running = key
             if self._idle is not None:
                 self._idle.cancel()
@@ -177,10 +193,10 @@ class Workshop:
                     del self._latest[key]
                 self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._rest)
 
-    def start(self, person: str, place: str, task: Task, about: str, timeout_s: float) -> Job:
+    def start(self, person: str, place: str, task: BenchTask, about: str, timeout_s: float) -> BenchJob:
         """Starts a long task. It takes the place of an earlier one."""
         self.stop(person, place)
-        job = self.jobs[person, place] = Job(task, about)
+        job = self.jobs[person, place] = BenchJob(task, about)
         job.runner = asyncio.get_running_loop().create_task(self._run(job, timeout_s))
         return job
 
@@ -192,7 +208,7 @@ class Workshop:
             if job.runner is not None:
                 job.runner.cancel()
 
-    def job(self, person: str, place: str) -> Job | None:
+    def job(self, person: str, place: str) -> BenchJob | None:
         """Returns the last long task of a person for a place."""
         return self.jobs.get((person, place))
 
@@ -206,11 +222,11 @@ class Workshop:
         await asyncio.gather(*runners, *self._closers, return_exceptions=True)
         await self.bench.close()
 
-    async def _run(self, job: Job, timeout_s: float) -> None:
+    async def _run(self, job: BenchJob, timeout_s: float) -> None:
         try:
             async with self._slots:
 
-                def told(progress: Progress) -> None:
+                def told(progress: TaskProgress) -> None:
                     job.progress = progress
 
                 job.reply = await job.bench.ask(job.task, timeout_s, told)
