@@ -12,8 +12,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import urlencode
 
 from aiohttp.test_utils import TestClient, TestServer
 
@@ -89,8 +91,10 @@ class ConsoleSite:
     ) -> PageAnswer:
         """Sends a request as it is given."""
         cookies = {"Cookie": f"{COOKIE}={self.people[role][0]}"} if role else {}
+        form = {"Content-Type": "application/x-www-form-urlencoded"} if fields is not None else {}
+        data = BytesIO(urlencode(fields).encode()) if fields is not None else None
         async with self.client.request(
-            method, path, data=fields, headers={**cookies, **(headers or {})}, allow_redirects=False
+            method, path, data=data, headers={**form, **cookies, **(headers or {})}, allow_redirects=False
         ) as answer:
             return PageAnswer(answer.status, await answer.text(), dict(answer.headers))
 

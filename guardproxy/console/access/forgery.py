@@ -15,10 +15,10 @@ HEADER = "X-CSRF-Token"
 
 
 def is_from_elsewhere(headers: Mapping[str, str]) -> bool:
-    """Whether the browser says that another site, or another origin of this site, made the request."""
+    """Whether the browser says that another site, or another origin of this site, made the request. Programs say nothing."""
     site = headers.get("Sec-Fetch-Site")
-    if site is not None and site != "same-origin":
-        return True
+    if site is not None:  # no page can set it; a proxy in front may change `Host`, but not this
+        return site != "same-origin"
     origin = headers.get("Origin")
     if origin is None:
         return False
