@@ -64,17 +64,21 @@ class Forwarder:
         self._title = title
         self._session: aiohttp.ClientSession | None = None
         self._open = 0
+        self._prefix = ""
 
     def add_to(self, app: web.Application, prefix: str) -> None:
         """Adds the paths below a prefix to an application."""
         for path in (prefix, f"{prefix}/", prefix + "/{below:.*}"):
             app.router.add_route("*", path, self.handle)
         app.on_cleanup.append(self._close)
+        self._prefix = prefix
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answers one request."""
         if request.method not in METHODS:
             return web.Response(status=405, text="not allowed\n", headers={"Allow": ", ".join(METHODS)})
+        if not request.rel_url.raw_path.startswith(self._prefix):  # spelled in another way
+            return web.Response(status=404, text="there is nothing at this address\n")
         if (request.content_length or 0) > BODY_BYTES:
             return _too_large()
         if self._open >= AT_ONCE:
