@@ -20,7 +20,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from guardproxy.cli.console import make_login
 from guardproxy.cli.printing import fail, say
+from guardproxy.cli.serve import companion_of
 from guardproxy.errors import AuditError, GuardproxyError
 
 if TYPE_CHECKING:
@@ -81,6 +83,7 @@ async def _run(config: Config, *, model: bool) -> None:
             tiny_url = tiny.url
         elif model:
             note = f"only the scripted model answers: {reason}"
+        settings, sign_in = _console(stack)
         upstream = await scripted.start(tiny_url=tiny_url, notice=_show)
         stack.push_async_callback(upstream.close)
 
@@ -93,13 +96,29 @@ async def _run(config: Config, *, model: bool) -> None:
                     config.audit.folder,
                     models,
                     _program(),
+                    sign_in,
                 ).split("\n")
             )
             if note:
                 say(f"Note: {note}", "")
 
-        await serve(config.having(upstream=(upstream.url,)), ready=ready)
+        started = config.having(upstream=(upstream.url,), **settings)
+        await serve(started, ready=ready, companion_of=companion_of)
     say("", "stopped")
+
+
+def _console(stack: AsyncExitStack) -> tuple[dict[str, object], str]:
+    """Makes a login for the console, which is forgotten when the demo ends. Returns settings, and what follows the address of
+    the console to sign in; nothing if the packages of the console are not installed."""
+    from guardproxy.console import are_packages_installed  # noqa: PLC0415
+
+    if not are_packages_installed():
+        return {}, ""
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="guardproxy-demo-", ignore_cleanup_errors=True))
+    logins = Path(folder) / "logins.json"
+    token = make_login(logins, "demo", "operator")
+    # Browsers send nothing that follows a #, so the token is in no log.
+    return {"console": "write", "console_logins": logins}, f"/console/login#demo:{token}"
 
 
 async def _run_agents(config: Config) -> None:
@@ -166,9 +185,12 @@ def _show(request: ReceivedRequest) -> None:
     say(f"  the model received: {dumps(excerpt, ensure_ascii=False)}")
 
 
-def welcome(url: str, admin_url: str, audit: Path, models: list[str], program: str = "guardproxy") -> str:
+def welcome(
+    url: str, admin_url: str, audit: Path, models: list[str], program: str = "guardproxy", sign_in: str = ""
+) -> str:
     """Returns the text that the demo prints when both ports listen: the addresses, and commands to paste. `program`: how the
-    user calls this program."""
+    user calls this program. `sign_in`: the path of the console with its login; empty without a console."""
+    console = f"\n  console    {admin_url}{sign_in}" if sign_in else ""
     talk = {
         "model": models[-1],
         "stream": True,
@@ -182,7 +204,7 @@ guardproxy is listening.
   proxy      {url}   (OpenAI: {url}/v1, Anthropic and Google: {url})
   models     {", ".join(models)}
   audit log  {audit}
-  metrics    {admin_url}/metrics
+  metrics    {admin_url}/metrics{console}
 
 1. The model never sees the address; the client gets it back in the answer:
 

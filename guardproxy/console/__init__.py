@@ -18,5 +18,15 @@ the proxy, and the packages of the console (`jinja2`, `duckdb`) are imported in 
 
 from guardproxy.console.access.logins import LoginFile, load_logins, new_token, write_logins
 from guardproxy.console.access.people import ROLES, Login, role_of
+from guardproxy.console.starting import are_packages_installed
 
-__all__ = ["ROLES", "Login", "LoginFile", "load_logins", "new_token", "role_of", "write_logins"]
+__all__ = [
+    "ROLES",
+    "Login",
+    "LoginFile",
+    "are_packages_installed",
+    "load_logins",
+    "new_token",
+    "role_of",
+    "write_logins",
+]

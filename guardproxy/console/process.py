@@ -114,7 +114,7 @@ async def serve(start: ConsoleStart) -> None:
         os.umask(before)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    _log.info("the console is open", extra={"mode": mode})
+    _log.info("the console is open", extra={"mode": mode, "pid": os.getpid()})
     await stop.wait()
     await runner.cleanup()
     console.index.close()

@@ -56,14 +56,17 @@ class ConsoleStart:
         return cls(Config.of(**values), Path(tree["socket"]), proxy, folder)
 
 
+def are_packages_installed() -> bool:
+    """Whether the console can run: it needs the extra `console`."""
+    return all(find_spec(package) is not None for package in PACKAGES)
+
+
 def starter(config: Config) -> Callable[[Path, Path, Path | None], Started]:
     """Returns what gives the command, the environment and the line for the places of a server. Raises `ConfigError` if the
     console cannot be with these settings."""
     names = SETTINGS["console"].names
-    if missing := [package for package in PACKAGES if find_spec(package) is None]:
-        raise ConfigError(
-            f"{names}: the packages of the console are missing ({', '.join(missing)}): pip install 'guardproxy[console]'"
-        )
+    if not are_packages_installed():
+        raise ConfigError(f"{names}: the packages of the console are missing: pip install 'guardproxy[console]'")
     path = config.console.logins
     if path is None:
         raise ConfigError(f"{names} needs {SETTINGS['console_logins'].names}")

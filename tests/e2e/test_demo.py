@@ -17,6 +17,7 @@ import pytest
 from guardproxy.demo import mcp_agent
 from tests.e2e.rig import KEY, MAIL, wait_demo, wait_printed
 from tests.kit import processes
+from tests.kit.browsing import Browser
 
 
 @dataclass(slots=True)
@@ -69,6 +70,13 @@ def test_what_it_prints_can_be_pasted_and_control_c_ends_it(demo: Demo) -> None:
     assert [line.split()[2] for line in shown] == ["show", "verify"]
     for line in shown:  # the demo's own log
         assert processes.run(*shlex.split(line)[1:]).returncode == 0
+
+    place = next(line.split()[1] for line in lines if line.startswith("  console "))
+    address, _, login = place.partition("#")
+    name, _, token = login.partition(":")
+    browser = Browser(demo.admin_port)
+    assert browser.when_up(address.removeprefix(browser.url))[0] == 200
+    assert browser.open("/console/login", {"name": name, "token": token})[:2] == (200, "/console/now")
 
     folder = shlex.split(shown[0])[-1]
     second = processes.run("demo", "--no-model", "--port", "0", "--admin-port", "0", "--audit", folder)

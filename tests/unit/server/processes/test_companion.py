@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -27,10 +28,8 @@ def command(*arguments: str) -> CompanionCommand:
 def pipe(monkeypatch: pytest.MonkeyPatch) -> tuple[int, int]:
     read, write = os.pipe()
     os.set_inheritable(write, True)
-    popen = companion.subprocess.Popen
-    monkeypatch.setattr(
-        companion.subprocess, "Popen", lambda *words, **named: popen(*words, **named, pass_fds=(write,))
-    )
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", lambda *words, **named: popen(*words, **named, pass_fds=(write,)))
     return read, write
 
 
