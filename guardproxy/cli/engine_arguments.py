@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol, TypeVar, cast
 
 import typer
 
-from guardproxy.cli.printing import is_terminal, progress_console
+from guardproxy.cli.printing import is_terminal, progress_console, say
 
 if TYPE_CHECKING:
     from guardproxy.engine import Work, WorkEngine
 
 LIMIT_WORKERS = 1024
+PROGRESS = "GUARDPROXY_PROGRESS"
+"""The variable with which another program, such as the console, asks for lines of progress on standard error."""
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -57,13 +60,17 @@ class HasLines(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ShownEngine:
-    """An engine that shows the parts that are done and the records a second, on standard error if it is a terminal."""
+    """An engine that shows the parts that are done and the records a second, on standard error if it is a terminal, or in
+    lines if another program asks for them."""
 
     engine: WorkEngine
     verb: str
 
     def each(self, work: Work[Task, Result], tasks: Iterable[Task]) -> Iterator[Result]:
         """See `WorkEngine.each`. The results have `lines`."""
+        if os.environ.get(PROGRESS) == "lines":
+            yield from self._in_lines(work, tasks)
+            return
         if not is_terminal(err=True):
             yield from self.engine.each(work, tasks)
             return
@@ -88,3 +95,14 @@ class ShownEngine:
                 elapsed_s = bar.tasks[0].elapsed or 0.0
                 bar.update(shown, advance=1, rate=f"{lines / elapsed_s:,.0f} records/s" if elapsed_s else "")
                 yield result
+
+    def _in_lines(self, work: Work[Task, Result], tasks: Iterable[Task]) -> Iterator[Result]:
+        """Prints a line for each percent: the verb, what is done and all, such as `verifying 3/400`."""
+        every = list(tasks)
+        shown = 0
+        for done, result in enumerate(self.engine.each(work, every), 1):
+            percent = 100 * done // len(every)
+            if percent > shown:
+                shown = percent
+                say(f"{self.verb} {done}/{len(every)}", err=True)
+            yield result

@@ -5,7 +5,7 @@ from __future__ import annotations
 from guardproxy.reading.comparisons import CandidateResults, candidate_results
 from guardproxy.reading.drift import Shift, shifts
 from guardproxy.reading.drift_page import drift_metrics, drift_page, verdict_of
-from guardproxy.reading.exports import exported_lines
+from guardproxy.reading.exports import EXPORT_FORMS, exported_lines
 from guardproxy.reading.feedback import feedback_rows
 from guardproxy.reading.judged import judged_questions
 from guardproxy.reading.period import Hours, Period, baseline_hours, judged_hours, read_period
@@ -15,6 +15,7 @@ from guardproxy.reading.sql import LogDatabase
 from guardproxy.reading.summary import TrafficSummary
 
 __all__ = [
+    "EXPORT_FORMS",
     "CandidateResults",
     "HourlySamples",
     "Hours",

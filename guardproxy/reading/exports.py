@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +19,13 @@ from guardproxy.reading.otel import otel_request
 from guardproxy.reading.period import Period
 
 Form = Literal["jsonl", "ocsf", "otel"]
+EXPORT_FORMS: Mapping[str, str] = {
+    "jsonl": "JSON lines: the records, with their texts as the log has them",
+    "ocsf": "OCSF events, for a SIEM: no texts",
+    "otel": "OpenTelemetry log records: no texts",
+    "parquet": "Parquet: a table for each kind of row, with texts",
+}
+"""Every form of an export, and what it holds. The database writes the last one."""
 
 
 def exported_lines(folder: Path, form: Form, period: Period, unread: Counter[str]) -> Iterator[str]:

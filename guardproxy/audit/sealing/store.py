@@ -176,11 +176,7 @@ class KeyStore:
         of this tenant. `event`: returns the entry that the log will get, for the ids of some keys. The keys are out of reach
         when `settle` returns. Raises `SealError`."""
         with self._database.faults(), self._database.change():
-            if subject is None and conversation is None:
-                rows = self._database.rows.execute("SELECT id FROM keys WHERE tenant = ?", (tenant,)).fetchall()
-            else:
-                rows = list(self._of(tenant, subject, conversation))
-            ids = [key_id for (key_id,) in rows]
+            ids = self._chosen(subject, conversation, tenant)
             for start in range(0, len(ids), LIMIT_ROWS):
                 some = ids[start : start + LIMIT_ROWS]
                 self._database.rows.executemany("DELETE FROM keys WHERE id = ?", ((key_id,) for key_id in some))
@@ -188,6 +184,20 @@ class KeyStore:
                 self._database.rows.execute("INSERT INTO events (entry) VALUES (?)", (event(some),))
         self._remembered.clear()
         return len(ids)
+
+    def owned(
+        self, *, subject: str | None = None, conversation: str | None = None, tenant: str | None = None
+    ) -> list[str]:
+        """Returns the ids of the keys that `erase` would remove. Raises `SealError`."""
+        with self._database.faults():
+            return self._chosen(subject, conversation, tenant)
+
+    def _chosen(self, subject: str | None, conversation: str | None, tenant: str | None) -> list[str]:
+        if subject is None and conversation is None:
+            rows = self._database.rows.execute("SELECT id FROM keys WHERE tenant = ?", (tenant,)).fetchall()
+        else:
+            rows = list(self._of(tenant, subject, conversation))
+        return [key_id for (key_id,) in rows]
 
     def rotate(self, new: OperatorKey, event: Callable[[int], bytes]) -> int:
         """Makes a new ring key, wraps all data keys again, and returns their number. `event`: returns the entry that the log

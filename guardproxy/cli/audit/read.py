@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from guardproxy.cli.audit.arguments import Copies, Folder, Heads, Keys
+from guardproxy.cli.engine_arguments import engine_of
 from guardproxy.cli.printing import aligned, fail, say, say_encoded, say_json
 from guardproxy.errors import AuditError, QueryError
 
@@ -136,7 +137,8 @@ def report(
         if heads is not None and not any(heads.glob("*.head")):
             raise QueryError(f"{heads}: no *.head files here")
         copies = [found for path in copy for found in read_copies(path)]
-        signed, logs = verify_signed_folder(folder, list(map(public_key, key)), copies, heads)
+        runs_on = engine_of("local", 0, "verifying")
+        signed, logs = verify_signed_folder(folder, list(map(public_key, key)), copies, heads, runs_on)
         for logged in confirmed_entries(folder, unread):
             summary.see(logged.entry)
         open_intents = len(open_intents_of(logs_of(folder), logs_of(folder)))
