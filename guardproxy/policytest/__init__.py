@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from guardproxy.policytest.agreement import Agreement, LabelledCase, Rate, agreement_of, read_cases
+from guardproxy.policytest.agreement import Agreement, LabelledCase, Rate, agreement_of, kappa, rate, read_cases
+from guardproxy.policytest.authoring import WrittenTest, written_test
 from guardproxy.policytest.contrasts import Fragment, contrast
+from guardproxy.policytest.editing import EditError, PolicyText
 from guardproxy.policytest.explaining import (
     Explanation,
     RuleOutcome,
@@ -33,11 +35,13 @@ __all__ = [
     "Agreement",
     "CaseResult",
     "Delivery",
+    "EditError",
     "ExampleNearLine",
     "Explanation",
     "Fragment",
     "LabelledCase",
     "Mismatch",
+    "PolicyText",
     "Rate",
     "RuleHit",
     "RuleOutcome",
@@ -46,6 +50,7 @@ __all__ = [
     "Simulation",
     "StreamPieces",
     "TextFinding",
+    "WrittenTest",
     "agreement_of",
     "codec_of",
     "contrast",
@@ -53,8 +58,10 @@ __all__ = [
     "explain",
     "explained",
     "junit",
+    "kappa",
     "kinds_of",
     "near_line",
+    "rate",
     "read_cases",
     "replay_result",
     "rule_outcomes",
@@ -64,4 +71,5 @@ __all__ = [
     "scene_of",
     "simulate",
     "untested",
+    "written_test",
 ]

@@ -1,4 +1,4 @@
-"""Compares a judge with people: how often its scores agree with labels.
+"""Compares a judge with people, or two people: how often their verdicts agree.
 
 In: labelled cases, and the judge's scores. Out: the agreement with 95 % intervals.
 
@@ -10,7 +10,8 @@ it calls bad. Intervals of rates are Wilson's; that of kappa is the normal appro
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
@@ -95,6 +96,14 @@ def agreement_of(results: Iterable[tuple[bool, bool | None]]) -> Agreement:
         rate(rejections, rejections + alarms),
         counts[True, None] + counts[False, None],
     )
+
+
+def kappa(pairs: Sequence[tuple[str, str]]) -> Rate:
+    """Returns the kappa of two people who chose one of several words for the same cases."""
+    total = len(pairs)
+    first, second = Counter(word for word, _ in pairs), Counter(word for _, word in pairs)
+    chance = sum(count * second[word] for word, count in first.items()) / total**2 if total else 1.0
+    return _kappa(sum(word == other for word, other in pairs) / total if total else 0.0, chance, total)
 
 
 def _kappa(observed: float, chance: float, total: int) -> Rate:

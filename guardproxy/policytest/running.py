@@ -12,7 +12,7 @@ from fnmatch import fnmatchcase
 from guardproxy.audit import Record, read_record
 from guardproxy.errors import RecordError
 from guardproxy.library import using
-from guardproxy.policy import LogLine, Match, Policy, PolicySet, PolicyTest
+from guardproxy.policy import LogLine, Match, Policy, PolicySet, PolicyTest, RequestFacts
 from guardproxy.policytest.mismatches import Mismatch, disagreement, mismatches, no_match_message
 from guardproxy.policytest.playing import SceneResult, play_scene, replay_result
 from guardproxy.policytest.refusing import limit_verdict, refusal_mismatches
@@ -81,10 +81,16 @@ def _needs(policy: Policy, test: PolicyTest, left_out: Sequence[str]) -> str:
     return min((names & using(policy, left_out)) - test.judged.keys(), default="")
 
 
+def by_itself(policies: PolicySet, policy: Policy, facts: RequestFacts) -> PolicySet:
+    """Returns the set that a test of a policy runs against: that policy alone, with the overrides of tenants if its `match`
+    counts."""
+    own = tuple(other for other in policies.policies if other.file == policy.file)
+    return replace(policies, policies=own if facts.applies else (replace(policy, match=Match()),), _bound={})
+
+
 def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[str], bytes]) -> CaseResult:
     scene, facts = test.scene, test.facts
-    own = tuple(other for other in policies.policies if other.file == policy.file)  # with the overrides of tenants
-    alone = replace(policies, policies=own if facts.applies else (replace(policy, match=Match()),), _bound={})
+    alone = by_itself(policies, policy, facts)
     if isinstance(scene, LogLine):
         record = _record(scene, read)
         again = record if isinstance(record, str) else rerun(record, alone)

@@ -7,9 +7,6 @@ right. An entity without an example fails with its name.
 
 from __future__ import annotations
 
-import itertools
-import string
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -20,6 +17,7 @@ from guardproxy.checks._shared.pii.extended import recognizers as extended
 from guardproxy.checks._shared.pii.language import LANGUAGES
 from guardproxy.checks._shared.pii.setup import NAMED
 from guardproxy.inference.models import load_tagger
+from guardproxy.policytest.invented import EXAMPLES, completions
 from guardproxy.testing import whole
 
 HEAD = """# Personal data by country
@@ -53,114 +51,6 @@ COUNTRIES = {
     "uk": "United Kingdom",
     "us": "United States",
     "za": "South Africa",
-}
-# The value, or a text with the value in braces where no word of the recognizer alone will do.
-EXAMPLES = {
-    "ABA_ROUTING_NUMBER": "07125463?",
-    "AU_ABN": "4? 271 903 65?",
-    "AU_ACN": "418 305 62?",
-    "AU_MEDICARE": "2417 3058? 1",
-    "AU_TFN": "318 405 72?",
-    "BANK_ACCOUNT": "Sort code {40-17-26}, please.",
-    "CA_POSTAL_CODE": "K4B 2N7",
-    "CA_SIN": "418 305 62?",
-    "CREDIT_CARD": "4716 2093 8841 057?",
-    "CRYPTO": "0x4bC81e07A2d95F3360aE7c19B8d204F6e35A9D71",
-    "DATE_TIME": "2031-04-17",
-    "DE_BSNR": "381204700",
-    "DE_FUEHRERSCHEIN": "KB41830527?",
-    "DE_HANDELSREGISTER": "HRB 48213",
-    "DE_HEALTH_INSURANCE": "K41830527?",
-    "DE_ID_CARD": "L4K8P302?",
-    "DE_KFZ": "KX-QJ 4821",
-    "DE_LANR": "48130?201",
-    "DE_PASSPORT": "C4K8P302?",
-    "DE_PLZ": "48271",
-    "DE_SOCIAL_SECURITY": "38170462K04?",
-    "DE_TAX_ID": "4813052760?",
-    "DE_TAX_NUMBER": "481/305/27604",
-    "DE_VAT_ID": "DE48130527?",
-    "EMAIL_ADDRESS": "mira.tolvanen@post.example",
-    "ES_NIE": "X4813052!",
-    "ES_NIF": "48130527!",
-    "ES_PASSPORT": "KQX481305",
-    "FI_PERSONAL_IDENTITY_CODE": "170462-481!",
-    "IBAN_CODE": "DE?? 4813 0527 6041 8305 27",
-    "IN_AADHAAR": "4813 0527 604?",
-    "IN_GSTIN": "27KQXPT4813M1Z!",
-    "IN_PAN": "KQXPT4813M",
-    "IN_PASSPORT": "K4813052",
-    "IN_VEHICLE_REGISTRATION": "MH12KP4813",
-    "IN_VOTER": "KBX4813052",
-    "IP_ADDRESS": "203.0.113.48",
-    "IT_DRIVER_LICENSE": "KQ4813052X",
-    "IT_FISCAL_CODE": "KQXPTN62D17H501!",
-    "IT_IDENTITY_CARD": "KQ48130TX",
-    "IT_PASSPORT": "KQ4813052",
-    "IT_VAT_CODE": "4813052760?",
-    "KR_BRN": "481-30-5276?",
-    "KR_DRIVER_LICENSE": "11-48-130527-60",
-    "KR_FRN": "620417-5481305",
-    "KR_PASSPORT": "M48130527",
-    "KR_RRN": "620417-148130?",
-    "MAC_ADDRESS": "4a:81:30:52:76:0e",
-    "MEDICAL_LICENSE": "KQ481305?",
-    "NG_NIN": "4813052760?",
-    "NG_VEHICLE_REGISTRATION": "KQX-481TM",
-    "PHONE_NUMBER": "+49 30 48130527",
-    "PH_PASSPORT": "K4813052X",
-    "PH_TIN": "481-305-27?",
-    "PH_UMID": "4813-0527604-?",
-    "PL_PESEL": "6204174813?",
-    "SE_ORGANISATIONSNUMMER": "548130-527?",
-    "SE_PERSONNUMMER": "620417-481?",
-    "SG_NRIC_FIN": "S4813052!",
-    "SG_UEN": "T18LL4813!",
-    "TH_TNIN": "148130527604?",
-    "TR_LICENSE_PLATE": "34 KRT 481",
-    "TR_NATIONAL_ID": "481305276??",
-    "UK_DRIVING_LICENCE": "TOLVA604172M99KQ",
-    "UK_NHS": "481 305 276?",
-    "UK_NINO": "KX 48 13 05 C",
-    "UK_PASSPORT": "KQ4813052",
-    "UK_POSTCODE": "KQ4 8XT",
-    "UK_VEHICLE_REGISTRATION": "KX21 RTM",
-    "URL": "https://tolvanen.org/mira",
-    "US_BANK_NUMBER": "481305276041",
-    "US_CLAIM_NUMBER": "CLM-48130527",
-    "US_DRIVER_LICENSE": "K4813052",
-    "US_HEALTH_INSURANCE_MEMBER_ID": "KQX481305276",
-    "US_ITIN": "948-73-0527",
-    "US_MBI": "4KQ8-XT3-MN05",
-    "US_NPI": "148130527?",
-    "US_PASSPORT": "K48130527",
-    "US_PRESCRIPTION_NUMBER": "RX-48130527",
-    "US_PRIOR_AUTHORIZATION_NUMBER": "PA-48130527",
-    "US_PROVIDER_TAX_ID": "27-4813052",
-    "US_REFERRAL_NUMBER": "REF-48130527",
-    "US_SSN": "481-30-5276",
-    "UUID": "4a813052-7604-4813-8527-60418305e276",
-    "ZA_COMPANY_REGISTRATION": "2011/481305/07",
-    "ZA_DRIVER_LICENSE": "48130527KQ",
-    "ZA_ID_NUMBER": "620417481308?",
-    "ZA_INCOME_TAX_NUMBER": "048130527?",
-    "ZA_LICENSE_PLATE": "KQX 481 GP",
-    "ZA_MOBILE_NUMBER": "082 481 3052",
-    "ZA_PASSPORT": "A48130527",
-    "ZA_TELEPHONE_NUMBER": "011 481 3052",
-    "ZA_TRAFFIC_REGISTER_NUMBER": "4813052760418",
-    "ZA_VAT_NUMBER": "448130527?",
-    "AGE": "aged {34}",
-    "DATE_OF_BIRTH": "born on {17 April 1962}",
-    "LICENSE_PLATE": "license plate {7KQX481}",
-    "MEDICAL_RECORD": "MRN: {4813052}",
-    "PASSWORD": "my password is {kestrel48!}",
-    "TITLE": "{Dr.} Tolvanen",
-    "USERNAME": "username: {mtolvanen}",
-    "PERSON": "My name is {Maria Fischer} and I need help.",
-    "LOCATION": "I live in {Paris} now.",
-    "ORGANIZATION": "She works for {Siemens} as an engineer.",
-    "NRP": "He is {German}.",
 }
 # Texts of an entity that are not found, each with the value in braces, and why.
 MISSES = {
@@ -218,7 +108,7 @@ def country(entity: str) -> str | None:
 def example(entity: str) -> Example:
     """The example of an entity. Raises `LookupError` if it has none that is found."""
     if entity not in EXAMPLES:
-        raise LookupError(f"`{entity}` has no example: add one to `EXAMPLES` in tools/pages/entities.py")
+        raise LookupError(f"`{entity}` has no example: add one to `EXAMPLES` in guardproxy/policytest/invented.py")
     given = EXAMPLES[entity]
     if "{" in given:
         text, value = given.replace("{", "").replace("}", ""), given.partition("{")[2].partition("}")[0]
@@ -239,16 +129,6 @@ def words(entity: str) -> list[str]:
     """The words that raise the scores of an entity."""
     found = [word for kind in kinds(entity) for word in kind(supported_language="en").context or ()]
     return list(dict.fromkeys(found))
-
-
-def completions(given: str) -> Iterator[str]:
-    """The values of an example, with each `?` a digit and each `!` a letter or a digit."""
-    free = [letter for letter in given if letter in "?!"]
-    for chosen in itertools.product(
-        *(string.digits if sign == "?" else string.ascii_uppercase + string.digits for sign in free)
-    ):
-        rest = iter(chosen)
-        yield "".join(next(rest) if letter in "?!" else letter for letter in given)
 
 
 def finds(entity: str, text: str, value: str) -> bool:
