@@ -36,12 +36,15 @@ class RowKeys:
 
 @dataclass(frozen=True, slots=True)
 class LabelledRow:
-    """A text. `attack`: the meaning of its label; `False` without a label. `place`: its file and line."""
+    """A text. `attack`: the meaning of its label; `False` without a label. `place`: its file and line. `group`: what is alike,
+    such as a conversation, and `kind`: of its channel; empty if the row says neither."""
 
     text: str
     attack: bool
     source: str
     place: str
+    group: str = ""
+    kind: str = ""
 
 
 def rows(lines: Iterable[bytes], path: str, source: str, keys: RowKeys) -> Iterator[LabelledRow]:
@@ -73,9 +76,9 @@ def _row(line: bytes, path: str, number: int, source: str, keys: RowKeys) -> Lab
             raise DataError(f"`{keys.label}` must be {wanted}", path, number)
         attack = is_attack
     own_source = row.get(keys.source, source)
-    return LabelledRow(
-        text, attack, own_source if isinstance(own_source, str) and own_source else source, f"{path}:{number}"
-    )
+    group, kind = (value if isinstance(value := row.get(key), str) else "" for key in ("group", "kind"))
+    own = own_source if isinstance(own_source, str) and own_source else source
+    return LabelledRow(text, attack, own, f"{path}:{number}", group, kind)
 
 
 def _is_attack(label: Any, positive: frozenset[str]) -> bool | None:

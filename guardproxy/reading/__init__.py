@@ -7,9 +7,9 @@ from guardproxy.reading.drift import Shift, shifts
 from guardproxy.reading.drift_page import drift_metrics, drift_page, verdict_of
 from guardproxy.reading.exports import EXPORT_FORMS, exported_lines
 from guardproxy.reading.feedback import feedback_rows
-from guardproxy.reading.judged import judged_questions
 from guardproxy.reading.period import Hours, Period, baseline_hours, judged_hours, read_period
 from guardproxy.reading.report import Verification, report_page
+from guardproxy.reading.reviewed import GivenVerdict, ReviewedTexts, add_verdict, judged_questions, reviewed_rows
 from guardproxy.reading.samples import HourlySamples, Sample, read_sample, write_sample
 from guardproxy.reading.sql import LogDatabase
 from guardproxy.reading.summary import TrafficSummary
@@ -17,14 +17,17 @@ from guardproxy.reading.summary import TrafficSummary
 __all__ = [
     "EXPORT_FORMS",
     "CandidateResults",
+    "GivenVerdict",
     "HourlySamples",
     "Hours",
     "LogDatabase",
     "Period",
+    "ReviewedTexts",
     "Sample",
     "Shift",
     "TrafficSummary",
     "Verification",
+    "add_verdict",
     "baseline_hours",
     "candidate_results",
     "drift_metrics",
@@ -36,6 +39,7 @@ __all__ = [
     "read_period",
     "read_sample",
     "report_page",
+    "reviewed_rows",
     "shifts",
     "verdict_of",
     "write_sample",

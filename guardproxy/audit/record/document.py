@@ -10,7 +10,7 @@ exclusive. An optional member with its default value is not written. A new or ch
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import msgspec
 from msgspec import Meta
@@ -124,6 +124,14 @@ class RecordedText(RecordLeaf, frozen=True, kw_only=True):
         """Returns the JSON object of the text."""
         large = len(self.findings) + len(self.grounds) > _STEP_FINDINGS
         return RecordPart.document(self) if large else RecordLeaf.document(self)
+
+
+class PlacedText(NamedTuple):
+    """A text with its side of the exchange. `attempt`: the number of the answer that it is a part of, from 0."""
+
+    direction: Direction
+    attempt: int
+    text: RecordedText
 
 
 class RecordedSide(RecordPart, frozen=True, kw_only=True):
@@ -424,6 +432,25 @@ class Record(LogEntry, frozen=True, kw_only=True, tag="exchange"):
         """Returns every answer of the model, in order."""
         earlier = (attempt.response for attempt in self.attempts[:-1])
         return (*(answer for answer in earlier if answer is not None), self.response)
+
+    @property
+    def placed_texts(self) -> tuple[PlacedText, ...]:
+        """Returns every text in the order in which entries `reviewed` count: those of the request, then of all answers."""
+        answers = (PlacedText("response", at, text) for at, answer in enumerate(self.answers) for text in answer.texts)
+        return (*(PlacedText("request", 0, text) for text in self.request.texts), *answers)
+
+    def held_in(self, policy: str, rule: str) -> tuple[int, ...]:
+        """Returns the numbers of the texts in which a rule held, as `placed_texts` counts."""
+        held = {
+            (found.direction, found.attempt, found.path)
+            for found in self.decisions
+            if (found.policy, found.rule) == (policy, rule)
+        }
+        return tuple(
+            number
+            for number, (direction, attempt, text) in enumerate(self.placed_texts)
+            if (direction, attempt, text.path) in held
+        )
 
     @property
     def finding_count(self) -> int:

@@ -62,20 +62,36 @@ def export(
     feedback: Annotated[
         bool, typer.Option("--feedback", help="JSON lines for fine-tuning: exchanges with feedback, and what it says.")
     ] = False,
+    reviews: Annotated[
+        bool,
+        typer.Option("--reviews", help="Labelled JSON lines for `guardproxy model`: texts with verdicts of reviewers."),
+    ] = False,
+    rule: Annotated[str, typer.Option(help="With --reviews: only verdicts about this rule.")] = "",
+    check: Annotated[str, typer.Option(help="With --reviews: only texts in which this check found something.")] = "",
+    kind: Annotated[str, typer.Option("--channel", help="With --reviews: only texts of this kind, such as user.")] = "",
 ) -> None:
     """Export the records as Parquet, JSON lines, OCSF events or OpenTelemetry logs. Parquet needs the extra `analysis`.
 
     OCSF and OpenTelemetry hold no texts. An existing file or folder is refused.
     """
-    from guardproxy.reading import LogDatabase, exported_lines, feedback_rows, read_period  # noqa: PLC0415
+    from guardproxy.reading import (  # noqa: PLC0415
+        LogDatabase,
+        ReviewedTexts,
+        exported_lines,
+        feedback_rows,
+        read_period,
+        reviewed_rows,
+    )
 
     unread: Counter[str] = Counter()
     without: Counter[str] = Counter()
     with _wrong_use_for(folder):
         period = read_period(first, last)
         _refuse_missing(folder)
-        if feedback and form != "jsonl":
-            raise QueryError("rows for fine-tuning are JSON lines: leave out --format")
+        if (feedback or reviews) and form != "jsonl":
+            raise QueryError("rows to learn from are JSON lines: leave out --format")
+        if feedback and reviews:
+            raise QueryError("give --feedback or --reviews, not both")
         if form == "parquet":
             if str(out) == "-":
                 raise QueryError("tables are written to a folder, not to standard output")
@@ -85,11 +101,12 @@ def export(
                 unread["see `guardproxy audit verify`"] = database.unreadable()
             say(", ".join(f"{count} {name}" for name, count in counts.items()))
         else:
-            lines = (
-                feedback_rows(folder, period, unread, without)
-                if feedback
-                else exported_lines(folder, form, period, unread)
-            )
+            if reviews:
+                lines = reviewed_rows(folder, ReviewedTexts(rule, check, kind, period), unread, without)
+            elif feedback:
+                lines = feedback_rows(folder, period, unread, without)
+            else:
+                lines = exported_lines(folder, form, period, unread)
             if str(out) == "-":
                 for line in lines:
                     say_encoded(line)
@@ -97,7 +114,7 @@ def export(
                 with out.open("x", encoding="utf-8") as target:
                     target.writelines(lines)
     for problem, count in without.items():
-        say(f"{count} feedback without a row: {problem}", err=True)
+        say(f"{count} {'verdicts' if reviews else 'feedback'} without a row: {problem}", err=True)
     for problem, count in unread.items():
         if count:
             say(f"{count} lines could not be read: {problem}", err=True)

@@ -20,7 +20,13 @@ _MILLION = 1_000_000
 
 
 def distil(
-    log: Annotated[Path, typer.Argument(metavar="DIR", help="A log: the folder that `serve --audit` wrote.")],
+    log: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="A log: the folder that `serve --audit` wrote. Or a file of `guardproxy audit export --reviews`.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="The model folder to write; it must not exist.")],
     check: Annotated[str, typer.Option(help="Labels: what this check found, such as one with `use: llm`.")] = "",
     judge: Annotated[
@@ -62,7 +68,9 @@ def distil(
     from guardproxy.lab import distil as run  # noqa: PLC0415
     from guardproxy.lab import labelled_log  # noqa: PLC0415
 
-    if sum(map(bool, (check, judge, feedback))) != 1:
+    if log.is_file() and any((check, judge, feedback)):
+        fail("a file has its labels in it; leave out --check, --judge and --feedback")
+    if not log.is_file() and sum(map(bool, (check, judge, feedback))) != 1:
         fail("give one of --check NAME, --judge and --feedback")
     try:
         embedding = find(vectors)

@@ -1,8 +1,8 @@
-"""Labelled texts of an audit log: what a check found in texts, what a judge or clients said of answers.
+"""Labelled texts of an audit log: what a check found in texts, what a judge or clients said of answers, what reviewers said.
 
-In: the folder of a log. Out: texts with labels, each once, and why other texts are left out. A text is as the record keeps
-it, with placeholders for redacted values. Sealed texts are not read: opening one is an act with a reason of its own (`audit
-unseal`).
+In: the folder of a log, or a file of labelled rows. Out: texts with labels, each once, and why other texts are left out. A text
+is as the record keeps it, with placeholders for redacted values. Sealed texts are not read: opening one is an act with a reason
+of its own (`audit unseal`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from typing import Literal, cast
 from guardproxy.audit import AnyEntry, Judged, Record, RecordedSide, RecordedText, confirmed_entries
 from guardproxy.errors import ConfigError
 from guardproxy.exchange import llm_judge
-from guardproxy.findings import Direction, Kind
+from guardproxy.findings import KINDS, Direction, Kind
+from guardproxy.lab.rows import RowKeys
+from guardproxy.lab.texts import labelled_rows
 
 SEALED = "the text is sealed or not kept"
 OPEN = "the text is incomplete"
@@ -75,16 +77,27 @@ def labelled_log(
     by: Group = "conversation",
 ) -> LabelledLog:
     """Returns the labelled texts of a log, each once. Raises `ConfigError` if the log cannot be read, or if its labels do not
-    compare.
+    compare. A file instead of a folder holds labelled JSON Lines, as `audit export --reviews` writes them.
 
     `check`: the check whose findings are labels. `is_judge`: whether a judge's scores are labels: those below `least` (`None`:
     one below the highest) of the judge of `policy` (empty: every policy). With neither, feedback is. `by`: what groups texts.
     """
+    if folder.is_file():
+        return _rows_of_file(folder)
     if check:
         return _checked_texts(folder, check, by)
     if is_judge:
         return _judged_answers(folder, policy, least, by)
     return _answers_with_feedback(folder, by)
+
+
+def _rows_of_file(path: Path) -> LabelledLog:
+    """Returns the texts of a file. A row without a group is one of its own."""
+    log = LabelledLog()
+    for row in labelled_rows([path], RowKeys()):
+        kind: Kind = next((kind for kind in KINDS if kind == row.kind), "user")
+        log.texts.append(LabelledText(row.text, row.attack, row.group or row.place, kind))
+    return log.once()
 
 
 def _checked_texts(folder: Path, check: str, by: Group) -> LabelledLog:
