@@ -42,6 +42,7 @@ NICE = 10
 RETRY_MOST_S = 30.0
 LIMIT_ROWS = 1000
 LIMIT_GROUPS = 200
+LIMIT_SAMPLE = 10_000
 _log = logging.getLogger(__name__)
 
 _KEEP = "CASE WHEN seal <> '' AND seal IN (SELECT key FROM erased) THEN 'erased' ELSE keep END"
@@ -240,6 +241,16 @@ class Index:
             older=page[-1].cursor if page and has_older else None,
             newer=page[0].cursor if page and has_newer else None,
         )
+
+    def sample(self, chosen: Filter, limit: int, seed: int, *, without_rules: bool = False) -> tuple[Row, ...]:
+        """Returns up to `limit` exchanges that the seed and their ids alone choose, so that the same ones are chosen again.
+        `without_rules`: only exchanges in which no rule held. Raises `QueryError`."""
+        quiet = " AND len(rules) + len(shadow) = 0" if without_rules else ""
+        order = f"ORDER BY hash(id, {int(seed)}), id LIMIT {max(0, min(int(limit), LIMIT_SAMPLE))}"
+        names = [name for (name,) in self._query(f"SELECT id FROM exchanges WHERE ({{}}){quiet} {order}", chosen)]
+        if not names:
+            return ()
+        return tuple(self._page(Condition(f"id IN ({', '.join('?' * len(names))})", tuple(names)), len(names), "ASC"))
 
     def row(self, exchange: str) -> Row | None:
         """Returns the row of an exchange by its id; `None` if the log does not have it."""
