@@ -323,6 +323,17 @@ class Index:
         values = (*counts, cost / MICRO, *added, *total, oldest, newest)
         return msgspec.convert(dict(zip(_TOTAL_NAMES, values, strict=True)), Totals, strict=False)
 
+    def scores(self, chosen: Filter, check: str, bins: int = 20) -> dict[str, tuple[int, ...]]:
+        """Returns for each label of a check how many exchanges have their highest score in each of `bins` equal parts of 0 to 1."""
+        sql = (
+            f'SELECT label, least(greatest(floor(score * {int(bins)}), 0), {int(bins) - 1})::INTEGER AS bin, count(*) '
+            'FROM findings WHERE "check" = ? AND number IN (SELECT number FROM exchanges WHERE {}) GROUP BY ALL'
+        )
+        counts: dict[str, list[int]] = {}
+        for label, bin_, count in self._query(sql, chosen, check):
+            counts.setdefault(str(label), [0] * bins)[int(bin_)] += int(count)
+        return {label: tuple(counts[label]) for label in sorted(counts, key=lambda label: (-sum(counts[label]), label))}
+
     def neighbours(self, exchange: str, chosen: Filter) -> Neighbours:
         """Returns the ids of the exchanges beside one in the list of a filter: the newer and the older one."""
         row = self.row(exchange)
@@ -438,13 +449,14 @@ class Index:
                 about = _about(cursor, columns)
         return [_row(values, about, thresholds) for values in columns]
 
-    def _query(self, sql: str, chosen: Filter) -> list[tuple[Any, ...]]:
-        """Returns the rows of a query with the condition of a filter in the place of `{}`."""
+    def _query(self, sql: str, chosen: Filter, *before: object) -> list[tuple[Any, ...]]:
+        """Returns the rows of a query with the condition of a filter in the place of `{}`. `before`: values of the parameters
+        before it."""
         condition = where(chosen.conditions(self._least(chosen)))
         with self._reading() as cursor:
             if cursor is None:
                 return []
-            return cursor.execute(sql.replace("{}", condition.sql), list(condition.values)).fetchall()
+            return cursor.execute(sql.replace("{}", condition.sql), [*before, *condition.values]).fetchall()
 
 
 def _group(column: str) -> str:
