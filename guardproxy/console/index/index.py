@@ -324,9 +324,10 @@ class Index:
         return msgspec.convert(dict(zip(_TOTAL_NAMES, values, strict=True)), Totals, strict=False)
 
     def scores(self, chosen: Filter, check: str, bins: int = 20) -> dict[str, tuple[int, ...]]:
-        """Returns for each label of a check how many exchanges have their highest score in each of `bins` equal parts of 0 to 1."""
+        """Returns for each label of a check how many exchanges have their highest score in each of `bins` equal parts of 0 to
+        1."""
         sql = (
-            f'SELECT label, least(greatest(floor(score * {int(bins)}), 0), {int(bins) - 1})::INTEGER AS bin, count(*) '
+            f"SELECT label, least(greatest(floor(score * {int(bins)}), 0), {int(bins) - 1})::INTEGER AS bin, count(*) "
             'FROM findings WHERE "check" = ? AND number IN (SELECT number FROM exchanges WHERE {}) GROUP BY ALL'
         )
         counts: dict[str, list[int]] = {}

@@ -27,8 +27,8 @@ _PREFIX = "guardproxy_supervisor_"
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """A point of an output: the score from which so many harmless texts would be found. `is_used`: whether a check in force finds
-    from this score."""
+    """A point of an output: the score from which so many harmless texts would be found. `is_used`: whether a check in force
+    finds from this score, or from that of a kind of texts with points of its own."""
 
     output: str
     name: str
@@ -87,8 +87,10 @@ def model_about(name: str, folder: str, config: Any, status: ProcessStatus, prob
         return ModelAbout(name, folder, "", scorers=scorers, problem=problem or "its config.json is not an object")
     kind = str(config.get("kind", ""))
     used = {score for scorer in scorers for score in scorer.least.values()}
+    own = config.get("channel_points")
+    tables = [by_output for by_output in own.values() if isinstance(by_output, dict)] if isinstance(own, dict) else []
     points = tuple(
-        OperatingPoint(output, point, score, any(abs(score - least) < 1e-9 for least in used))
+        OperatingPoint(output, point, score, _is_used(used, score, (table.get(output) for table in tables), point))
         for output, by_name in _tables(config.get("operating_points"))
         for point, score in _numbers(by_name)
     )
@@ -98,13 +100,18 @@ def model_about(name: str, folder: str, config: Any, status: ProcessStatus, prob
         folder,
         KINDS.get(kind, kind),
         str(config.get("version", "")),
-        status.models.get(folder.rpartition("/")[2], status.models.get(name, "")),
+        status.models.get(folder.rpartition("/")[2], status.models.get(name, "")).removesuffix("ExecutionProvider"),
         str(config.get("default_point", "")),
         tuple(map(str, outputs)) if isinstance(outputs, list) else (),
         points,
         scorers,
         problem,
     )
+
+
+def _is_used(used: Iterable[float], score: float, others: Iterable[Any], point: str) -> bool:
+    scores = [score, *(dict(_numbers(by_name)).get(point, score) for by_name in others)]
+    return any(abs(known - least) < 1e-9 for known in scores for least in used)
 
 
 def _tables(value: Any) -> Iterable[tuple[str, Any]]:
@@ -132,8 +139,8 @@ class _Sums:
 
 
 def costs_of(metrics: str) -> dict[str, TextCost]:
-    """Returns what a text costs each model, by the name of its folder. `metrics`: of all processes, in the format of Prometheus;
-    anything else gives nothing."""
+    """Returns what a text costs each model, by the name of its folder. `metrics`: of all processes, in the format of
+    Prometheus; anything else gives nothing."""
     sums: dict[str, _Sums] = {}
     try:
         families = list(text_string_to_metric_families(_lines_of(metrics)))
@@ -174,8 +181,8 @@ def _cost(model: _Sums) -> TextCost:
 
 @dataclass(frozen=True, slots=True)
 class ScorePlot:
-    """The scores of a label: shares of exchanges for each part of 0 to 1, of the baseline and of now. `least`: the score from which
-    the label is a finding."""
+    """The scores of a label: exchanges for each part of 0 to 1, of the baseline and of now. `least`: the score from which the
+    label is a finding."""
 
     label: str
     before: tuple[int, ...]
@@ -195,7 +202,11 @@ class ScorePlot:
 
 
 def score_plots(
-    before: Mapping[str, Sequence[int]], now: Mapping[str, Sequence[int]], least: Mapping[str, float], bins: int, limit: int = 8
+    before: Mapping[str, Sequence[int]],
+    now: Mapping[str, Sequence[int]],
+    least: Mapping[str, float],
+    bins: int,
+    limit: int = 8,
 ) -> tuple[ScorePlot, ...]:
     """Returns a plot for each label of a check, the most frequent first."""
     labels = sorted(

@@ -15,6 +15,7 @@ LIMIT_BLOCKS = 400
 _ITEM = re.compile(r"\s*(?:[-*]|\d{1,3}\.)\s+(.*)")
 _HEADING = re.compile(r"(#{1,6})\s+(.*)")
 _RULE = re.compile(r"\|?[\s:|-]+\|?")
+_LEFT_OUT = re.compile(r"<!--.{0,2000}?-->|!\[[^\[\]]{0,300}\]\([^()\s]{1,300}\)", re.DOTALL)  # comments and pictures
 _LINK = re.compile(r"\[([^\[\]]{1,200})\]\([^()\s]{1,300}\)")
 
 Kind = Literal["heading", "text", "list", "table", "code"]
@@ -33,7 +34,7 @@ class CardBlock:
 
 def blocks_of(markdown: str) -> tuple[CardBlock, ...]:
     """Returns the blocks of a card."""
-    lines = markdown[:LIMIT_CHARS].splitlines()
+    lines = _LEFT_OUT.sub("", markdown[:LIMIT_CHARS]).splitlines()
     found: list[CardBlock] = []
     for block in _blocks(lines):
         if len(found) == LIMIT_BLOCKS:
@@ -64,17 +65,25 @@ def _blocks(lines: Sequence[str]) -> Iterator[CardBlock]:
 
 def _end(lines: Sequence[str], at: int) -> int:
     """Returns where a paragraph, a list or a table ends."""
-    end = at + 1
+    end, form = at + 1, _form(lines[at])
     while end < len(lines) and lines[end].strip() and not lines[end].startswith("```") and not _HEADING.match(lines[end]):
+        found = _form(lines[end])
+        if found != form and (found or form == "table"):  # a line without a form goes on with a list or a text
+            break
         end += 1
     return end
 
 
+def _form(line: str) -> str:
+    """Returns whether a line is one of a table, or begins an item of a list."""
+    return "table" if line.lstrip().startswith("|") else "list" if _ITEM.fullmatch(line) else ""
+
+
 def _paragraph(lines: Sequence[str]) -> CardBlock:
-    if all(line.lstrip().startswith("|") for line in lines):
+    if _form(lines[0]) == "table":
         rows = [_cells(line) for line in lines if not _RULE.fullmatch(line.strip())]
         return CardBlock("table", rows=tuple(rows))
-    if _ITEM.fullmatch(lines[0]):
+    if _form(lines[0]) == "list":
         items: list[str] = []
         for line in lines:
             item = _ITEM.fullmatch(line)

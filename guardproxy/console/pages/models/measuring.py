@@ -120,7 +120,9 @@ class MeasuringDesk:
         result = read_measured(out) if code in (0, 1) else None
         if result is None:
             said = err.decode(errors="replace").strip().splitlines()[-1:] or ["the command failed"]
-            self._kept[key] = Measurement("failed", self._unix_s(), by, None, said[0].removeprefix("guardproxy: ")[:300])
+            self._kept[key] = Measurement(
+                "failed", self._unix_s(), by, None, said[0].removeprefix("guardproxy: ")[:300]
+            )
             return
         self._kept[key] = Measurement("done", self._unix_s(), by, result)
 
