@@ -10,9 +10,9 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from pathlib import Path
+from time import time as now_s
 from typing import Any, get_args
 
 from aiohttp import web
@@ -77,7 +77,7 @@ def _card(folder: str) -> str:
 
 
 def _desk(console: Console) -> MeasuringDesk:
-    desk: MeasuringDesk = console.shared.setdefault("models", MeasuringDesk(unix_s=time.time))
+    desk: MeasuringDesk = console.shared.setdefault("models", MeasuringDesk(unix_s=now_s))
     return desk
 
 
@@ -139,11 +139,11 @@ async def _model_page(visit: Visit, error: str = "", status_code: int = 200) -> 
 
 async def _plots(visit: Visit, check: str, least: dict[str, float]) -> Any:
     """Reads the scores of a check: of the last day, and of the days before."""
-    now_s, index = time.time(), visit.console.index
-    baseline = Filter(since=now_s - (BASELINE_DAYS + 1) * DAY_S, until=now_s - DAY_S)
+    at_s, index = now_s(), visit.console.index
+    baseline = Filter(since=at_s - (BASELINE_DAYS + 1) * DAY_S, until=at_s - DAY_S)
     try:
         before = await visit.console.run(index.scores, baseline, check, BINS)
-        now = await visit.console.run(index.scores, Filter(since=now_s - DAY_S), check, BINS)
+        now = await visit.console.run(index.scores, Filter(since=at_s - DAY_S), check, BINS)
     except QueryError:
         return ()
     return score_plots(before, now, least, BINS)

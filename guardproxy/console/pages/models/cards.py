@@ -66,7 +66,9 @@ def _blocks(lines: Sequence[str]) -> Iterator[CardBlock]:
 def _end(lines: Sequence[str], at: int) -> int:
     """Returns where a paragraph, a list or a table ends."""
     end, form = at + 1, _form(lines[at])
-    while end < len(lines) and lines[end].strip() and not lines[end].startswith("```") and not _HEADING.match(lines[end]):
+    while (
+        end < len(lines) and lines[end].strip() and not lines[end].startswith("```") and not _HEADING.match(lines[end])
+    ):
         found = _form(lines[end])
         if found != form and (found or form == "table"):  # a line without a form goes on with a list or a text
             break
