@@ -9,11 +9,27 @@ from pathlib import Path
 
 from guardproxy.config.declaration import AllowedValues, setting, split_address
 
+CONSOLE_ROLES = ("viewer", "reviewer", "operator", "auditor")
+
 
 def is_console_url(entry: str) -> bool:
     parts = split_address(entry)
     is_plain = not (parts.query or parts.fragment or parts.username or parts.password)
     return not entry or (parts.scheme in ("http", "https") and bool(parts.hostname) and is_plain)
+
+
+def is_issuer(entry: str) -> bool:
+    parts = split_address(entry)
+    is_near = parts.hostname in ("127.0.0.1", "::1", "localhost")
+    is_plain = not (parts.query or parts.fragment or parts.username or parts.password)
+    return not entry or (
+        is_plain and bool(parts.hostname) and (parts.scheme == "https" or (parts.scheme == "http" and is_near))
+    )
+
+
+def is_role_pair(entry: str) -> bool:
+    value, _, role = entry.rpartition("=")
+    return bool(value) and role in CONSOLE_ROLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +55,33 @@ class ConsoleSettings:
         AllowedValues(form="like https://guard.example", is_right=is_console_url),
     )
 
+    oidc_issuer: str = setting(
+        "console_oidc_issuer",
+        "",
+        "The identity provider (OpenID Connect) at which people may sign in, instead of with a token. Needs `console_url`, "
+        "whose path /console/oidc/callback is the address to register there, and the extra `jwt`.",
+        AllowedValues(form="like https://login.example, or http://127.0.0.1:8090", is_right=is_issuer),
+    )
+    oidc_client: str = setting("console_oidc_client", "", "The identifier of the console at the provider.")
+    oidc_secret: str = setting(
+        "console_oidc_secret", "", "The secret of the console at the provider, if it has one.", is_secret=True
+    )
+    oidc_claim: str = setting(
+        "console_oidc_claim", "groups", "The claim of the provider's token that says what a person may."
+    )
+    oidc_role: tuple[str, ...] = setting(
+        "console_oidc_role",
+        (),
+        "`VALUE=ROLE`: the role of people whose claim has this value. The first that fits counts; people without one stay "
+        "outside.",
+        AllowedValues(
+            form="like security-team=auditor, with viewer, reviewer, operator or auditor", is_right=is_role_pair
+        ),
+    )
+    oidc_scope: tuple[str, ...] = setting(
+        "console_oidc_scope", ("openid", "email"), "A scope to ask the provider for; `openid` must be one."
+    )
+
     @property
     def is_on(self) -> bool:
         """Whether there is a console."""
@@ -49,3 +92,8 @@ class ConsoleSettings:
         """Returns the host of `url`, if it is given."""
         host = split_address(self.url).hostname
         return (host,) if host else ()
+
+    @property
+    def oidc_roles(self) -> tuple[tuple[str, str], ...]:
+        """Returns the values of the claim with their roles, in order."""
+        return tuple((entry.rpartition("=")[0], entry.rpartition("=")[2]) for entry in self.oidc_role)

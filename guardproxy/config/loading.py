@@ -109,11 +109,22 @@ def _contradictions(config: Config) -> Iterator[str]:
     yield from _about_tenants(config)
     yield from _about_clients(config)
     yield from _about_mcp(config)
-    if config.console.is_on and config.console.logins is None:
+    yield from _about_console(config)
+
+
+def _about_console(config: Config) -> Iterator[str]:
+    console = config.console
+    if console.is_on and console.logins is None and not console.oidc_issuer:
         yield (
             f"{_places('console')} needs {_places('console_logins')}, also on this machine: who reaches the port could read "
             "the log. `guardproxy console login add NAME --role auditor --file logins.json` makes one"
         )
+    needed = ("console_url", "console_oidc_client", "console_oidc_role")
+    missing = [name for name in needed if console.oidc_issuer and not SETTINGS[name].value_in(config)]
+    if missing:
+        yield f"{_places('console_oidc_issuer')} needs {' and '.join(map(_places, missing))}"
+    if console.oidc_issuer and "openid" not in console.oidc_scope:
+        yield f"{_places('console_oidc_scope')} must have `openid`"
 
 
 def _places(name: str) -> str:

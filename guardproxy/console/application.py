@@ -13,19 +13,23 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 from urllib.parse import quote
 
 from aiohttp import web
 
 from guardproxy.console.access import forgery
 from guardproxy.console.access.attempts import WrongTokens
-from guardproxy.console.access.logins import LoginFile, StoredLogin
+from guardproxy.console.access.logins import LoginFile
+from guardproxy.console.access.oidc import BEGUN_S, SignIn, SignInError
+from guardproxy.console.access.people import Login
 from guardproxy.console.access.sessions import WHOLE_S, PersonSession, PersonSessions
 from guardproxy.console.contract import PREFIX, READING, Console, Page, PageRoute, Visit, form_of
 from guardproxy.console.look import ASSETS
 
 _log = logging.getLogger(__name__)
 COOKIE = "guardproxy_console"
+BINDER = "guardproxy_console_signin"
 BODY_BYTES = 8 * 1024 * 1024  # of a request; the admin port refuses more, too
 PEER = "X-Console-Peer"  # the address of the person, from the admin port, which sets it for every request
 CHECKS_AT_ONCE = 2  # tokens whose slow hash is computed at the same time
@@ -44,6 +48,8 @@ class Entrance:
     sessions: PersonSessions = field(default_factory=PersonSessions)
     attempts: WrongTokens = field(default_factory=WrongTokens)
     is_https: bool = False
+    has_tokens: bool = True
+    sign_in: SignIn | None = None
     unix_s: Callable[[], float] = time.time
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CHECKS_AT_ONCE))
 
@@ -74,6 +80,9 @@ def console_app(console: Console, entrance: Entrance) -> web.Application:
     app.router.add_get(f"{PREFIX}/", door.first)
     app.router.add_get(f"{PREFIX}/login", door.form)
     app.router.add_post(f"{PREFIX}/login", door.sign_in)
+    if entrance.sign_in is not None:
+        app.router.add_get(f"{PREFIX}/oidc/start", door.begin_at_provider)
+        app.router.add_get(f"{PREFIX}/oidc/callback", door.finish_at_provider)
     app.router.add_post(f"{PREFIX}/logout", door.sign_out)
     app.router.add_post(f"{PREFIX}/session/lock", door.lock)
     app.router.add_get(f"{PREFIX}/static/{{digest:[0-9a-f]{{16}}}}/{{name:.+}}", _static)
@@ -134,23 +143,52 @@ class _EntranceDoor:
             _log.warning("refused to sign in", extra={"login": name[:64], "peer": peer})
             return self._sign_in_form(request, "The name or the token is wrong.", name, _local(target), status=403)
         self._entrance.attempts.forgive(peer, name)
-        return self._begin(request, stored, _local(target))
+        return self._begin(request, stored.login, stored.fingerprint, _to(_local(target)))
 
-    def _begin(self, request: web.Request, stored: StoredLogin, target: str) -> web.Response:
-        self._entrance.sessions.end(request.cookies.get(COOKIE, ""))
-        cookie, session = self._entrance.sessions.begin(stored.login, stored.fingerprint)
-        _log.info("signed in", extra={"login": session.login.name, "role": session.login.role})
-        response = _to(target)
-        response.set_cookie(
-            COOKIE,
-            cookie,
-            path=PREFIX,
-            httponly=True,
-            samesite="Strict",
-            secure=self._entrance.is_https,
-            max_age=int(WHOLE_S),
-        )
+    async def begin_at_provider(self, request: web.Request) -> web.StreamResponse:
+        """Sends a person to the identity provider."""
+        assert self._entrance.sign_in is not None  # noqa: S101 - otherwise there is no such way
+        try:
+            address, binder = await self._entrance.sign_in.begin(_local(request.query.get("next", "")))
+        except SignInError as error:
+            return self._sign_in_form(request, str(error), status=502)
+        response = _to(address)
+        self._set_cookie(response, BINDER, binder, "Lax", f"{PREFIX}/oidc", BEGUN_S)  # the provider sends people back
         return response
+
+    async def finish_at_provider(self, request: web.Request) -> web.StreamResponse:
+        """Begins a session for a person whom the identity provider sends back."""
+        assert self._entrance.sign_in is not None  # noqa: S101 - otherwise there is no such way
+        try:
+            login, target = await self._entrance.sign_in.finish(request.query, request.cookies.get(BINDER, ""))
+        except SignInError as error:
+            _log.warning("refused to sign in", extra={"provider": self._entrance.sign_in.title, "why": str(error)})
+            return self._sign_in_form(request, str(error), status=403)
+        # A redirection would still count as one from the provider, and browsers would not send the cookie.
+        page = self._alone(request, "Signed in", "The page opens.", 200, again=_local(target))
+        page.del_cookie(BINDER, path=f"{PREFIX}/oidc")
+        return self._begin(request, login, "", page)
+
+    def _begin(self, request: web.Request, login: Login, fingerprint: str, response: web.Response) -> web.Response:
+        self._entrance.sessions.end(request.cookies.get(COOKIE, ""))
+        cookie, session = self._entrance.sessions.begin(login, fingerprint)
+        _log.info("signed in", extra={"login": session.login.name, "role": session.login.role})
+        self._set_cookie(response, COOKIE, cookie, "Strict", PREFIX, WHOLE_S)
+        return response
+
+    def _set_cookie(
+        self,
+        response: web.Response,
+        name: str,
+        value: str,
+        same_site: Literal["Strict", "Lax"],
+        path: str,
+        age_s: float,
+    ) -> None:
+        is_https = self._entrance.is_https
+        response.set_cookie(
+            name, value, path=path, httponly=True, samesite=same_site, secure=is_https, max_age=int(age_s)
+        )
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
         """Ends the session."""
@@ -232,7 +270,15 @@ class _EntranceDoor:
     def _sign_in_form(
         self, request: web.Request, error: str = "", name: str = "", next: str = f"{PREFIX}/", status: int = 200
     ) -> web.Response:
-        values = {"error": error, "name": name, "next": next, "has_tokens": True, "sign_in_url": "", "provider": ""}
+        provider = self._entrance.sign_in
+        values = {
+            "error": error,
+            "name": name,
+            "next": next,
+            "has_tokens": self._entrance.has_tokens,
+            "sign_in_url": f"{PREFIX}/oidc/start?next={quote(next)}" if provider else "",
+            "provider": provider.title if provider else "",
+        }
         return self._page(request, "look/sign_in.html", values, status)
 
     def _alone(self, request: web.Request, title: str, text: str, status: int, again: str = "") -> web.Response:

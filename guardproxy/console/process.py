@@ -21,7 +21,7 @@ from aiohttp import web
 
 from guardproxy.config import Config
 from guardproxy.console.access.logins import LoginFile, load_logins
-from guardproxy.console.access.sessions import PersonSessions
+from guardproxy.console.access.oidc import sign_in_of
 from guardproxy.console.application import Entrance, console_app
 from guardproxy.console.contract import Console, Mode
 from guardproxy.console.index import Index
@@ -92,11 +92,15 @@ class WatchedLogins:
 async def serve(start: ConsoleStart) -> None:
     """Serves until SIGTERM."""
     settings = start.config.console
-    assert settings.logins is not None  # noqa: S101 - the start of the proxy asks for it
     assert settings.mode != "off"  # noqa: S101 - else there is no console
     mode: Mode = "write" if settings.mode == "write" else "read"
     console = console_of(start.config, mode, ProxyClient(start.proxy))
-    entrance = Entrance(WatchedLogins(settings.logins), PersonSessions(), is_https=settings.url.startswith("https:"))
+    entrance = Entrance(
+        WatchedLogins(settings.logins) if settings.logins else LoginFile,
+        is_https=settings.url.startswith("https:"),
+        has_tokens=settings.logins is not None,
+        sign_in=sign_in_of(settings),
+    )
     console.index.start()
     runner = web.AppRunner(
         console_app(console, entrance),

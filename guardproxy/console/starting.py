@@ -67,10 +67,12 @@ def starter(config: Config) -> Callable[[Path, Path, Path | None], Started]:
     names = SETTINGS["console"].names
     if not are_packages_installed():
         raise ConfigError(f"{names}: the packages of the console are missing: pip install 'guardproxy[console]'")
-    path = config.console.logins
-    if path is None:
+    path, has_provider = config.console.logins, bool(config.console.oidc_issuer)
+    if has_provider and find_spec("jwt") is None:
+        raise ConfigError(f"{SETTINGS['console_oidc_issuer'].names}: pip install 'guardproxy[jwt]'")
+    if path is None and not has_provider:
         raise ConfigError(f"{names} needs {SETTINGS['console_logins'].names}")
-    if not load_logins(path).logins:
+    if path is not None and not load_logins(path).logins and not has_provider:
         raise ConfigError(
             f"{path}: no login, so nobody could come in: guardproxy console login add NAME --role auditor --file {path}"
         )

@@ -21,6 +21,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from guardproxy.config import Config
 from guardproxy.console.access.logins import LoginFile
+from guardproxy.console.access.oidc import SignIn
 from guardproxy.console.access.people import Login, Role
 from guardproxy.console.application import COOKIE, Entrance, console_app
 from guardproxy.console.contract import Console, Mode
@@ -105,6 +106,7 @@ async def console_site(
     mode: Mode = "write",
     proxy: ProxyClient | None = None,
     logins: LoginFile | None = None,
+    sign_in: SignIn | None = None,
     **settings: Any,
 ) -> AsyncIterator[ConsoleSite]:
     """Opens a console in this process. `audit`: the folder of a log; `settings`: of the proxy, by their names, such as
@@ -113,7 +115,7 @@ async def console_site(
     console = console_of(config, mode, proxy or FakeProxy())
     if audit is None:
         console = replace(console, audit=None, index=Index(None))
-    entrance = Entrance(lambda: logins or LoginFile())
+    entrance = Entrance(lambda: logins or LoginFile(), sign_in=sign_in)
     people = {}
     for role in get_args(Role):
         cookie, session = entrance.sessions.begin(Login(role, role))

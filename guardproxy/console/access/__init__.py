@@ -6,5 +6,6 @@
 | `logins` | the file of logins: names, roles, and slow hashes of tokens |
 | `sessions` | who is signed in; the key of an auditor, for a quarter of an hour |
 | `attempts` | how often an address or a name may guess |
+| `oidc` | sign-in at an identity provider |
 | `forgery` | whether a request that changes something comes from a page of the console |
 """

@@ -39,6 +39,9 @@ CONSOLE = """
 upstream = ["https://api.example.com"]
 console = "write"
 console_logins = "logins.json"
+console_url = "https://console.example"
+console_oidc_client = "guardproxy"
+console_oidc_role = ["other=viewer"]
 """
 SAMPLES: dict[str, Any] = {
     "adapters": "0.0.0.0:8090",
@@ -78,6 +81,9 @@ SAMPLES: dict[str, Any] = {
     "mcp_address": "https://guard.example",
     "console_url": "https://guard.example",
     "console": "read",
+    "console_oidc_issuer": "https://login.example",
+    "console_oidc_role": ["security=auditor", "team=x=viewer"],
+    "console_oidc_scope": ["openid", "groups"],
 }
 
 
@@ -187,6 +193,7 @@ def test_secrets_are_not_shown() -> None:
             "confirm_key",
             "adapter_token",
             "mcp_token",
+            "console_oidc_secret",
         )
     }
 
