@@ -19,10 +19,13 @@ from guardproxy.audit import (
     RecordedSide,
 )
 from guardproxy.findings import ModelVerdict
-from guardproxy.policy import MICRO
+from guardproxy.policy import MICRO, VERDICTS
 
 MOST = 200
 """The number of rows of a group. A record may have any number of them."""
+
+
+_FOLDED = ("Sizes in bytes", "Digests")
 
 
 class Fact(NamedTuple):
@@ -41,6 +44,11 @@ class FactGroup(NamedTuple):
     title: str
     facts: tuple[Fact, ...]
     more: int = 0
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether few readers need it."""
+        return self.title in _FOLDED
 
 
 class AttemptRow(NamedTuple):
@@ -284,6 +292,23 @@ def _digests(record: Record) -> Iterator[Fact]:
 
 def _quiet(mode: str) -> str:
     return "" if mode == "enforce" else " (shadow)"
+
+
+def receipt_facts(record: Record) -> tuple[Fact, ...]:
+    """Returns what the receipt of an exchange says beside the numbers of its texts. It names no rule."""
+    enforced = [decision.action for decision in record.decisions if decision.mode == "enforce"]
+    known = [action for action in enforced if action in VERDICTS]
+    facts = [
+        Fact("id", record.id),
+        Fact("policies", record.policies),
+        Fact("outcome", record.outcome),
+        Fact("decision", max(known, key=VERDICTS.index, default=VERDICTS[0])),
+    ]
+    if len(record.attempts) > 1:
+        facts.append(Fact("attempts", str(len(record.attempts))))
+    if record.shadow:
+        facts.append(Fact("shadow", "a rule in shadow mode held"))
+    return tuple(facts)
 
 
 def attempt_rows(record: Record) -> tuple[AttemptRow, ...]:

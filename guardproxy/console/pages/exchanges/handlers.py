@@ -405,6 +405,7 @@ async def show_proof(visit: Visit) -> web.StreamResponse:
         proof=proof,
         fault=fault,
         receipt=receipt,
+        receipt_facts=[(fact.name, fact.value) for fact in about.receipt_facts(seen.record)] if seen.record else [],
         receipt_faults=compare_receipt(receipt, members) if receipt else [],
         back=visit.url("exchanges", f"/{seen.found.row.id}", **_chosen(visit).query()),
         may_download=visit.login.role != "viewer",

@@ -16,7 +16,7 @@ from guardproxy.console.pages.exchanges.seen import read_text
 from guardproxy.redaction import RESTORE
 from guardproxy.replay import HoldStep
 
-MOST_HELD = 25
+MOST_HELD = 12
 """The number of held places that a page lists. The drawing shows all."""
 AROUND_CHARS = 40
 
@@ -144,6 +144,8 @@ def held_streams(record: Record, steps: Sequence[HoldStep], piece_chars: int) ->
     streams = []
     for (attempt, path), each in _by_text(steps):
         text = next((text for text in record.answers[attempt].texts if text.path == path), None)
+        if text is not None and (text.fixed or text.kind == "metadata"):
+            continue  # a word of the protocol comes in one piece
         shown = (read_text(text) or "") if text is not None else ""
         held = list(_held(each, shown))
         most = max(step.arrived - step.released for step in each)

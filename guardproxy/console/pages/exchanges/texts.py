@@ -22,13 +22,14 @@ MINOR_CHARS = 80
 MOST_NAMES = 6
 """The number of findings that a piece names. The table of findings has all."""
 
-PieceMark = Literal["", "found", "edited", "put", "gone", "unsent"]
-"""What a page does with a piece: `found` a check found it, `edited` a rule replaced it, `put` it stands for what was replaced,
-`gone` nothing stands for it, `unsent` it was never sent on."""
+PieceMark = Literal["", "found", "edited", "restored", "put", "gone", "unsent"]
+"""What a page does with a piece: `found` a check found it, `edited` a rule replaced it, `restored` the client gets the value
+behind it, `put` it stands for what was replaced, `gone` nothing stands for it, `unsent` it was never sent on."""
 _KINDS: Mapping[PieceMark, str] = {
     "": "",
     "found": "found",
     "edited": "info",
+    "restored": "good",
     "put": "good",
     "gone": "good",
     "unsent": "",
@@ -37,11 +38,12 @@ _TITLES: Mapping[PieceMark, str] = {
     "": "",
     "found": "found",
     "edited": "replaced by a rule",
+    "restored": "the client gets its value",
     "put": "put in its place",
     "gone": "taken out",
     "unsent": "was not sent on",
 }
-_RANKS: tuple[PieceMark, ...] = ("", "found", "edited", "put", "gone", "unsent")
+_RANKS: tuple[PieceMark, ...] = ("", "found", "edited", "restored", "put", "gone", "unsent")
 
 
 class ShownPiece(NamedTuple):
@@ -114,8 +116,14 @@ class ShownPart:
     @property
     def is_minor(self) -> bool:
         """Whether it is a word of the protocol, such as the name of a model, in which nothing was found."""
-        is_plain = self.after is None and not any(piece.mark for piece in self.before)
-        return is_plain and self.total_chars <= MINOR_CHARS and (self.kind == "metadata" or "fixed" in self.flags)
+        is_plain = not any(piece.mark for piece in self.before)
+        is_same = all(piece.mark in ("", "unsent") for piece in self.after or ())
+        return (
+            is_plain
+            and is_same
+            and self.total_chars <= MINOR_CHARS
+            and (self.kind == "metadata" or "fixed" in self.flags)
+        )
 
     @property
     def next_part(self) -> int | None:
@@ -155,8 +163,9 @@ def markings(text: RecordedText) -> Iterator[Marking]:
             yield Marking(finding.start, finding.end, f"{finding.check}: {finding.label}")
     for ground in text.grounds:
         yield Marking(ground.start, ground.end, f"{ground.check}: {ground.label}")
-    for start, end in text.edits:
-        yield Marking(start, end, "", "edited")
+    restored = {(finding.start, finding.end) for finding in text.findings if is_restored(finding)}
+    for start, end in dict.fromkeys((*text.edits, *restored)):
+        yield Marking(start, end, "", "restored" if (start, end) in restored else "edited")
 
 
 def pieces(text: str, marks: Iterable[Marking], low: int = 0, high: int | None = None) -> Iterator[ShownPiece]:
@@ -236,7 +245,8 @@ def _changes(text: RecordedText, replacing: Replacing) -> Iterator[tuple[int, in
             continue
         put = replacing(text, start, end)
         if put.text is None:
-            yield start, end, ShownPiece("", (put.name,), "put")
+            is_back = any(is_restored(found) and (found.start, found.end) == (start, end) for found in text.findings)
+            yield start, end, ShownPiece("", (put.name,), "restored" if is_back else "put")
         else:
             yield start, end, ShownPiece(put.text, (put.name,), "put" if put.text else "gone")
         done = end

@@ -160,6 +160,7 @@ def test_other_words() -> None:
             plain_answer(status=None),
             tenant="",
             plan=RecordedPlan(),
+            feedback=None,
             cache=RecordedCache(
                 result="miss",
                 match="exact",
@@ -177,6 +178,11 @@ def test_other_words() -> None:
     assert "the answer" not in found
     assert found["error"] == "c"
     assert found["refused"] == "keys: c"
+
+
+def test_a_cache_that_compared_nothing() -> None:
+    cache = RecordedCache(result="bypass", match="exact", mode="enforce", policies=())
+    assert facts(plain_record(cache=cache))["cache"] == "bypass, exact"
 
 
 def test_what_was_not_inspected() -> None:
@@ -202,6 +208,27 @@ def test_a_group_is_cut() -> None:
     record = plain_record(usage={f"n{number}": 1 for number in range(500)})
     (group,) = [group for group in about.groups(record) if group.title == "Cost and tokens"]
     assert (len(group.facts), group.more) == (about.MOST, 301)
+    assert [each.title for each in about.groups(record) if each.is_folded] == ["Digests"]
+
+
+def test_what_a_receipt_of_the_exchange_says() -> None:
+    blocked = plain_record(
+        outcome="blocked_request",
+        decisions=(plain_decision(), plain_decision(action="block"), plain_decision(mode="shadow", action="block")),
+        shadow=("quiet",),
+        attempts=(plain_attempt(plain_answer()), plain_attempt()),
+    )
+    assert [(fact.name, fact.value) for fact in about.receipt_facts(blocked)] == [
+        ("id", "x0"),
+        ("policies", "sha256:p"),
+        ("outcome", "blocked_request"),
+        ("decision", "block"),
+        ("attempts", "2"),
+        ("shadow", "a rule in shadow mode held"),
+    ]
+    assert [fact.value for fact in about.receipt_facts(plain_record())] == ["x0", "sha256:p", "answered", "pass"]
+    other = plain_record(decisions=(plain_decision(action="of a plug-in"),))
+    assert about.receipt_facts(other)[3].value == "pass"
 
 
 def test_money() -> None:

@@ -6,14 +6,21 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from guardproxy.audit import entry_of, open_line
+from guardproxy.audit import Judged, PrivateRecord, check, entry_of, open_line, read_proof
+from guardproxy.audit.record.document import ENTRY_VERSION
 from guardproxy.audit.record.entries import Erased, Unsealed
-from guardproxy.audit.sealing import KeyAccess, KeyStore
+from guardproxy.audit.record.private import PrivateJudged
+from guardproxy.audit.sealing import KeyAccess, KeyStore, Sealer
+from guardproxy.console.pages.exchanges import handlers
+from guardproxy.errors import QueryError
 from tests.kit.console import ConsoleSite, console_site
-from tests.kit.console_exchanges import OPERATOR, SEAL_KEY, PlayedLog, write_lines, write_played_log
+from tests.kit.console_exchanges import OPERATOR, SEAL_KEY, PlayedLog, played, write_lines, write_played_log
+from tests.kit.proof import SignedFolder
 
 Scene = Callable[[ConsoleSite], Awaitable[None]]
 LIST = "/console/exchanges"
@@ -181,6 +188,76 @@ def test_without_a_log_the_page_says_how_to_get_one() -> None:
     asyncio.run(run())
 
 
+def test_a_signed_log_gives_a_proof(tmp_path: Path) -> None:
+    log = write_played_log(tmp_path)
+    name = "gx_signed"
+    signed = SignedFolder(log.folder)
+    signed.write("signed", [])
+    signed.sinks["signed"].append(played(log.policies, name, "Is it signed?", "It is.")).result(30)
+    signed.sign()
+    signed.close()
+
+    async def scene(site: ConsoleSite) -> None:
+        page = await site.get("reviewer", f"{LIST}/{name}/proof")
+        assert "covers" in page.text
+        assert "Proof as a file" in page.text
+        assert "Proof as a file" not in (await site.get("viewer", f"{LIST}/{name}/proof")).text
+        found = await site.get("auditor", f"{LIST}/{name}/proof.json")
+        assert found.status == 200
+        assert check(read_proof(found.text.encode()), [signed.key.public]).members["id"] == name
+
+    visit(log, scene)
+
+
+def test_policies_that_cannot_be_loaded_or_are_others_say_so(tmp_path: Path) -> None:
+    log = write_played_log(tmp_path)
+    name = log.id_of("redacted")
+    file = log.policies_at / "support.yaml"
+    file.write_text(file.read_text("utf-8").replace("severity: high", "severity: low"), "utf-8")
+
+    async def other(site: ConsoleSite) -> None:
+        page = await site.get("reviewer", f"{LIST}/{name}?policies=load")
+        assert "not the policies that are served now" in page.text
+        again = await site.get("reviewer", f"{LIST}/{name}/replay")
+        assert "The exchange had other policies" in again.text
+        assert "do not tell what it held back" in again.text
+
+    visit(log, other)
+    file.write_text("policy: support\nrules: 3\n")
+
+    async def broken(site: ConsoleSite) -> None:
+        for path in ("?policies=load", "/replay"):
+            page = await site.get("reviewer", f"{LIST}/{name}{path}")
+            assert "cannot be loaded" in page.text
+
+    visit(log, broken)
+
+
+def test_a_very_long_stream_is_not_played_again(log: PlayedLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handlers, "LIMIT_CHARS", 10)
+
+    async def scene(site: ConsoleSite) -> None:
+        page = await site.get("reviewer", f"{LIST}/{log.id_of('redacted')}/replay")
+        assert "Only streams of up to 10" in page.text
+        blocked = await site.get("reviewer", f"{LIST}/{log.id_of('blocked')}/replay")
+        assert "came whole" in blocked.text
+
+    visit(log, scene)
+
+
+def test_the_index_that_cannot_be_read_says_so(log: PlayedLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(site: ConsoleSite) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise QueryError("the index cannot be read: gone")
+
+        monkeypatch.setattr(site.console.index, "rows", fail)
+        page = await site.get("viewer", LIST)
+        assert page.status == 503
+        assert "cannot be read: gone" in page.text
+
+    visit(log, scene)
+
+
 # Sealed texts.
 
 
@@ -250,6 +327,85 @@ def test_an_auditor_sees_the_texts_after_the_log_says_so(tmp_path: Path) -> None
         (name, "auditor", "a complaint"),
         (name, "auditor", "once more"),
     ]
+
+
+def test_long_unsealed_texts_and_streams(tmp_path: Path) -> None:
+    sealed = write_played_log(tmp_path, seals=True)
+    long = played(sealed.policies, "gx_long", "Mail anna@example.com: " + "word " * 9000, "fine", user="user-1")
+    sealer = Sealer(KeyStore(sealed.folder / "seal.keys", (OPERATOR,)))
+    write_lines(sealed.folder, "more", [long], sealer)
+    name = sealed.id_of("redacted")
+
+    async def scene(site: ConsoleSite) -> None:
+        await site.post("auditor", f"{LIST}/{name}/unlock", {"key": SEAL_KEY, "reason": "a complaint"})
+        page = await site.post("auditor", f"{LIST}/gx_long/unsealed", {"reason": "a complaint"})
+        assert "part 1 of 3" in page.text
+        place = {"side": "request", "attempt": "0", "number": "1", "part": "2"}
+        part = await site.post("auditor", f"{LIST}/gx_long/unsealed", {"reason": "the end", **place})
+        assert part.status == 200
+        assert "part 3 of 3" in part.text
+        assert (
+            await site.post("auditor", f"{LIST}/gx_long/unsealed", {"reason": "x", **place, "number": "9"})
+        ).status == 404
+        stream = await site.post("auditor", f"{LIST}/{name}/unsealed", {"reason": "a stream", "replay": "yes"})
+        assert "could leave" in stream.text
+        (sealed.policies_at / "support.yaml").write_text("policy: support\nrules: 3\n")
+        broken = await site.post("auditor", f"{LIST}/{name}/unsealed", {"reason": "a stream", "replay": "yes"})
+        assert "What the stream held back is not shown" in broken.text
+
+    visit(sealed, scene)
+    assert [entry.why for entry in unsealed_entries(sealed.folder)][:2] == ["a complaint", "the end"]
+
+
+def test_a_reason_is_not_a_novel(sealed: PlayedLog) -> None:
+    async def scene(site: ConsoleSite) -> None:
+        fields = {"key": SEAL_KEY, "reason": "x" * 501}
+        refused = await site.post("auditor", f"{LIST}/{sealed.id_of('plain')}/unlock", fields)
+        assert "at most 500 characters" in refused.text
+
+    visit(sealed, scene)
+
+
+def test_what_a_judge_said_is_shown_with_the_texts(tmp_path: Path) -> None:
+    sealed = write_played_log(tmp_path, seals=True)
+    record = sealed.records["plain"]
+    assert isinstance(record, PrivateRecord)
+    sealer = Sealer(KeyStore(sealed.folder / "seal.keys", (OPERATOR,)))
+    members: dict[str, Any] = {
+        "v": ENTRY_VERSION,
+        "at": record.at + 1,
+        "id": record.id,
+        "engine": "test",
+        "policy": "support",
+        "upstream": "u",
+    }
+    score = Judged(**members, model="m", rubric="d", scale=(1, 5), ms=1.0, score=4)
+    private = record.with_reason(score, "It names the capital.")
+    assert isinstance(private, PrivateJudged)
+    (written,) = sealer.seal([private])
+    assert not isinstance(written, Exception)
+    other = msgspec.structs.replace(entry_of({**written.document}), policy="other")
+    assert isinstance(other, Judged)
+    assert other.sealed is not None
+    strange = msgspec.structs.replace(other, sealed=msgspec.structs.replace(other.sealed, key="gone"))
+    write_lines(sealed.folder, "judged", [written.document])
+
+    async def scene(site: ConsoleSite) -> None:
+        await site.post("auditor", f"{LIST}/{record.id}/unlock", {"key": SEAL_KEY, "reason": "a complaint"})
+        page = await site.post("auditor", f"{LIST}/{record.id}/unsealed", {"reason": "a complaint"})
+        assert "It names the capital." in page.text
+        assert "It names the capital." not in (await site.get("auditor", f"{LIST}/{record.id}")).text
+
+    visit(sealed, scene)
+    write_lines(sealed.folder, "judged2", [strange])
+
+    async def without(site: ConsoleSite) -> None:
+        await site.post("auditor", f"{LIST}/{record.id}/unlock", {"key": SEAL_KEY, "reason": "a complaint"})
+        page = await site.post("auditor", f"{LIST}/{record.id}/unsealed", {"reason": "a complaint"})
+        assert "capital of France" in page.text
+        assert "It names the capital." not in page.text
+
+    visit(sealed, without)
 
 
 def test_erased_texts_say_so(tmp_path: Path) -> None:

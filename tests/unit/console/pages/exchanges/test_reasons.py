@@ -10,8 +10,10 @@ from msgspec import structs
 
 from guardproxy.audit import Record, RecordedError, RecordedFinding
 from guardproxy.audit.record.tasks import RecordedCache, RecordedRefusal
+from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.console.pages.exchanges.reasons import deciding, headline, reasons
 from guardproxy.policy.deciding.evaluate import PolicySet
+from guardproxy.policy.file.load import build_checks, parse_all
 from guardproxy.redaction import RESTORE
 from tests.kit.play import CHAT, Play, policy_set
 from tests.kit.records import plain_answer, plain_decision, plain_record, plain_text, record_of
@@ -110,6 +112,17 @@ def test_a_policy_that_was_demanded_or_could_not_be_evaluated_says_so() -> None:
     assert "could not be evaluated" in words["sometimes"]
     no = structs.replace(record, matched={digest: "no"})
     assert {each.policy: each.applies for each in reasons(no, POLICIES).policies}["sometimes"] is False
+
+
+def test_a_policy_that_another_extends_is_replaced() -> None:
+    base = (
+        "policy: base\nchecks: {w: {use: words, words: [x]}}\nrules: [{id: r, on: request, when: w, action: block}]\n"
+    )
+    parsed = tuple(parse_all([("base.yaml", base), ("more.yaml", "policy: more\nextends: base\n")]))
+    policies = PolicySet(parsed, build_checks(parsed, Resources()), "sha256:extended")
+    record = plain_record(route=CHAT, policies=policies.digest)
+    words = {each.policy: each.why for each in reasons(record, policies).policies}
+    assert words["base"] == "`more` extends it and stands for it"
 
 
 def test_a_failed_check_is_decided_by_on_error() -> None:

@@ -107,6 +107,13 @@ def test_many_places_are_cut_to_the_longest() -> None:
     assert found.more == 100 - stream.MOST_HELD
 
 
+def test_words_of_the_protocol_are_left_out() -> None:
+    texts = (plain_text(path="model", text="gpt", kind="metadata"), plain_text(path="role", text="x", fixed=True))
+    record = plain_record(plain_answer(*texts, streamed=True))
+    both = [*steps((3, 0, "pii", False), path="model"), *steps((1, 0, "pii", False), path="role")]
+    assert stream.held_streams(record, both, 1) == ()
+
+
 def test_a_text_that_the_record_does_not_have_is_shown_without_words() -> None:
     record = plain_record(plain_answer(streamed=True))
     (only,) = stream.held_streams(record, steps((2, 0, "pii", False), (200, 200, "", False), path="gone"), 1)

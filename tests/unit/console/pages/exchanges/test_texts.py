@@ -169,7 +169,10 @@ def test_a_restored_placeholder_is_a_change_and_no_finding() -> None:
     assert texts.is_restored(restored)
     assert not texts.is_restored(kept)
     shown = part(text)
-    assert shown.before == (ShownPiece("[NAME_x] [NAME_y]"),)
+    assert shown.before == (ShownPiece("[NAME_x]", (), "restored"), ShownPiece(" [NAME_y]"))
+    assert (shown.before[0].kind, shown.before[0].title) == ("good", "the client gets its value")
+    unknown = part(text, replacing=untold).after or ()
+    assert unknown[0] == ShownPiece("", ("not known",), "restored")
     assert shown.after == (ShownPiece("<put>", ("by r",), "put"), ShownPiece(" [NAME_y]"))
 
 
@@ -186,6 +189,16 @@ def test_json_in_a_string_is_shown_as_checks_read_it() -> None:
     assert [piece.text for piece in shown.before if piece.mark] == ["anna"]
     unsent = part(plain_text(text=json.dumps({"to": "anna"}), encoded=True, released=0))
     assert [piece.mark for piece in unsent.after or ()] == ["unsent"]
+
+
+def test_words_of_the_protocol_are_minor() -> None:
+    assert part(plain_text(text="gpt", kind="metadata")).is_minor
+    assert part(plain_text(text="gpt", kind="metadata", released=0)).is_minor
+    assert part(plain_text(text="stop", fixed=True)).is_minor
+    assert not part(plain_text(text="stop")).is_minor
+    assert not part(plain_text(text="gpt" * 99, kind="metadata")).is_minor
+    assert not part(plain_text(text="gpt", kind="metadata", findings=(finding(0, 3),))).is_minor
+    assert not part(plain_text(text="gpt", kind="metadata", edits=((0, 3),))).is_minor
 
 
 def test_grounds_are_marked() -> None:
