@@ -238,7 +238,7 @@ bench: $(VENV)/.test
 
 # Those that need nothing but the project; the others take what they compare with.
 ALONE = path.client path.connections path.parallel path.mcp path.formats path.cost_growth path.ext_proc path.overload \
-  checks.profiles checks.evasions checks.reader_attacks checks.holdback checks.schema checks.taint audit.log audit.engine \
+  checks.profiles checks.evasions checks.reader_attacks checks.holdback checks.schema checks.taint audit.log audit.engine audit.console_index \
   gateway.adapters gateway.duties gateway.cache gateway.gateway_extras gateway.monitoring gateway.routes gateway.prompts agents.attacks
 RESULTS = --out benchmarks/results
 WITH_PEERS = $(RESULTS) $(if $(PEERS),--peers $(PEERS))

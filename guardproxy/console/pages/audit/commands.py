@@ -7,6 +7,7 @@ value of an option in the same argument (`--title=...`), so it cannot become ano
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,14 +97,18 @@ def command_of(fields: Mapping[str, str], folder: Path, place: Path, policies: P
             if key and not _KEY.fullmatch(key):
                 raise QueryError("key: expected the public key of the log, such as `name+0123abcd+AbCd...=`")
             signed = (f"--key={key}",) if key else ()
-            return Command(kind, ("audit", "verify", str(folder), "--json", *signed), _words("audit verify", *signed))
+            return Command(
+                kind, ("audit", "verify", str(folder), "--json", *signed), _words("audit verify DIR", *signed)
+            )
         case "report":
             period = _period(fields)
             title = " ".join(fields.get("title", "").split())[:LIMIT_TITLE_CHARS]
             named = (f"--title={title}",) if title else ()
             out = place / kind.file
             arguments = ("audit", "report", str(folder), f"--out={out}", *period, *named)
-            return Command(kind, arguments, _words("audit report", *period, *named), kind.file, kind.file)
+            return Command(
+                kind, arguments, _words("audit report DIR", "--out=report.html", *period, *named), kind.file, kind.file
+            )
         case "replay":
             chosen = Filter.parse(fields, now_s)
             out = place / kind.file
@@ -117,7 +122,7 @@ def command_of(fields: Mapping[str, str], folder: Path, place: Path, policies: P
             period = _period(fields)
             out = place / kind.file
             arguments = ("audit", "export", str(folder), f"--out={out}", f"--format={form}", *period)
-            words = _words("audit export", f"--format={form}", *period)
+            words = _words("audit export DIR", "--out=PATH", f"--format={form}", *period)
             return Command(kind, arguments, words, kind.file, f"export{_SUFFIXES[form]}", results=(0,))
 
 
@@ -128,4 +133,5 @@ def _period(fields: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _words(command: str, *options: str) -> str:
-    return " ".join((command, *options))
+    """Returns the command that does the same on a command line."""
+    return f"{command} {shlex.join(options)}".rstrip()

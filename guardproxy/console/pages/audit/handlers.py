@@ -193,7 +193,6 @@ async def _ask(visit: Visit, fields: dict[str, str], error: str) -> web.StreamRe
         status=400 if error else 200,
         erasure=erasure,
         scope=scope,
-        owner=OWNERS[erasure.owner],
         error=error,
     )
 

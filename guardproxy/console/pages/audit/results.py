@@ -14,11 +14,16 @@ from typing import NamedTuple
 import msgspec
 
 LIMIT_PROBLEMS = 100
-LIMIT_DIFFERENT = 200
+LIMIT_DIFFERENT = 50
+LIMIT_SHOWN = 10  # differences
+LIMIT_GROUPS = 1000
+LIMIT_WORDS_CHARS = 300
+OTHERS = "(other differences)"
 LIMIT_LOGS = 200
 _PROGRESS = re.compile(r"([a-z]+) (\d{1,12})/(\d{1,12})")
 VERDICTS = {"identical": "good", "different": "bad", "cannot be told": "warn", "not replayable": "quiet"}
 """The results of a replay, and their colours."""
+DIFFERING = ("different", "cannot be told")
 
 
 class RunProgress(NamedTuple):
@@ -153,10 +158,12 @@ class _ReplayedMembers(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class ReplayedExchanges:
-    """The result of a replay. `counts`: exchanges by verdict; `shown`: those that differ or cannot be told, as far as the page
-    shows them: id, verdict, differences; `more`: how many it does not show."""
+    """The result of a replay. `counts`: exchanges by verdict; `groups`: the most frequent differences, with the number of their
+    exchanges and the verdict; `shown`: those that differ, then those that cannot be told, as far as the page shows them: id,
+    verdict, differences; `more`: how many it does not show."""
 
     counts: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(VERDICTS, 0)))
+    groups: tuple[tuple[str, int, str], ...] = ()
     shown: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     more: int = 0
 
@@ -168,8 +175,8 @@ class ReplayedExchanges:
 def replayed_of(lines: Iterable[bytes]) -> ReplayedExchanges:
     """Returns what `replay --json` printed. Lines that are no results are left out."""
     counts: Counter[str] = Counter(dict.fromkeys(VERDICTS, 0))
-    shown: list[tuple[str, str, tuple[str, ...]]] = []
-    differing = 0
+    groups: Counter[tuple[str, str]] = Counter()
+    shown: dict[str, list[tuple[str, str, tuple[str, ...]]]] = {verdict: [] for verdict in DIFFERING}
     decode = msgspec.json.Decoder(_ReplayedMembers).decode
     for line in lines:
         try:
@@ -177,8 +184,13 @@ def replayed_of(lines: Iterable[bytes]) -> ReplayedExchanges:
         except (msgspec.DecodeError, UnicodeError):
             continue
         counts[found.verdict] += 1
-        if found.verdict in ("different", "cannot be told"):
-            differing += 1
-            if len(shown) < LIMIT_DIFFERENT:
-                shown.append((found.id, found.verdict, tuple(found.differences[:20])))
-    return ReplayedExchanges(counts, tuple(shown), differing - len(shown))
+        if found.verdict in shown:
+            for words in set(found.differences):
+                key = words[:LIMIT_WORDS_CHARS], found.verdict
+                groups[key if key in groups or len(groups) < LIMIT_GROUPS else (OTHERS, found.verdict)] += 1
+            if len(shown[found.verdict]) < LIMIT_DIFFERENT:
+                shown[found.verdict].append((found.id, found.verdict, tuple(found.differences[:LIMIT_SHOWN])))
+    most = tuple((words, count, verdict) for (words, verdict), count in groups.most_common(LIMIT_SHOWN))
+    first = [row for verdict in DIFFERING for row in shown[verdict]][:LIMIT_DIFFERENT]
+    more = sum(counts[verdict] for verdict in DIFFERING) - len(first)
+    return ReplayedExchanges(counts, most, tuple(first), more)

@@ -107,7 +107,7 @@ def test_a_changed_line_is_named(tmp_path: Path) -> None:
         assert run.verified is not None
         assert not run.verified.is_intact
         shown = await site.get("auditor", f"{PAGE}/runs/{run.id}")
-        assert "1 files were changed" in shown.text
+        assert "1 file was changed" in shown.text
         assert "audit-0.jsonl, line 6" in shown.text
         assert "not intact" in (await site.get("auditor", PAGE)).text
 
