@@ -15,6 +15,7 @@ from jinja2.runtime import Context
 from guardproxy.console.look import plots
 from guardproxy.console.look.assets import ASSETS, FOLDER
 from guardproxy.console.look.shown import plain, shown
+from guardproxy.wire import FEEDBACK_ROUTE
 
 
 class Templates:
@@ -38,6 +39,7 @@ class Templates:
             "share": plots.share,
             "asset": ASSETS.url,
             "integrity": lambda name: ASSETS[name].integrity,
+            "FEEDBACK_ROUTE": FEEDBACK_ROUTE,
         }
 
     def text(self, name: str, context: Mapping[str, object], *, is_part: bool) -> str:
