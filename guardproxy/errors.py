@@ -354,6 +354,16 @@ class UpstreamCause(StrEnum):
         "the host takes the connection, and does not end the TLS handshake within `timeout_connect_s`",
         ("upstream", "timeout_connect_s"),
     )
+    PROXY = (
+        "proxy",
+        "the HTTP proxy on the way cannot be reached, or refuses the tunnel",
+        ("upstream_proxy", "upstream_no_proxy"),
+    )
+    PROXY_TIMEOUT = (
+        "proxy_timeout",
+        "the HTTP proxy on the way does not make the tunnel within `timeout_connect_s`",
+        ("upstream_proxy", "timeout_connect_s"),
+    )
     FIRST_BYTE_TIMEOUT = (
         "first_byte_timeout",
         "the head of the answer does not come in time",

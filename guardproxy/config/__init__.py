@@ -5,6 +5,7 @@
 | `settings` | `Config`, which has a part for each group; each field of a part is one setting |
 | `adapter_settings`, `audit_settings`, `client_settings`, `console_settings` | its larger parts |
 | `mcp_settings`, `observability_settings` | further parts |
+| `exemptions` | hosts that are asked without an HTTP proxy |
 | `declaration` | the declaration of a setting, which defines its flag, variable and key |
 | `loading` | reads flags, the environment and the TOML file |
 | `spelling` | names that are no settings: misspelled ones, and those that Kubernetes makes |
@@ -15,12 +16,24 @@ from guardproxy.config.audit_settings import AuditSettings
 from guardproxy.config.client_settings import ClientSettings
 from guardproxy.config.console_settings import ConsoleSettings
 from guardproxy.config.declaration import Declaration
+from guardproxy.config.exemptions import Exemption, address_of
 from guardproxy.config.loading import load, package_folder
 from guardproxy.config.mcp_settings import McpSettings
 from guardproxy.config.observability_settings import ObservabilitySettings
-from guardproxy.config.settings import SETTINGS, Config, LimitSettings, NetworkSettings, UpstreamSettings, needs_no_port
+from guardproxy.config.settings import (
+    DEFAULT,
+    ENVIRONMENT,
+    SETTINGS,
+    Config,
+    LimitSettings,
+    NetworkSettings,
+    UpstreamSettings,
+    needs_no_port,
+)
 
 __all__ = [
+    "DEFAULT",
+    "ENVIRONMENT",
     "SETTINGS",
     "AdapterSettings",
     "AuditSettings",
@@ -28,11 +41,13 @@ __all__ = [
     "Config",
     "ConsoleSettings",
     "Declaration",
+    "Exemption",
     "LimitSettings",
     "McpSettings",
     "NetworkSettings",
     "ObservabilitySettings",
     "UpstreamSettings",
+    "address_of",
     "load",
     "needs_no_port",
     "package_folder",

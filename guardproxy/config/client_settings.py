@@ -137,7 +137,22 @@ class ClientSettings:
         POSITIVE,
     )
 
+    tls_client_ca: Path | None = setting(
+        "tls_client_ca",
+        None,
+        "The authorities (PEM) of client certificates, which are then credentials: every request needs one (or a key or token "
+        "with `client_keys` or `jwt_keys`). The common name of its subject names the client. The file may hold lists of "
+        "revoked certificates (CRL). Needs `tls_cert`.",
+    )
+    tls_client_tenant: str = setting(
+        "tls_client_tenant",
+        "O",
+        "The part of a certificate's subject that names the tenant: the organization (`O`), its unit (`OU`), or the name of "
+        "the client (`CN`).",
+        AllowedValues(choices=("O", "OU", "CN")),
+    )
+
     @property
     def has_credentials(self) -> bool:
-        """Whether clients need a key or a token of the proxy's own."""
-        return bool(self.keys or self.jwt_keys)
+        """Whether clients need a key, a token or a certificate that the proxy itself knows."""
+        return bool(self.keys or self.jwt_keys or self.tls_client_ca)

@@ -138,6 +138,12 @@ class Declaration:
         return f"GUARDPROXY_{self.name.upper()}"
 
     @property
+    def file_variable(self) -> str:
+        """Returns the name of the environment variable that names a file with the value; empty for a setting that is no
+        secret."""
+        return f"{self.variable}_FILE" if self.is_secret else ""
+
+    @property
     def names(self) -> str:
         """Returns all names of the setting, for messages: "`port` (--port, GUARDPROXY_PORT)"."""
         return f"`{self.name}` ({self.flag}, {self.variable})"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from guardproxy.config.declaration import Declaration
-from guardproxy.config.settings import DEFAULT, SETTINGS, Config, has_name
+from guardproxy.config.settings import DEFAULT, FILE_OF_UPSTREAM, SETTINGS, Config, has_name
 from guardproxy.config.spelling import is_injected, nearest, unknown_key, unknown_variables
 from guardproxy.errors import ConfigError
 
@@ -24,7 +24,8 @@ def load(
     values by name; `None` means that the flag is absent. Paths in the file count from its folder. `warn`: is called for what
     the user should know. Raises `ConfigError` with a line for each fault: the source of a wrong value and the allowed values,
     or a name that is not a setting."""
-    faults, warnings = unknown_variables(environ, [setting.variable for setting in SETTINGS.values()])
+    known = [name for setting in SETTINGS.values() for name in (setting.variable, setting.file_variable) if name]
+    faults, warnings = unknown_variables(environ, known)
     values: dict[str, Any] = {}
 
     def take(setting: Declaration, value: Any, where: str) -> None:
@@ -44,6 +45,13 @@ def load(
         text = environ.get(setting.variable)
         if text is not None and not is_injected(setting.variable, text, is_setting=True):
             take(setting, text, setting.variable)
+        if place := environ.get(setting.file_variable):
+            if text is not None:
+                faults.append(f"{setting.variable} and {setting.file_variable} give the same setting: give one of them")
+            try:
+                take(setting, _secret(setting, Path(place)), setting.file_variable)
+            except ConfigError as error:
+                faults.append(str(error))
         if flags.get(name) is not None:
             take(setting, flags[name], setting.flag)
     config = Config.of(**values)
@@ -59,6 +67,19 @@ def _read(file: Path) -> dict[str, Any]:
         return tomllib.loads(file.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read {file}: {error}") from None
+
+
+def _secret(setting: Declaration, file: Path) -> str:
+    """Returns the value of a secret that a file holds, without the white space around it. The lines of a list are its items.
+    Messages do not quote it."""
+    try:
+        text = file.read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) and error.strerror else "not a text"
+        raise ConfigError(f"{setting.file_variable}: cannot read {file}: {why.lower()}") from None
+    if not text:
+        raise ConfigError(f"{setting.file_variable}: {file} is empty")
+    return ",".join(text.splitlines()) if setting.kind is tuple else text
 
 
 def _from_file(setting: Declaration, value: Any, file: Path, warnings: list[str]) -> Any:
@@ -106,6 +127,7 @@ def _contradictions(config: Config) -> Iterator[str]:
             f"{_places('audit_retain_s')} needs {_places('audit_key')}: only a signed checkpoint can tell a log that the "
             "proxy removed from a log that somebody else removed"
         )
+    yield from _about_tls(config)
     yield from _about_tenants(config)
     yield from _about_clients(config)
     yield from _about_mcp(config)
@@ -132,6 +154,25 @@ def _places(name: str) -> str:
     return SETTINGS[name].names
 
 
+def _about_tls(config: Config) -> Iterator[str]:
+    network, upstreams = config.network, config.upstreams
+    if network.tls_key and not network.tls_cert:
+        yield f"{_places('tls_key')} needs {_places('tls_cert')}"
+    if config.clients.tls_client_ca and not network.tls_cert:
+        yield f"{_places('tls_client_ca')} needs {_places('tls_cert')}: a client shows its certificate only over TLS"
+    known = {*upstreams.named, *config.mcp.upstreams, *([] if all(map(has_name, upstreams.entries)) else [DEFAULT])}
+    for setting in ("upstream_ca", "upstream_cert", "upstream_cert_key"):
+        for entry in SETTINGS[setting].value_in(config):
+            match = FILE_OF_UPSTREAM.fullmatch(entry)
+            if match and match["name"] is not None and match["name"] not in known:
+                yield f"{_places(setting)} must name an upstream or an MCP server ({', '.join(sorted(known))}): {entry}"
+    of_whom = [name for name in known if upstreams.file_for(upstreams.cert_key, name)[1]]
+    if (upstreams.cert_key and not upstreams.cert) or any(
+        upstreams.file_for(upstreams.cert, name)[0] is None for name in of_whom
+    ):
+        yield f"{_places('upstream_cert_key')} needs {_places('upstream_cert')}"
+
+
 def _about_tenants(config: Config) -> Iterator[str]:
     if config.tenants.unknown == "refuse" and not (config.tenants.entries or config.clients.has_credentials):
         yield "`unknown_tenant: refuse` without a tenant refuses everything: give --tenant NAME=sha256:HEX"
@@ -149,8 +190,8 @@ def _about_clients(config: Config) -> Iterator[str]:
     clients = config.clients
     if clients.has_credentials and config.tenants.entries:
         yield (
-            "`tenants` names the keys of upstreams, which clients with `client_keys` or `jwt_keys` do not send: give each "
-            "client its tenant with `guardproxy keys create --tenant NAME`"
+            "`tenants` names the keys of upstreams, which clients with `client_keys`, `jwt_keys` or `tls_client_ca` do not "
+            "send: give each client its tenant with `guardproxy keys create --tenant NAME`"
         )
     if clients.has_credentials and DEFAULT in config.upstreams.named:
         yield f"{_places('upstream')} cannot be called `{DEFAULT}`: that is the upstream without a name"
@@ -171,8 +212,8 @@ def _about_mcp(config: Config) -> Iterator[str]:
             yield f"{_places('mcp_token')} must be like files=TOKEN, for a server given as --mcp files=URL"
     if config.mcp.tokens and not config.clients.has_credentials:
         yield (
-            f"{_places('mcp_token')} needs {_places('client_keys')} or {_places('jwt_keys')}: otherwise everyone could use the "
-            "token of the proxy"
+            f"{_places('mcp_token')} needs {_places('client_keys')}, {_places('jwt_keys')} or {_places('tls_client_ca')}: "
+            "otherwise everyone could use the token of the proxy"
         )
 
 

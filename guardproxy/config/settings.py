@@ -15,6 +15,7 @@ from guardproxy.config.audit_settings import AuditSettings
 from guardproxy.config.client_settings import ClientSettings
 from guardproxy.config.console_settings import ConsoleSettings
 from guardproxy.config.declaration import POSITIVE, AllowedValues, Declaration, part, setting, split_address
+from guardproxy.config.exemptions import Exemption
 from guardproxy.config.mcp_settings import McpSettings
 from guardproxy.config.observability_settings import ObservabilitySettings
 
@@ -23,6 +24,10 @@ DEPTH_MOST = 100  # the limit of the JSON parser
 RELOAD_LEAST_S = 0.1
 TENANT_FORM = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})=sha256:([0-9A-Fa-f]{64})", re.ASCII)
 HEADER_FORM = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]+", re.ASCII)
+FILE_OF_UPSTREAM = re.compile(
+    r"(?:(?P<name>(?:[a-z]+/)?[A-Za-z0-9][A-Za-z0-9._-]*)=)?(?P<path>[^=].*)", re.ASCII | re.DOTALL
+)
+ENVIRONMENT = "environment"  # the proxy that HTTPS_PROXY names
 PARAMETER_FORM = re.compile(r"[A-Za-z0-9._~\[\]-]+", re.ASCII)
 ALLOWED_HOST_FORM = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\*", re.ASCII)
 ROUTE_FORM = re.compile(r"[A-Z]+ /.*", re.ASCII)
@@ -63,6 +68,14 @@ def has_name(upstream: str) -> bool:
     return "=" in upstream.split("://", 1)[0]
 
 
+def is_proxy(entry: str) -> bool:
+    """Whether an entry is the address of an HTTP proxy, or says where it stands."""
+    if entry in ("", ENVIRONMENT):
+        return True
+    parts = split_address(entry)
+    return parts.scheme == "http" and bool(parts.hostname) and parts.path in ("", "/") and not parts.query
+
+
 PORT = AllowedValues(least=0, most=65535)
 ROUTE = AllowedValues(
     form="a method and a path, like `GET /v1/models`", is_right=lambda entry: ROUTE_FORM.fullmatch(entry) is not None
@@ -82,6 +95,16 @@ ALLOWED_HOST = AllowedValues(
 UPSTREAM = AllowedValues(
     form="like https://api.openai.com or anthropic=https://api.anthropic.com", is_right=is_upstream
 )
+FILES_OF_UPSTREAMS = AllowedValues(
+    form="like /etc/tls/ca.pem, or NAME=/etc/tls/ca.pem for the upstream of this name",
+    is_right=lambda entry: FILE_OF_UPSTREAM.fullmatch(entry) is not None,
+)
+PROXY = AllowedValues(form="like http://proxy:3128 or `environment`", is_right=is_proxy)
+EXEMPTION = AllowedValues(
+    form="a host, like llm.internal or .svc.cluster.local, an address, a network, like 10.0.0.0/8, or `*`; all but networks "
+    "may end with a port",
+    is_right=lambda entry: Exemption.read(entry) is not None,
+)
 TENANT = AllowedValues(
     form="like acme=sha256:HEX; `guardproxy tenant digest` prints the digest of a credential. A name has 1 to 64 of "
     "A-Z, a-z, 0-9, `.`, `_` and `-`, and begins with a letter or a digit",
@@ -95,6 +118,15 @@ class NetworkSettings:
 
     host: str = setting("host", "127.0.0.1", "The address to listen on.")
     port: int = setting("port", 8080, "The port for clients. 0 picks a free port.", PORT)
+    tls_cert: Path | None = setting(
+        "tls_cert",
+        None,
+        "The certificate of the port for clients, with its intermediates (PEM). With it, clients speak TLS 1.2 or 1.3. The "
+        "file is read again when it changes; open streams go on.",
+    )
+    tls_key: Path | None = setting(
+        "tls_key", None, "The private key of `tls_cert` (PEM), if that file does not hold it too."
+    )
     admin_host: str = setting("admin_host", "127.0.0.1", "The address of the admin port.")
     admin_port: int = setting(
         "admin_port", 9090, "The port of /livez, /readyz, /metrics and /reload. Worker N has this port plus N.", PORT
@@ -165,6 +197,43 @@ class UpstreamSettings:
         AllowedValues(form="like backup=KEY", is_right=is_pair),
         is_secret=True,
     )
+    ca: tuple[str, ...] = setting(
+        "upstream_ca",
+        (),
+        "A file of authorities (PEM) for upstreams with https: `FILE` beside those of the system, for all of them, or "
+        "`NAME=FILE` as the only ones of an upstream. Names are those in metrics; `default` is the upstream without one.",
+        FILES_OF_UPSTREAMS,
+        path=FILE_OF_UPSTREAM,
+    )
+    cert: tuple[str, ...] = setting(
+        "upstream_cert",
+        (),
+        "`NAME=FILE`: the certificate (PEM) that the proxy shows to this upstream. `FILE`: to all of them.",
+        FILES_OF_UPSTREAMS,
+        path=FILE_OF_UPSTREAM,
+    )
+    cert_key: tuple[str, ...] = setting(
+        "upstream_cert_key",
+        (),
+        "`NAME=FILE` or `FILE`: the private key of `upstream_cert`, if that file does not hold it too.",
+        FILES_OF_UPSTREAMS,
+        path=FILE_OF_UPSTREAM,
+    )
+    proxy: str = setting(
+        "upstream_proxy",
+        "",
+        "The HTTP proxy through which upstreams with https are asked (CONNECT), like http://proxy:3128. `environment`: the one "
+        "in HTTPS_PROXY, with the exceptions in NO_PROXY. Empty: these variables are ignored.",
+        PROXY,
+        is_secret=True,
+    )
+    no_proxy: tuple[str, ...] = setting(
+        "upstream_no_proxy",
+        (),
+        "A host that is asked without the proxy: a name with all names below it, an address or a network. Hosts of this "
+        "machine always are.",
+        EXEMPTION,
+    )
     breaker_failures: int = setting(
         "breaker_failures",
         5,
@@ -196,6 +265,16 @@ class UpstreamSettings:
     def urls(self) -> tuple[str, ...]:
         """Returns the URLs of all upstreams."""
         return tuple(entry.split("=", 1)[1] if has_name(entry) else entry for entry in self.entries)
+
+    @staticmethod
+    def file_for(entries: tuple[str, ...], name: str) -> tuple[Path | None, bool]:
+        """Returns the file of `ca`, `cert` or `cert_key` for an upstream, and whether an entry names the upstream."""
+        matches = [match for entry in entries if (match := FILE_OF_UPSTREAM.fullmatch(entry))]
+        for wanted in (name, None):
+            for match in matches:
+                if match["name"] == wanted:
+                    return Path(match["path"]), wanted is not None
+        return None, False
 
     def key_for(self, name: str) -> str:
         """Returns the key for a named upstream; empty if it has no key."""

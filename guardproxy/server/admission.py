@@ -219,6 +219,7 @@ class Admission:
             replace(bounds, texts=min(bounds.texts, config.limits.request_texts)),
         )
         self._has_own_keys = clients is not None
+        self._has_certificates = config.clients.tls_client_ca is not None
         # By the name of a provider or of an upstream.
         self._upstream_of = lru_cache(LIMIT_UPSTREAMS)(partial(_upstream_of, config.upstreams))
         self._availability = Availability(breakers)
@@ -307,6 +308,8 @@ class Admission:
     async def admit(self, request: HttpRequest, held: BodyAccount) -> AdmittedRequest:
         """Admits a request. `held`: the account for the memory of its body."""
         head = sent = self._head(request)
+        if self._has_certificates:
+            head = sent = head.changed(certificate=request.certificate)
         policies = self._policies()
         duties = self._limited if LIMITS.name in policies.section_names else self.duties
         feedback = self._feedback if head.route == FEEDBACK_ROUTE else None

@@ -221,6 +221,12 @@ class HttpRequest(web.BaseRequest):
         return connection.owner
 
     @property
+    def certificate(self) -> Any:
+        """What the connection knows of the client's certificate; `None` without one."""
+        connection: ClientConnection | Wire = self._protocol  # type: ignore[assignment]
+        return connection.certificate
+
+    @property
     def keep_alive(self) -> bool:
         return not self.closing and super().keep_alive
 
@@ -243,6 +249,7 @@ class Wire(BaseProtocol):
 
     ssl_context = None
     sockname = None
+    certificate = None
 
     def __init__(self, loop: asyncio.AbstractEventLoop, address: str) -> None:
         super().__init__(loop)
@@ -304,9 +311,11 @@ def routed_request(
 
 
 class ClientConnection(RequestHandler):
-    """The connection of a client. `owner`: of its address (`owner_of`)."""
+    """The connection of a client. `owner`: of its address (`owner_of`). `is_counted`: whether the listener counts it
+    before it has begun, during the TLS handshake. `certificate`: what the listener makes of the client's certificate; `None`
+    without one."""
 
-    __slots__ = ("_body", "_head_timer", "_listener", "_opened_s", "_refused", "owner")
+    __slots__ = ("_body", "_head_timer", "_listener", "_opened_s", "_refused", "certificate", "is_counted", "owner")
 
     def __init__(self, listener: ClientServer, **options: Any) -> None:
         super().__init__(listener, **options)
@@ -315,6 +324,8 @@ class ClientConnection(RequestHandler):
         self._head_timer: asyncio.TimerHandle | None = None
         self._opened_s = self._loop.time()
         self._refused = False
+        self.is_counted = False
+        self.certificate: Any = None
         self.owner = ""
         # Pipelined requests hold memory that no limit counts, and no client of a model needs them.
         self._max_msg_queue_size = WAITING_REQUESTS
@@ -332,7 +343,11 @@ class ClientConnection(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
         self.owner = owner_of(peer[0]) if isinstance(peer, tuple) else ""
-        if self._listener.welcome(self):
+        encrypted = transport.get_extra_info("ssl_object")
+        if encrypted is not None:
+            self.certificate = self._listener.certified(encrypted.getpeercert())
+        if self.is_counted or self._listener.welcome(self):
+            self.is_counted = False  # from now on as itself
             super().connection_made(transport)
             return
         self._refused = self._force_close = True
@@ -451,6 +466,12 @@ class ClientConnection(RequestHandler):
         return response
 
 
+class Owned(Protocol):
+    """A connection, also one whose TLS handshake is under way. `owner`: of its address (`owner_of`)."""
+
+    owner: str
+
+
 class PressureState(Protocol):
     """The pressure on the process, as a connection asks for it (`intake/pressure.py`)."""
 
@@ -478,12 +499,17 @@ class ClientServer(web.Server):
         options: dict[str, Any] = self._kwargs
         return ClientConnection(self, loop=self._loop, **options)
 
+    def certified(self, certificate: Any) -> Any:
+        """Returns what requests on a connection know of the certificate that its client has shown: nothing, unless a class that
+        derives from this one knows more. `certificate`: as `ssl.SSLSocket.getpeercert` returns it."""
+        return None
+
     @abstractmethod
-    def welcome(self, connection: ClientConnection) -> bool:
+    def welcome(self, connection: Owned) -> bool:
         """Counts a connection if there is room for it. Returns whether there was room."""
 
     @abstractmethod
-    def leave(self, connection: ClientConnection) -> None:
+    def leave(self, connection: Owned) -> None:
         """Uncounts a connection that has ended."""
 
     @abstractmethod

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
 import threading
 import time
@@ -31,7 +32,6 @@ from guardproxy.library import folder_of
 from guardproxy.policy import PolicySet
 from guardproxy.server.admission import Admission, AdmittedRequest
 from guardproxy.server.aiohttp_parts import HttpRequest
-from guardproxy.server.clients import ClientSource
 from guardproxy.server.driving.adapter_grpc import GrpcCalls
 from guardproxy.server.driving.adapter_port import AdapterPort, tokens_of
 from guardproxy.server.driving.asking.judges import Judges
@@ -60,9 +60,12 @@ from guardproxy.server.policy_requirements import question_models, usable_polici
 from guardproxy.server.reload import Reload
 from guardproxy.server.scanning.scanner import Scanner, TimeLimits
 from guardproxy.server.state import SharedState, caches_of, earlier_of, further_of, memories_of
+from guardproxy.server.trust.certificates import Certificates
+from guardproxy.server.trust.clients import ClientSource
 from guardproxy.server.upstream.connections import Connections
 from guardproxy.server.upstream.deadlines import Deadlines
 from guardproxy.server.upstream.drain import Leftovers
+from guardproxy.server.upstream.egress import Egress
 from guardproxy.server.upstream.mcp.metadata import Metadata
 from guardproxy.server.upstream.mcp.tokens import bearer_tokens
 from guardproxy.server.upstream.upstream import Answering, Breakers, Upstream
@@ -113,7 +116,9 @@ class Server:
         self._models = Models(
             (config.models.folder,) if config.models.folder else (), settings(config), Registry(self.metrics.registry)
         )
-        self.clients = ClientSource(config.clients)
+        self.certificates = Certificates(config)
+        self._egress = Egress(config.upstreams, os.environ, self.certificates.context_of)
+        self.clients = ClientSource(config.clients, way_of=self._egress.way)
         self._asked_models = AskedModels(config, lambda: self.clients.limits.prices, self.metrics)
         self.state = SharedState(config.clients)
         tokens = tokens_of(config) if not worker else None
@@ -156,7 +161,8 @@ class Server:
         self.metrics.audit_recoveries.set_function(lambda: self._recorder.recoveries)
         self.metrics.audit_checkpoint.set_function(lambda: self._recorder.checkpoint_at)
         self._steps = Steps()
-        self._connections = Connections(config.timeouts.connect_s, config.timeouts.idle_s)
+        self._connections = Connections(config.timeouts.connect_s, config.timeouts.idle_s, self._egress.way)
+        self.certificates.renewed = self._renewed
         self._breakers = Breakers(config, lambda name, cause: self.metrics.upstream_failures.labels(name, cause).inc())
         self._leftovers = Leftovers()
         mark = mark_of(key)
@@ -189,6 +195,9 @@ class Server:
         if tokens is not None:
             self.adapters = AdapterPort(config, tokens, self._admission, self._direct_driver, self._call_finished)
         show_breakers(self._breakers, self.metrics)
+        self.metrics.certificates_fine.set_function(lambda: self.certificates.is_fine)
+        self.certificates.show(self.metrics.certificates_end)
+        self.hang_up: Callable[[], None] = lambda: None
 
     def _load(self) -> PolicySet:
         """Loads the policies from their folder. Raises `PolicyError`."""
@@ -227,8 +236,17 @@ class Server:
         """The body of a refusal of a request of which only the head is known."""
         return self._admission.refusal(path)
 
+    def _renewed(self, what: str) -> None:
+        """Uses certificates that were replaced. What is open goes on with those that it has."""
+        self.certificates.show(self.metrics.certificates_end)
+        if what == "upstreams":
+            self._connections.renew()
+        elif what == "authorities":  # a client may have become a stranger
+            self.hang_up()
+
     def watch(self, listener: Listener) -> None:
         """Shows the connections of `listener` in the metrics."""
+        self.hang_up = listener.hang_up
         self.metrics.connections.set_function(lambda: listener.shares.used)
         self.metrics.refused_connections.set_function(lambda: listener.refused)
         self.metrics.refused_requests.set_function(lambda: self.pressure.refused)
@@ -270,6 +288,7 @@ class Server:
             *unshipped,
             *down,
             *(Trouble(text, (setting,)) for text, setting in self.clients.faults),
+            *(Trouble(text, settings) for text, settings in self.certificates.remarks),
             *(Trouble(text, ("state", "state_down"), ErrorCode.STORE_UNAVAILABLE) for text in self.state.fault),
             *(Trouble(text, ("models", "state")) for text in self.caches.similar.warnings),
         ]
@@ -326,10 +345,13 @@ class Server:
         """What an operator needs first: the addresses for clients, the policies, the log, and what is encrypted. `port`: 0 if
         there is none for clients."""
         host = "127.0.0.1" if self.config.network.host in ("0.0.0.0", "::", "") else self.config.network.host  # noqa: S104 - compared
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        is_encrypted = self.config.network.tls_cert is not None
+        url = f"http{'s' if is_encrypted else ''}://{f'[{host}]' if ':' in host else host}:{port}"
         urls = map(urlsplit, (*self.config.upstreams.urls, *self.config.mcp.servers.values()))
         plain = [url.hostname or "" for url in urls if url.scheme != "https"]
         upstreams = f"not encrypted to {', '.join(plain)}" if plain else "encrypted"
+        upstreams += f" (through the proxy {self._egress.proxy})" if self._egress.proxy else ""
+        clients = "encrypted" if is_encrypted else "not encrypted (put TLS in front of it, or give `tls_cert`)"
         own = (
             {"url": url, "base_url": f"{url}/v1 for OpenAI's SDKs, {url} for Anthropic's and Google's"} if port else {}
         )
@@ -337,7 +359,7 @@ class Server:
             **own,
             "policy_names": sorted(policy.name for policy in self.policies.policies),
             "audit": str(self.config.audit.folder.absolute()),
-            "traffic": f"from clients: not encrypted (put TLS in front of it); to upstreams: {upstreams}",
+            "traffic": f"from clients: {clients}; to upstreams: {upstreams}",
         }
 
     def is_full(self) -> bool:

@@ -20,7 +20,6 @@ from guardproxy.errors import ConfigError, GuardproxyError
 from guardproxy.gateway import NO_PRICES, Routes, load_duties
 from guardproxy.inference import DescribedModels, Models, Remotes
 from guardproxy.server.app import Doors, no_doors, settings
-from guardproxy.server.clients import ClientSource
 from guardproxy.server.driving.adapter_port import tokens_of
 from guardproxy.server.driving.asking.models import AskedModels
 from guardproxy.server.driving.recorder import log_of, signing_of
@@ -29,6 +28,9 @@ from guardproxy.server.observing.tracing import collector_export
 from guardproxy.server.opening import addresses_of
 from guardproxy.server.policy_requirements import question_models, usable_policies
 from guardproxy.server.state import SharedState
+from guardproxy.server.trust.certificates import Certificates
+from guardproxy.server.trust.clients import ClientSource
+from guardproxy.server.upstream.egress import Egress
 from guardproxy.server.upstream.request_headers import refuse_names
 
 
@@ -81,9 +83,18 @@ def _network(config: Config, doors_of: Doors) -> str:
     entries = (*config.upstreams.entries, *map("=".join, config.mcp.upstreams.items()))
     upstreams = ", ".join(entry.partition("?")[0] for entry in entries)
     port = f"{config.network.host} port {config.network.port}{adapters}, upstream {upstreams}; neither is tried"
+    port += _encryption(config)
     if not config.network.ext_proc:
         return port
     return f"Envoy asks at {config.network.ext_proc}, which is not tried{'; ' + port if config.has_client_port else ''}"
+
+
+def _encryption(config: Config) -> str:
+    """Reads the files of certificates, and the variables of a proxy if the settings want them. Returns what to say of them."""
+    certificates, proxy = Certificates(config), Egress(config.upstreams, os.environ).proxy
+    said = ["clients speak TLS"] if config.network.tls_cert else []
+    said += [f"upstreams are asked through {proxy}"] if proxy else []
+    return "".join(f"; {part}" for part in (*said, *certificates.warnings))
 
 
 def _client_words(config: Config, source: ClientSource) -> str:
@@ -92,7 +103,8 @@ def _client_words(config: Config, source: ClientSource) -> str:
     limits = len(source.limits.early) + len(source.limits.late)
     shared = "counted in a server, which is not asked" if config.clients.state else "counted by each worker"
     tenants = _many(len(source.known.clients.tenants), "tenant")
-    who = f"keys or tokens are needed, of {tenants}" if config.clients.has_credentials else "no keys of the proxy's own"
+    has_own = config.clients.has_credentials
+    who = f"keys, tokens or certificates are needed, of {tenants}" if has_own else "no keys of the proxy's own"
     return f"{who}; {_many(limits, 'limit')} for all policies, {shared}; prices: {config.clients.prices}"
 
 

@@ -26,10 +26,10 @@ from guardproxy.policy import (
     refuse_strangers,
     refuse_unpriced,
 )
-from guardproxy.server.clients import ClientSource
 from guardproxy.server.driving.asking.models import AskedModels
 from guardproxy.server.driving.asking.upstreams import is_own
 from guardproxy.server.driving.similar.comparing import QuestionModels
+from guardproxy.server.trust.clients import ClientSource
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +52,8 @@ def usable_policies(
     check_policies(policies, config)
     if clients is not None and not clients.limits.prices:
         refuse_unpriced(policies)
-    if clients is not None and not config.clients.jwt_tenant:  # tokens may name any tenant
+    names_any = config.clients.jwt_tenant or config.clients.tls_client_ca  # tokens and certificates may name any tenant
+    if clients is not None and not names_any:
         refuse_strangers(policies, (*config.tenants.names, *clients.known.clients.tenants))
     return policies
 

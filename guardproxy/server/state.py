@@ -29,7 +29,6 @@ from guardproxy.gateway import (
 )
 from guardproxy.policy import PolicySet
 from guardproxy.server.admission import Further
-from guardproxy.server.clients import ClientSource
 from guardproxy.server.driving.answer_cache import MemoryAnswers, SharedAnswers
 from guardproxy.server.driving.caching import Caches
 from guardproxy.server.driving.earlier import EarlierValues, MemoryTurns, TurnStore
@@ -38,6 +37,7 @@ from guardproxy.server.driving.similar.comparing import SimilarQuestions
 from guardproxy.server.driving.similar.shared import SharedQuestions
 from guardproxy.server.driving.store_cipher import OwnerKeys, Owners, StoreCipher
 from guardproxy.server.observing.metrics import Metrics
+from guardproxy.server.trust.clients import ClientSource
 
 _log = logging.getLogger(__name__)
 

@@ -9,8 +9,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
 from multidict import CIMultiDict
+from yarl import URL
 
 from guardproxy.server.upstream.connections import SLICE_BYTES, Connections, UpstreamAnswer
+from guardproxy.server.upstream.egress import DIRECT, Way
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 LARGE = bytes(range(256)) * (SLICE_BYTES // 2)  # more than the buffers of two sockets hold
@@ -66,8 +68,10 @@ async def model(
 
 
 @asynccontextmanager
-async def opened(idle_s: float = 5.0) -> AsyncIterator[Connections]:
-    connections = Connections(5.0, idle_s)
+async def opened(
+    idle_s: float = 5.0, way_of: Callable[[URL], Way] = lambda url: DIRECT, connect_s: float = 5.0
+) -> AsyncIterator[Connections]:
+    connections = Connections(connect_s, idle_s, way_of)
     try:
         yield connections
     finally:

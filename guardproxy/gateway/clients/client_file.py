@@ -81,6 +81,11 @@ class ClientFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return structs.replace(self, clients=clients)
 
 
+def is_client_name(text: str) -> bool:
+    """Whether a text has the form of the names of clients and tenants."""
+    return _NAME.fullmatch(text) is not None
+
+
 def read_client_file(text: bytes, where: str) -> ClientFile:
     """Reads a file of client keys. `where`: its path, for messages. Raises `ConfigError`."""
     if len(text) > LIMIT_BYTES:
@@ -103,7 +108,7 @@ def check(file: ClientFile, where: str) -> None:
     for client in file.clients:
         place = f"{where}: the client `{client.name}`"
         for name in (client.name, client.tenant):
-            if not _NAME.fullmatch(name):
+            if not is_client_name(name):
                 message = "has 1 to 64 of A-Z, a-z, 0-9, `.`, `_` and `-`, and begins with a letter or a digit"
                 raise ConfigError(f"{place}: `{name}` is not a name: a name {message}")
         if client.models is not None and not all((client.models, *client.models)):

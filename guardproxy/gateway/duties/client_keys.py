@@ -1,8 +1,10 @@
-"""Admits clients by keys of the proxy's own, or by tokens of an identity provider.
+"""Admits clients by keys of the proxy's own, by tokens of an identity provider, or by certificates.
 
-In: the credential of a request. Out: its client and tenant, or a refusal. The credential does not go upstream: the upstream
-gets a key of its own (`upstream_key`). In shadow mode nothing is refused: a request that would be goes on as its client sent
-it. Kept: the number of wrong keys by address (`clients/guesses.py`).
+In: the credential of a request, and the client that the certificate of its connection names. Out: its client and tenant, or a
+refusal. A key or a token counts before the certificate. Any other credential beside a certificate is one that an SDK insists
+on, and is dropped. The credential does not go upstream: the upstream gets a key of its own (`upstream_key`). In shadow mode
+nothing is refused: a request that would be goes on as its client sent it. Kept: the number of wrong keys by address
+(`clients/guesses.py`).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 
 from guardproxy.decisions import Plan
 from guardproxy.errors import DownstreamError, ErrorCode
+from guardproxy.gateway.clients.client_file import prefix_of
 from guardproxy.gateway.clients.clients import Clients, KnownClient, first_forbidden
 from guardproxy.gateway.clients.credentials import NO_CREDENTIAL
 from guardproxy.gateway.clients.guesses import Guesses
@@ -92,7 +95,7 @@ class ClientKeys(Duty):
         return (refused,) if refused else ()
 
     def _admitted(self, head: Head) -> Head:
-        if not head.credential.secret:
+        if not head.credential.secret and head.certificate is None:
             raise DownstreamError(ErrorCode.MISSING_CREDENTIAL)
         client = self._client(head)
         if not set(client.policies) <= set(self._policies() if client.policies else ()):
@@ -140,8 +143,10 @@ class ClientKeys(Duty):
         """Returns the client of the credential. A right key is accepted whatever else its address sends: many clients may
         share an address. The signature of a new token is not looked at while the address has to wait."""
         secret, unix_s, known = head.credential.secret, head.unix_s, self._known()
-        client = known.clients.client(secret, unix_s)
         may_be_token = known.has_tokens and is_token(secret)
+        if head.certificate is not None and not may_be_token and not prefix_of(secret):
+            return self._certified(head.certificate, known.clients, unix_s)
+        client = known.clients.client(secret, unix_s)
         if client is None and may_be_token and known.tokens:
             client = known.tokens.remembered(secret, unix_s)
         if client is not None:
@@ -155,4 +160,15 @@ class ClientKeys(Duty):
         if client is None:
             self._guesses.add(head.address, unix_s)
             raise DownstreamError(ErrorCode.UNKNOWN_CREDENTIAL)
+        return client
+
+    @staticmethod
+    def _certified(certificate: KnownClient, clients: Clients, unix_s: float) -> KnownClient:
+        """Returns the client of a certificate. A connection may outlive the certificate that opened it."""
+        if certificate.until_s <= unix_s:
+            raise DownstreamError(ErrorCode.EXPIRED_CREDENTIAL, "the client certificate has expired")
+        client = clients.certified(certificate)
+        if not client.identity:
+            message = "the subject of the client certificate does not name one client and one tenant that may be used"
+            raise DownstreamError(ErrorCode.UNKNOWN_CREDENTIAL, message)
         return client

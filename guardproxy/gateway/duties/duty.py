@@ -50,7 +50,8 @@ class Head(msgspec.Struct, frozen=True):
     `route`: such as `POST /v1/messages`, or `unknown`. `tenant`: a pseudonym of the credential, or of the client.
     `tenant_name`: the name of its owner in the settings. Both are empty if there is none. `credential`: the credential
     in normal form, after the duty `tenants` ran; empty after `client-keys` ran. `client`: the client that `client-keys`
-    found, with its scope. `conversation`: the name that a trusted hop gives the conversation.
+    found, with its scope. `certificate`: the client that the certificate of the connection names; `None` without a
+    certificate. `conversation`: the name that a trusted hop gives the conversation.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Head(msgspec.Struct, frozen=True):
     tenant_name: str = ""
     credential: Credential = NO_CREDENTIAL
     client: KnownClient = NO_CLIENT
+    certificate: KnownClient | None = None
     conversation: str = ""
 
     def changed(self, **members: Any) -> Head:

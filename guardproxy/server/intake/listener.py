@@ -27,7 +27,7 @@ from aiohttp.hdrs import AUTHORIZATION, METH_HEAD
 from multidict import CIMultiDict
 
 from guardproxy.errors import ErrorCode
-from guardproxy.server.aiohttp_parts import ClientConnection, ClientServer, ShortResponse, error_body
+from guardproxy.server.aiohttp_parts import ClientConnection, ClientServer, Owned, ShortResponse, error_body
 from guardproxy.server.intake.fair_share import Shares
 from guardproxy.server.intake.pressure import Pressure
 from guardproxy.wire import known_headers
@@ -56,7 +56,7 @@ def whole_response(request: web.BaseRequest, status: int, body: bytes, headers: 
 
 class Listener(ClientServer):
     """Decides which connections stay. `limit`: their maximum number; `pressure`: that on the process; `refusal`: returns the
-    body of a refusal under pressure, for a path."""
+    body of a refusal under pressure, for a path; `certified`: see `ClientServer.certified`."""
 
     pressure: Pressure
 
@@ -68,17 +68,22 @@ class Listener(ClientServer):
         timeout_head_s: float,
         pressure: Pressure | None = None,
         refusal: Callable[[str], bytes] = lambda path: error_body(ErrorCode.NO_CAPACITY),
+        certified: Callable[[Any], Any] = lambda certificate: None,
         **options: Any,
     ) -> None:
         super().__init__(handler, timeout_head_s, **options)
         self.pressure = pressure or Pressure()
         self._refusal = refusal
+        self._certified = certified
         self.lingering = 0
         self.shares = Shares(limit)
         self.refused = 0
         self._reaped_s = 0.0
 
-    def welcome(self, connection: ClientConnection) -> bool:
+    def certified(self, certificate: Any) -> Any:
+        return self._certified(certificate) if certificate else None
+
+    def welcome(self, connection: Owned) -> bool:
         if self.shares.used >= NEAR * self.shares.total:
             self._reap()
         if self.shares.take(connection.owner, 1):
@@ -86,7 +91,7 @@ class Listener(ClientServer):
         self.refused += 1
         return False
 
-    def leave(self, connection: ClientConnection) -> None:
+    def leave(self, connection: Owned) -> None:
         self.shares.give(connection.owner, 1)
 
     def refuses(self, headers: Mapping[str, str], owner: str, path: str) -> bytes | None:
@@ -106,6 +111,15 @@ class Listener(ClientServer):
         for connection in self.connections:
             if isinstance(connection, ClientConnection) and connection.idle_since_s is not None:
                 connection.force_close()
+
+    def hang_up(self) -> None:
+        """Closes every idle connection, and every other one at the end of its answer."""
+        for connection in self.connections:
+            if isinstance(connection, ClientConnection):
+                if connection.idle_since_s is not None:
+                    connection.force_close()
+                else:
+                    connection.close()
 
     def _reap(self) -> None:
         """Closes idle connections, the oldest first, until enough are free."""

@@ -223,6 +223,15 @@ class Metrics:
     upstream_failures: Counter = metric(
         "upstream_failures", "Failed requests to an upstream, by cause.", "upstream", "cause"
     )
+    handshakes_failed: Counter = metric(
+        "tls_handshakes_failed", "Failed TLS handshakes of clients, by reason.", "reason"
+    )
+    certificates_end: Gauge = metric(
+        "certificate_expiry_timestamp_seconds", "When certificates of a file end, as Unix time.", "setting", "upstream"
+    )
+    certificates_fine: Gauge = metric(
+        "certificates_last_reload_successful", "1, or 0 while a file of certificates or its key cannot be used."
+    )
     lag: Durations = metric("event_loop_lag_seconds", "How late the loop's clock ticks.")
     policies: Gauge = metric("policy_info", "The policies in force.", "digest")
     reloads: Counter = metric("policy_reloads", "Successful policy reloads.")

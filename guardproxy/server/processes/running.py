@@ -22,6 +22,7 @@ from guardproxy.config import Config
 from guardproxy.server.aiohttp_parts import LINGER_S
 from guardproxy.server.app import END_S, Doors, Server, no_doors
 from guardproxy.server.intake.listener import Listener
+from guardproxy.server.intake.tls_site import TlsSite
 from guardproxy.server.observing.companions import CompanionOf, no_companion
 from guardproxy.server.observing.process_metrics import ALONE, Siblings
 from guardproxy.server.observing.status import AdminHosts, ReviewDoors, admin_app, on_loop
@@ -119,6 +120,7 @@ async def serve(
             timeout_head_s=config.timeouts.head_s,
             pressure=server.pressure,
             refusal=server.refusal,
+            certified=server.certificates.client_of,
             keepalive_timeout=KEEP_ALIVE_S,
             lingering_time=LINGER_S,
             auto_decompress=False,
@@ -130,13 +132,18 @@ async def serve(
         calls = await _adapters(server, config) if server.adapters else None
         listen(sockets, clients)
         listen(admin_sockets, admins)
-        sites = [web.SockSite(runner, opened, backlog=BACKLOG) for opened in sockets]
+        sites: list[web.SockSite | TlsSite] = []
+        if config.network.tls_cert is not None:
+            failed = lambda why: server.metrics.handshakes_failed.labels(why).inc()  # noqa: E731
+            sites.append(TlsSite(low, sockets, server.certificates.for_clients, config.timeouts.head_s, failed))
+        else:
+            sites += [web.SockSite(runner, opened, backlog=BACKLOG) for opened in sockets]
         if calls and gateways:
             listen(gateway_sockets, gateways)
             sites += [web.SockSite(calls, opened, backlog=BACKLOG) for opened in gateway_sockets]
         for site in sites:
             await site.start()
-        port = runner.addresses[0][1] if sockets else 0
+        port = sockets[0].getsockname()[1] if sockets else 0
         hosts = AdminHosts(config.network.admin_host, (*config.network.admin_allowed_host, *config.console.hosts))
         reviews = ReviewDoors(
             on_loop(loop, server.reviews.listed),
@@ -158,6 +165,7 @@ async def serve(
         beside.start()
         watching = asyncio.create_task(server.reloading.run(config.policies.reload_s), name="reload")
         watching_clients = asyncio.create_task(server.clients.run(), name="clients")
+        watching_certificates = asyncio.create_task(server.certificates.run(), name="certificates")
         leasing = asyncio.create_task(server.state.run(), name="lease")
         server.loop_lag.start(loop)
         details: dict[str, object] = {
@@ -185,6 +193,7 @@ async def serve(
         server.stop_coming()
         watching.cancel()
         watching_clients.cancel()
+        watching_certificates.cancel()
         for site in sites:
             await site.stop()
         low.close_idle()

@@ -5,8 +5,8 @@ connections, by origin.
 
 aiohttp's connector resolves names, connects and keeps connections, and its parser reads answers. Its session is left out: for
 every request it prepares cookies, redirects, traces, a timer and a task, of which a proxy uses none, and more than half of a
-request's processor time goes to it (`benchmarks/path/client.py`). No proxies of the environment are used; TLS is always
-verified.
+request's processor time goes to it (`benchmarks/path/client.py`). TLS is always verified. `egress.py` says with which
+certificates, and through which proxy.
 
 Decision: docs/decisions/0053-requests-go-out-without-a-client-session.md
 """
@@ -18,6 +18,7 @@ import errno
 import re
 import socket
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import lru_cache
@@ -33,6 +34,7 @@ from yarl import URL
 
 from guardproxy.errors import UpstreamCause
 from guardproxy.server.aiohttp_parts import NOT_HTTP, UpstreamConnector, UpstreamProtocol
+from guardproxy.server.upstream.egress import DIRECT, Way
 
 KEEP_S = 15.0  # an idle connection
 NAMES_S = 30  # the addresses of a name
@@ -42,6 +44,8 @@ LIMIT_ORIGINS = 1_000
 _WITHOUT_BODY = (METH_GET, METH_HEAD, METH_OPTIONS, METH_TRACE)
 _AGAIN = (*_WITHOUT_BODY, "PUT", "DELETE")  # a request of these may be sent again (RFC 9110, 9.2.2)
 _KINDS: dict[type[BaseException], UpstreamCause] = {
+    aiohttp.ClientProxyConnectionError: UpstreamCause.PROXY,
+    aiohttp.ClientHttpProxyError: UpstreamCause.PROXY,
     aiohttp.ClientConnectorDNSError: UpstreamCause.DNS,
     aiohttp.ClientConnectorCertificateError: UpstreamCause.CERTIFICATE,
     ssl.SSLError: UpstreamCause.TLS,
@@ -66,9 +70,11 @@ class ConnectTimeoutError(TimeoutError):
 
 
 class RequestProgress:
-    """How far a request has come. `late`: what a time-out now is called."""
+    """How far a request has come. `late`: what a time-out now is called. `is_tunnelling`: whether an HTTP proxy has not made
+    the tunnel yet."""
 
     late = UpstreamCause.DNS
+    is_tunnelling = False
 
 
 _progress: ContextVar[RequestProgress] = ContextVar("progress")  # of the request that a task is connecting for
@@ -77,7 +83,9 @@ _progress: ContextVar[RequestProgress] = ContextVar("progress")  # of the reques
 def cause_of(error: BaseException, progress: RequestProgress) -> UpstreamCause:
     """Returns why a request failed, from the error that `Connections.request` or the body of its answer raised."""
     if isinstance(error, TimeoutError) and error.errno is None:  # the system has time-outs of its own
-        return progress.late
+        return UpstreamCause.PROXY_TIMEOUT if progress.is_tunnelling else progress.late
+    if progress.is_tunnelling:
+        return UpstreamCause.PROXY
     if isinstance(error, aiohttp.ClientPayloadError):
         if str(error) == NOT_HTTP:
             return UpstreamCause.NOT_HTTP
@@ -150,15 +158,17 @@ def _media_type(content_type: str) -> str:
 
 
 class Connections:
-    """Connections to all upstreams. `connect_s`: the time limit for a new one; `idle_s`: for how long an answer may pause."""
+    """Connections to all upstreams. `connect_s`: the time limit for a new one; `idle_s`: for how long an answer may pause;
+    `way_of`: returns the way to the origin of an address."""
 
-    def __init__(self, connect_s: float, idle_s: float) -> None:
+    def __init__(self, connect_s: float, idle_s: float, way_of: Callable[[URL], Way] = lambda url: DIRECT) -> None:
         self._loop = asyncio.get_running_loop()
         self._connector = UpstreamConnector(
             self._new_protocol, limit=0, keepalive_timeout=KEEP_S, ttl_dns_cache=NAMES_S, socket_factory=_new_socket
         )
         self._timeout = aiohttp.ClientTimeout(total=None, connect=connect_s)  # resolving the name is a part of it
         self._idle_s = idle_s
+        self._way_of = way_of
         self._origins: dict[tuple[str, str], ClientRequest] = {}
 
     async def request(
@@ -190,6 +200,11 @@ class Connections:
                 pass  # the upstream may have closed the connection while it was idle
         return await self._sent(method, origin, line, headers, body, progress)
 
+    def renew(self) -> None:
+        """Asks for the ways again. Connections that are open end with their answer, or after `KEEP_S`: they are kept for the
+        certificates with which they began."""
+        self._origins.clear()
+
     async def close(self) -> None:
         """Closes all connections."""
         await self._connector.close()
@@ -201,12 +216,26 @@ class Connections:
         if found is None:
             if len(self._origins) >= LIMIT_ORIGINS:
                 self._origins.clear()
-            found = self._origins[key] = ClientRequest(METH_GET, url.origin(), loop=asyncio.get_running_loop())
+            way = self._way_of(url)
+            for_proxy = CIMultiDict(way.headers or ()) if way.proxy else None
+            found = self._origins[key] = ClientRequest(
+                METH_GET,
+                url.origin(),
+                loop=asyncio.get_running_loop(),
+                ssl=way.context,
+                proxy=way.proxy,
+                proxy_headers=for_proxy,
+            )
+            if for_proxy is not None:  # aiohttp adds it with the first connection, which would be of another kind then
+                for_proxy["Host"] = found.headers["Host"]
         return found
 
     def _new_protocol(self) -> UpstreamProtocol:
-        """The protocol of a new connection, made when the upstream has taken it. What may follow is the TLS handshake."""
-        _progress.get().late = UpstreamCause.TLS_TIMEOUT
+        """The protocol of a new connection, made when the upstream has taken it. What may follow is the TLS handshake. With a
+        proxy, the first one is for the proxy, and the second is made when the tunnel is there."""
+        progress = _progress.get()
+        progress.is_tunnelling = progress.late is not UpstreamCause.TLS_TIMEOUT and progress.is_tunnelling
+        progress.late = UpstreamCause.TLS_TIMEOUT
         return UpstreamProtocol(loop=self._loop)
 
     async def _sent(
@@ -219,7 +248,7 @@ class Connections:
         progress: RequestProgress,
     ) -> UpstreamAnswer:
         while True:
-            progress.late = UpstreamCause.DNS
+            progress.late, progress.is_tunnelling = UpstreamCause.DNS, origin.proxy is not None
             _progress.set(progress)
             try:
                 connection = await self._connector.connect(origin, [], self._timeout)
@@ -232,7 +261,7 @@ class Connections:
             if not protocol.has_strange_bytes:
                 break
             connection.close()
-        protocol.is_idle, progress.late = False, UpstreamCause.FIRST_BYTE_TIMEOUT
+        protocol.is_idle, progress.late, progress.is_tunnelling = False, UpstreamCause.FIRST_BYTE_TIMEOUT, False
         sending: asyncio.Task[None] | None = None
         try:
             protocol.set_response_params(

@@ -37,6 +37,7 @@ UNCONNECTED = frozenset(
     (
         *(UpstreamCause.DNS, UpstreamCause.REFUSED, UpstreamCause.NO_ROUTE, UpstreamCause.CONNECT_TIMEOUT),
         *(UpstreamCause.CERTIFICATE, UpstreamCause.TLS, UpstreamCause.TLS_TIMEOUT),
+        *(UpstreamCause.PROXY, UpstreamCause.PROXY_TIMEOUT),
     )
 )
 """The causes that no request can have: there was no connection."""
@@ -109,6 +110,7 @@ def check_answer_head(answer: AnswerHead, *, has_own_key: bool) -> None:
 _WAITS = {
     UpstreamCause.DNS: "the name of the upstream was not resolved in time",
     UpstreamCause.CONNECT_TIMEOUT: "the upstream did not take a connection in time",
+    UpstreamCause.PROXY_TIMEOUT: "the proxy on the way to the upstream did not make a tunnel in time",
     UpstreamCause.TLS_TIMEOUT: "the upstream did not end the TLS handshake in time",
 }
 
@@ -250,6 +252,9 @@ class Upstream:
                 response = await self._connections.request(method, url, headers, body, self._progress)
         except (aiohttp.ClientConnectorError, OSError) as error:
             raise self._failure(error) from None
+        except aiohttp.ClientHttpProxyError as error:
+            message = f"the proxy on the way to the upstream answered with status {error.status}"
+            raise UpstreamError(ErrorCode.UPSTREAM_UNREACHABLE, message, cause=self._failed(error)) from None
         except ValueError:  # headers or a URL that cannot be sent are not a fault of the upstream
             self._settle("unknown")
             raise UpstreamError(ErrorCode.UPSTREAM_FAILED, "the request cannot be sent to the upstream") from None

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from guardproxy.audit import PrivateKey
-from guardproxy.config import SETTINGS, Config, load, loading
+from guardproxy.config import SETTINGS, Config, Declaration, load, loading
 from guardproxy.errors import ConfigError
 from guardproxy.inference.models import Settings, cores
 from guardproxy.server.app import settings
@@ -151,10 +151,16 @@ PATHS: dict[str, Any] = {
     "audit_former_key": ["{}x", "name+0123abcd+Ab/c="],
     "seal_key": ["file:{}x", "env:x", "command:x x"],
     "mcp_token": ["files=@{}x", "files=token"],
+    "upstream_ca": ["default={}x", "{}y"],
+    "upstream_cert": ["{}x"],
+    "upstream_cert_key": ["{}x"],
 }
 NEEDED: dict[str, dict[str, Any]] = {
     "audit_copy_header": {"audit_copy": ["https://a.example/x"]},
     "jwt_keys": {"jwt_issuer": "i", "jwt_audience": ["a"]},
+    "tls_client_ca": {"tls_cert": "/cert.pem"},
+    "tls_key": {"tls_cert": "/cert.pem"},
+    "upstream_cert_key": {"upstream_cert": ["/cert.pem"]},
     "mcp_token": {"mcp": ["files=http://127.0.0.1:1/mcp"], "client_keys": "/keys"},
 }
 OF_FILES = [
@@ -282,3 +288,59 @@ def test_what_ships_lies_inside_an_installed_package_and_beside_a_checkout(
     inside = tmp_path / "guardproxy" / "_data" / "policies"
     inside.mkdir(parents=True)
     assert loading.package_folder("policies") == inside
+
+
+SECRETS = [setting for setting in SETTINGS.values() if setting.is_secret]
+
+
+@pytest.mark.parametrize("setting", SECRETS, ids=lambda setting: setting.name)
+def test_a_secret_may_be_in_a_file_that_a_variable_names(setting: Declaration, tmp_path: Path) -> None:
+    values: dict[str, str] = {
+        "key": "k" * 16,
+        "upstream_key": "backup=one\nother=two",
+        "remote_check_key": "dlp.example=one",
+        "mcp_token": "files=one",
+        "adapter_token": "litellm=a-token-of-16-characters",
+        "state": "redis://host:6379/0",
+        "upstream_proxy": "http://user:secret@proxy:3128",
+        "audit_key": "log.key",
+    }
+    text = values.get(setting.name, "https://hooks.example/x")
+    base = {
+        "upstream": ("https://a.example", "backup=https://b.example", "other=https://c.example"),
+        "remote_check_host": ("dlp.example",),
+        "mcp": ("files=https://files.example/mcp",),
+        "client_keys": "/keys",
+    }
+    (tmp_path / "secret").write_text(f"  {text}\n\n")
+    found = load(base, {setting.file_variable: str(tmp_path / "secret")})
+    assert setting.value_in(found) == setting.read(text.replace("\n", ","), "")
+    assert setting.value_in(load({**base, setting.name: setting.value_in(found)}, {})) == setting.value_in(found)
+
+
+@pytest.mark.parametrize(
+    ("content", "further", "message"),
+    [
+        (None, {}, "GUARDPROXY_UPSTREAM_KEY_FILE: cannot read .*secret: no such file"),
+        (b" \n", {}, "GUARDPROXY_UPSTREAM_KEY_FILE: .*secret is empty"),
+        (b"\xff\xfe", {}, "GUARDPROXY_UPSTREAM_KEY_FILE: cannot read .*secret: not a text"),
+        (b"hunter2", {}, "GUARDPROXY_UPSTREAM_KEY_FILE: `upstream_key` must be like backup=KEY"),
+        (b"backup=x", {"GUARDPROXY_UPSTREAM_KEY": "backup=y"}, "give the same setting: give one of them"),
+    ],
+)
+def test_a_file_of_a_secret_that_cannot_be_used_is_refused(
+    content: bytes | None, further: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    if content is not None:
+        (tmp_path / "secret").write_bytes(content)
+    given = {"GUARDPROXY_UPSTREAM_KEY_FILE": str(tmp_path / "secret"), **further}
+    with pytest.raises(ConfigError, match=message) as caught:
+        load({"upstream": ("https://a.example", "backup=https://b.example")}, given)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_only_a_secret_may_be_in_a_file() -> None:
+    said: list[str] = []
+    load({"upstream": ("https://a.example",)}, {"GUARDPROXY_ADMIN_PORT_FILE": "/x"}, warn=said.append)
+    assert said
+    assert "GUARDPROXY_ADMIN_PORT_FILE" in said[0]

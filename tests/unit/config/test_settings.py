@@ -84,6 +84,13 @@ SAMPLES: dict[str, Any] = {
     "console_oidc_issuer": "https://login.example",
     "console_oidc_role": ["security=auditor", "team=x=viewer"],
     "console_oidc_scope": ["openid", "groups"],
+    "upstream_proxy": "environment",
+    "upstream_no_proxy": ["llm.internal:8443", "10.0.0.0/8", "[::1]:443"],
+}
+NEEDED = {  # what a setting makes no sense without
+    "tls_key": 'tls_cert = "/cert.pem"\n',
+    "tls_client_ca": 'tls_cert = "/cert.pem"\n',
+    "upstream_cert_key": 'upstream_cert = ["/cert.pem"]\n',
 }
 
 
@@ -130,7 +137,7 @@ def as_flags(setting: Declaration, value: Any) -> list[str]:
 def test_a_setting_means_the_same_in_each_place(run: Any, setting: Declaration) -> None:
     value = sample(setting)
     text = ",".join(value) if isinstance(value, list) else str(value)
-    base = {"Clients": CLIENTS, "MCP": MCP, "Console": CONSOLE}.get(setting.group, BASE)
+    base = {"Clients": CLIENTS, "MCP": MCP, "Console": CONSOLE}.get(setting.group, BASE) + NEEDED.get(setting.name, "")
     by_flag = run(as_flags(setting, value), {}, "", base)
     by_variable = run([], {setting.variable: text}, "", base)
     by_file = run([], {}, f"{setting.name} = {json.dumps(value)}\n", base)
@@ -194,6 +201,7 @@ def test_secrets_are_not_shown() -> None:
             "adapter_token",
             "mcp_token",
             "console_oidc_secret",
+            "upstream_proxy",
         )
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -18,9 +19,11 @@ from multidict import CIMultiDict
 from guardproxy.checks import JudgeQuestion
 from guardproxy.config import Config
 from guardproxy.errors import UpstreamError
+from guardproxy.server.trust.certificates import Certificates
 from guardproxy.server.upstream.connections import Connections
 from guardproxy.server.upstream.deadlines import Deadlines
 from guardproxy.server.upstream.drain import Leftovers
+from guardproxy.server.upstream.egress import Egress
 from guardproxy.server.upstream.upstream import Breakers, Upstream
 from guardproxy.wire import Dialect, ModelReply
 
@@ -112,7 +115,8 @@ class Asking:
 @asynccontextmanager
 async def asking(config: Config) -> AsyncIterator[Asking]:
     """Yields what asks models, with connections of its own."""
-    connections = Connections(config.timeouts.connect_s, config.timeouts.idle_s)
+    egress = Egress(config.upstreams, os.environ, Certificates(config).context_of)
+    connections = Connections(config.timeouts.connect_s, config.timeouts.idle_s, egress.way)
     leftovers = Leftovers()
     try:
         yield Asking(config, connections, Breakers(config), leftovers)

@@ -254,6 +254,7 @@ async def guard(config: Config, name: str, command: Sequence[str]) -> int:
             for label, work in (
                 ("reload", server.reloading.run(config.policies.reload_s)),
                 ("clients", server.clients.run()),
+                ("certificates", server.certificates.run()),
                 ("lease", server.state.run()),
             )
         ]

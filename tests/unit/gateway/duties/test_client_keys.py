@@ -532,3 +532,98 @@ def test_refusals_that_nobody_asks_for_are_bounded(monkeypatch: pytest.MonkeyPat
     for number in range(9):
         duty.admit(Head(f"x{number}", "POST", route=CHAT, unix_s=NOW_S))
     assert len(duty._refused) == 3
+
+
+def subject(*parts: tuple[str, str]) -> list[list[tuple[str, str]]]:
+    """A subject as the module `ssl` gives it."""
+    return [[part] for part in parts]
+
+
+O, OU, CN = "organizationName", "organizationalUnitName", "commonName"  # noqa: E741
+CERTIFICATE = KnownClient.of_certificate(subject((O, "acme"), (CN, "billing")), "O", NOW_S + 100)
+
+
+def test_the_subject_of_a_certificate_names_a_client_and_its_tenant() -> None:
+    assert KnownClient("billing", "certificate:acme/billing", "acme", until_s=NOW_S + 100) == CERTIFICATE
+    parts = subject((O, "acme"), (OU, "red"), (CN, "billing"))
+    tenants = {part: KnownClient.of_certificate(parts, part, 0.0).tenant for part in ("O", "OU", "CN")}
+    assert tenants == {"O": "acme", "OU": "red", "CN": "billing"}
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (),
+        ((CN, "billing"),),
+        ((O, "acme"),),
+        ((O, "acme"), (CN, "billing"), (CN, "admin")),
+        ((O, "acme"), (O, "other"), (CN, "billing")),
+        ((O, "acme"), (CN, "")),
+        ((O, "acme"), (CN, "bill ing")),
+        ((O, "acme"), (CN, "billing\n")),
+        ((O, "acme"), (CN, "billing\0.evil")),
+        ((O, "acme"), (CN, "bill\N{RIGHT-TO-LEFT OVERRIDE}ing")),
+        ((O, "acme"), (CN, "b\N{CYRILLIC SMALL LETTER I}lling")),
+        ((O, "acme"), (CN, "<script>")),
+        ((O, "acme/other"), (CN, "billing")),
+        ((O, "acme"), (CN, "x" * 65)),
+        ((O, "acme"), (CN, "../billing")),
+    ],
+)
+def test_a_subject_that_names_none_or_several_is_nobody(parts: tuple[tuple[str, str], ...]) -> None:
+    nobody = KnownClient.of_certificate(subject(*parts), "O", NOW_S + 100)
+    assert not nobody.identity
+    with pytest.raises(DownstreamError, match="does not name one client") as caught:
+        duty().admit(certified("", nobody))
+    assert caught.value.code == "unknown_credential"
+
+
+def certified(secret: str, certificate: KnownClient | None = CERTIFICATE, now_s: float = NOW_S) -> Head:
+    credential = Credential(secret, {"authorization": f"Bearer {secret}"} if secret else {})
+    return Head(id="x", method="POST", route=CHAT, unix_s=now_s, credential=credential, certificate=certificate)
+
+
+def duty(known: KnownClients | None = None) -> ClientKeys:
+    known = known or KnownClients(clients(), has_tokens=True)
+    return ClientKeys(lambda: known, Guesses(0), seal, lambda: ["strict"])
+
+
+@pytest.mark.parametrize("secret", ["", "sk-that-an-sdk-insists-on", "gp-unused"])
+def test_a_certificate_is_a_credential(secret: str) -> None:
+    head = duty().admit(certified(secret))
+    assert isinstance(head, Head)
+    assert (head.client, head.tenant_name) == (CERTIFICATE, "acme")
+    assert head.tenant == seal(b"client:certificate:acme/billing")[:16]
+    assert not head.credential.secret, "what an SDK sends beside it does not go upstream"
+
+
+def test_a_key_counts_before_the_certificate() -> None:
+    head = duty().admit(certified(key(2)))
+    assert isinstance(head, Head)
+    assert (head.client.name, head.tenant_name) == ("small", "beta")
+    for wrong in (key(9), "eyJh.eyJh.aaaa"):
+        with pytest.raises(DownstreamError) as caught:
+            duty().admit(certified(wrong))
+        assert caught.value.code in ("unknown_credential", "keys_unavailable")
+
+
+def test_a_certificate_that_ended_while_its_connection_is_open_is_refused() -> None:
+    with pytest.raises(DownstreamError) as caught:
+        duty().admit(certified("", now_s=NOW_S + 100))
+    assert caught.value.code == "expired_credential"
+    with pytest.raises(DownstreamError) as caught:
+        duty().admit(certified("", None))
+    assert caught.value.code == "missing_credential"
+
+
+def test_a_certificate_has_the_scope_of_the_client_of_its_name() -> None:
+    def of(name: str, tenant: str) -> KnownClient:
+        return KnownClient.of_certificate(subject((O, tenant), (CN, name)), "O", NOW_S + 100)
+
+    head = duty().admit(certified("", of("small", "beta")))
+    assert isinstance(head, Head)
+    assert head.client.models == ("gpt-4*", "o3")
+    assert head.client.identity == "key:small", "the placeholders of its key"
+    for name, tenant in (("small", "acme"), ("Small", "beta")):
+        with pytest.raises(DownstreamError, match="that may be used"):
+            duty().admit(certified("", of(name, tenant)))

@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 import aiohttp
+from yarl import URL
 
 from guardproxy.config import ClientSettings
 from guardproxy.errors import ConfigError
@@ -40,13 +42,32 @@ FETCH_TIMEOUT_S = 10.0
 LIMIT_FETCH_BYTES = 1024 * 1024
 
 
+class FetchWay(Protocol):
+    """The way to an address (`upstream/egress.py`)."""
+
+    @property
+    def context(self) -> Any: ...
+
+    @property
+    def proxy(self) -> URL | None: ...
+
+    @property
+    def headers(self) -> Mapping[str, str] | None: ...
+
+
 class ClientSource:
     """Reads the clients of the settings. Raises `ConfigError` if a file cannot be used at the start. An address of keys is
     asked by `run`; until it has answered, tokens are refused with 503."""
 
-    def __init__(self, settings: ClientSettings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        settings: ClientSettings,
+        clock: Callable[[], float] = time.monotonic,
+        way_of: Callable[[URL], FetchWay] | None = None,
+    ) -> None:
         self._settings = settings
         self._clock = clock
+        self._way_of = way_of
         self._read_s = clock()  # when the keys of tokens were read last
         self._contents: dict[str, bytes] = {}
         self._troubles: dict[str, str] = {}
@@ -63,8 +84,8 @@ class ClientSource:
 
     @property
     def is_on(self) -> bool:
-        """Whether clients need a key or a token of the proxy's own."""
-        return bool(self._settings.keys or self._settings.jwt_keys)
+        """Whether clients need a key, a token or a certificate that the proxy itself knows."""
+        return self._settings.has_credentials
 
     @property
     def fault(self) -> list[str]:
@@ -82,7 +103,7 @@ class ClientSource:
         found = self._files().items()
         files = [self._poll(source, partial(asyncio.to_thread, read), POLL_S) for source, (_, read) in found]
         url = self._settings.jwt_keys if _is_url(self._settings.jwt_keys) else ""
-        addresses = [self._poll(url, partial(fetch, url), self._settings.jwt_refresh_s)] if url else []
+        addresses = [self._poll(url, partial(fetch, url, self._way_of), self._settings.jwt_refresh_s)] if url else []
         await asyncio.gather(*files, *addresses)
 
     async def _poll(self, source: str, read: Callable[[], Awaitable[bytes]], every_s: float) -> None:
@@ -162,13 +183,18 @@ def _read(path: Path) -> bytes:
         raise ConfigError(f"cannot read {path}: {(error.strerror or type(error).__name__).lower()}{hint}") from None
 
 
-async def fetch(url: str) -> bytes:
-    """Returns the content of an address. Raises `ConfigError`."""
+async def fetch(url: str, way_of: Callable[[URL], FetchWay] | None = None) -> bytes:
+    """Returns the content of an address. `way_of`: returns the way to an address; without it, it is asked directly. Raises
+    `ConfigError`."""
+    way = way_of(URL(url)) if way_of else None
+    options: dict[str, Any] = (
+        {"ssl": way.context, "proxy": way.proxy, "proxy_headers": dict(way.headers or {})} if way else {}
+    )
     timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT_S)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()) as session,
-            session.get(url, allow_redirects=False) as response,
+            session.get(url, allow_redirects=False, **options) as response,
         ):
             if response.status != 200:
                 raise ConfigError(f"{url} answered with status {response.status}")

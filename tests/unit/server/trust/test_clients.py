@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from guardproxy.config import load
 from guardproxy.errors import ConfigError
 from guardproxy.gateway import ClientFile, StoredClient, new_key, with_new_client, write_client_file
-from guardproxy.server import clients as module
-from guardproxy.server.clients import LIMIT_FETCH_BYTES, ClientSource, fetch
+from guardproxy.server.trust import clients as module
+from guardproxy.server.trust.clients import LIMIT_FETCH_BYTES, ClientSource, fetch
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 KEY = new_key("0" * 12, "0" * 43)
