@@ -3,6 +3,8 @@
 In: a command. Out: a process that is started again when it ends, after a delay that grows with each quick end. It gets a first
 line on its standard input, which stays open. When this process ends, however it does, the input ends, and so must the other
 process.
+
+Decision: docs/decisions/0081-the-console-is-a-process-beside-the-proxy.md
 """
 
 from __future__ import annotations
