@@ -87,4 +87,15 @@
     history.replaceState(null, "", location.pathname + location.search);
     form.querySelector("button").focus();
   }
+
+  // A stream of events: htmx connects again by itself. A person sees that the page stands still, and who is signed out signs in.
+  const follows = (isFollowing) => {
+    for (const place of of("[data-follows]")) place.hidden = isFollowing;
+    if (!isFollowing) announce("The page does not follow the proxy at the moment");
+  };
+  document.addEventListener("htmx:sse:error", (event) => {
+    if (event.detail && event.detail.status === 401) { location.reload(); return; }
+    follows(false);
+  });
+  document.addEventListener("htmx:sse:after:connection", () => follows(true));
 })();
