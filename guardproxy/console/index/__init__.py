@@ -20,6 +20,7 @@ Decision: docs/decisions/0080-the-console-has-an-index-of-columns.md
 
 from __future__ import annotations
 
+from guardproxy.console.index.database import require_room
 from guardproxy.console.index.filters import FEEDBACK, OUTCOMES, Cursor, Filter
 from guardproxy.console.index.following import IndexProgress
 from guardproxy.console.index.index import GROUPS, Index, LoggedLine
@@ -44,4 +45,5 @@ __all__ = [
     "Rows",
     "Series",
     "Totals",
+    "require_room",
 ]

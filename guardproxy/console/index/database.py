@@ -8,6 +8,7 @@ the index starts empty. One process writes a file: a second proxy with the same 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -27,6 +28,8 @@ FOLDER = ".console"
 LIMIT_FILES = 8
 """Processes that may have an index beside a log at the same time."""
 MEMORY_MB = 256
+RESERVE_BYTES, RESERVE_SHARE = 1 << 28, 0.02
+"""What is left to the log: so many bytes, and on a small disk this share of it."""
 _VERSION = 1  # of what columns mean; a change of their names or types counts by itself
 _TYPES = {str: "VARCHAR", int: "BIGINT", float: "DOUBLE", bool: "BOOLEAN"}
 
@@ -67,6 +70,15 @@ _STATEMENTS = (
     ),
 )
 VERSION = hashlib.sha256("\n".join([str(_VERSION), *_STATEMENTS]).encode()).hexdigest()[:16]
+
+
+def require_room(folder: Path, size_bytes: int = 0) -> None:
+    """Raises `OSError` if a disk has no room for so many bytes beside what the log may need: a proxy that cannot write its log
+    refuses all traffic."""
+    disk = os.statvfs(folder)
+    free, whole = disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+    if free < size_bytes + min(RESERVE_BYTES, int(whole * RESERVE_SHARE)):
+        raise OSError(errno.ENOSPC, "Too little space is left on the disk; it is left to the log")
 
 
 class IndexDatabase:

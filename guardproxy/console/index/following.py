@@ -24,7 +24,7 @@ import msgspec
 
 from guardproxy.audit import open_line
 from guardproxy.console.index.columns import TABLES, number_of
-from guardproxy.console.index.database import COLUMNS, FILES, IndexDatabase
+from guardproxy.console.index.database import COLUMNS, FILES, IndexDatabase, require_room
 from guardproxy.console.index.parts import PART_BYTES, ColumnsWork, LogPart, PartColumns
 from guardproxy.engine import LocalEngine
 
@@ -207,6 +207,7 @@ class LogFollower:
         names: Mapping[int, str],
     ) -> None:
         """Puts parts into the tables, together with how far their files were read."""
+        require_room(self.database.folder, 2 * BATCH_BYTES if len(batch) > 1 else 0)
         read: dict[str, IndexedFile] = {}
         for columns in batch:
             file = files[names[columns.part.file]]

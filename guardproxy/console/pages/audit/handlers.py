@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,8 @@ async def _page(visit: Visit, fields: dict[str, str], error: str = "", status: i
     facts = await console.run(_facts, folder)
     is_empty = not facts["files"]
     if not is_empty and not error and not RUNS.of(folder) and facts["bytes"] <= VERIFIED_ALONE_BYTES:
-        await _begin(visit, folder, {"kind": "verify"})
+        with suppress(QueryError, OSError):  # it can be started later
+            await _begin(visit, folder, {"kind": "verify"})
     return visit.render(
         "audit/page.html",
         status=status,
@@ -112,8 +114,9 @@ async def start(visit: Visit) -> web.StreamResponse:
 async def _begin(visit: Visit, folder: Path, fields: dict[str, str]) -> CommandRun:
     console, now_s = visit.console, time.time()
     # What is wrong with the fields is said before a place is made.
-    command_of(fields, folder, folder, console.policies[0], now_s)
-    name, place = RUNS.place_for(folder)
+    planned = command_of(fields, folder, folder, console.policies[0], now_s)
+    written = await console.run(_bytes_of, folder) if planned.kind.name == "export" else 0
+    name, place = RUNS.place_for(folder, written)
     command = command_of(fields, folder, place, console.policies[0], now_s)
     newest = await console.run(console.index.rows, Filter(), 1)
     run = CommandRun(
@@ -234,18 +237,21 @@ def _run(visit: Visit) -> CommandRun:
 
 def _facts(folder: Path) -> dict[str, Any]:
     """Returns what the folder of the log holds."""
-    sizes = []
-    for path in logs_of(folder):
-        try:
-            sizes.append(path.stat().st_size)
-        except OSError:  # the proxy removed it meanwhile
-            continue
+    size_bytes = _bytes_of(folder)
     return {
-        "files": len(sizes),
-        "bytes": sum(sizes),
-        "size": f"{sum(sizes) / 1e6:,.1f} MB",
+        "files": len(logs_of(folder)),
+        "bytes": size_bytes,
+        "size": f"{size_bytes / 1e6:,.1f} MB",
         "deeds": sorted(_deeds(folder), key=lambda deed: deed.at, reverse=True)[:DEEDS],
     }
+
+
+def _bytes_of(folder: Path) -> int:
+    total = 0
+    for path in logs_of(folder):
+        with suppress(OSError):  # the proxy removed it meanwhile
+            total += path.stat().st_size
+    return total
 
 
 def _deeds(folder: Path) -> Iterator[Deed]:

@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from guardproxy.audit import reason
+from guardproxy.console.index import require_room
 from guardproxy.console.pages.audit.commands import LIMIT_REPLAYED, LINES, Command, RunKind
 from guardproxy.console.pages.audit.results import (
     ReplayedExchanges,
@@ -37,6 +39,7 @@ LIMIT_BUSY = 2
 """Commands at the same time: they leave the processor to the proxy, and one of them reads the whole log."""
 LIMIT_SAID = 20
 END_S = 5.0
+WATCH_S = 1.0
 PRINTED = "printed"
 PROGRESS = "GUARDPROXY_PROGRESS"
 State = Literal["running", "done", "failed", "cancelled"]
@@ -62,6 +65,7 @@ class CommandRun:
     verified: VerifiedLog | None = None
     replayed: ReplayedExchanges | None = None
     is_cancelled: bool = False
+    is_full: bool = False
     process: asyncio.subprocess.Process | None = None
     task: asyncio.Task[None] | None = None
 
@@ -106,9 +110,9 @@ class CommandRuns:
         """Returns the last run that verified a log to its end."""
         return next((run for run in self.of(folder) if run.verified is not None), None)
 
-    def place_for(self, folder: Path) -> tuple[str, Path]:
-        """Returns the id and the folder of a new run, which is made. Raises `QueryError` if too many are under way, and
-        `OSError`."""
+    def place_for(self, folder: Path, size_bytes: int = 0) -> tuple[str, Path]:
+        """Returns the id and the folder of a new run, which is made. `size_bytes`: what the run may write. Raises
+        `QueryError` if too many are under way, and `OSError`, also if the log would not have enough room left."""
         if sum(run.state == "running" for run in self._runs.values()) >= LIMIT_BUSY:
             raise QueryError(f"{LIMIT_BUSY} commands are under way: wait until one of them ends, or cancel it")
         own = folder / ".console" / f"runs-{os.getpid()}"
@@ -116,6 +120,7 @@ class CommandRuns:
         name = secrets.token_hex(6)
         place = own / name
         place.mkdir(mode=0o700, parents=True)
+        require_room(place, size_bytes)
         return name, place
 
     async def start(self, run: CommandRun, lines: Callable[[], Iterable[bytes]] | None = None) -> None:
@@ -149,14 +154,17 @@ class CommandRuns:
             code = None if run.is_cancelled else await self._process(run)
             if not run.is_cancelled and code in run.command.results:
                 await asyncio.to_thread(_finish, run)
-            run.state = "cancelled" if run.is_cancelled else "done" if code in run.command.results else "failed"
+            is_done = code in run.command.results and not run.is_full
+            run.state = "cancelled" if run.is_cancelled else "done" if is_done else "failed"
         except (OSError, QueryError) as error:
-            run.said.append(str(error))
+            run.said.append(reason(error) if isinstance(error, OSError) else str(error))
             run.state = "failed"
         finally:
             run.ended_s = time.time()
             run.process = None
             (run.place / LINES).unlink(missing_ok=True)
+            if run.state != "done" and run.command.file:
+                _remove(run.place / run.command.file)
 
     async def _process(self, run: CommandRun) -> int:
         nice = [found, "-n", "10"] if (found := shutil.which("nice")) else []
@@ -174,6 +182,15 @@ class CommandRuns:
         finally:
             os.close(printed)
         run.process = process
+        watch = asyncio.create_task(_watch_room(run, process))
+        try:
+            return await self._followed(run, process)
+        finally:
+            watch.cancel()
+
+    @staticmethod
+    async def _followed(run: CommandRun, process: asyncio.subprocess.Process) -> int:
+        """Reads what a process says, until it ends."""
         if run.is_cancelled:
             _end(process, signal.SIGTERM)
         assert process.stderr is not None  # noqa: S101 - a pipe
@@ -212,6 +229,18 @@ async def _line(stream: asyncio.StreamReader) -> bytes:
             continue
 
 
+async def _watch_room(run: CommandRun, process: asyncio.subprocess.Process) -> None:
+    """Ends a process that would take the room that the log needs."""
+    while True:
+        await asyncio.sleep(WATCH_S)
+        try:
+            require_room(run.place)
+        except OSError as error:
+            run.said.append(reason(error))
+            run.is_full = True
+            _end(process, signal.SIGTERM)
+
+
 def _write_lines(run: CommandRun, lines: Callable[[], Iterable[bytes]]) -> int:
     """Writes the lines that a run reads. Returns their number."""
     count = 0
@@ -237,6 +266,14 @@ def _finish(run: CommandRun) -> None:
     written = run.place / run.command.file
     if run.command.file and written.is_dir():
         shutil.make_archive(str(written), "zip", written)
+
+
+def _remove(path: Path) -> None:
+    """Removes what a command wrote: a file or a folder."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _end(process: asyncio.subprocess.Process, how: signal.Signals) -> None:

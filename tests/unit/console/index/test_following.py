@@ -8,6 +8,7 @@ import random
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -426,6 +427,23 @@ def test_a_full_disk_is_said_and_passes(index: Index, tmp_path: Path, monkeypatc
             assert not index.follow()
         assert index.progress.problem == "no space left on device"
         assert not index.progress.is_complete
+        assert [row.id for row in index.rows(Filter()).rows] == ["a"]
+    assert sorted(ids(index)) == ["a", "b"]
+
+
+def test_the_room_that_the_log_needs_is_left_to_it(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy that cannot write its log refuses traffic, so the index must not take the last of the disk."""
+    write(tmp_path / "audit-0.jsonl", plain("a"))
+    ids(index)
+    real = os.statvfs(tmp_path)
+    nearly_full = SimpleNamespace(f_bavail=1000, f_frsize=real.f_frsize, f_blocks=real.f_blocks)
+    with monkeypatch.context() as patch:
+        patch.setattr("guardproxy.console.index.database.os.statvfs", lambda _: nearly_full)
+        write(tmp_path / "audit-1.jsonl", plain("b"))
+        assert not index.follow()
+        assert index.progress.problem == "too little space is left on the disk; it is left to the log"
         assert [row.id for row in index.rows(Filter()).rows] == ["a"]
     assert sorted(ids(index)) == ["a", "b"]
 

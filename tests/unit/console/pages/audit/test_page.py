@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import json
 import re
@@ -13,10 +14,21 @@ from typing import get_args
 
 import pytest
 
-from guardproxy.audit import entry_of, open_line
+from guardproxy.audit import (
+    CheckpointStore,
+    PrivateKey,
+    check,
+    entry_of,
+    found_states,
+    open_line,
+    private_key,
+    read_proof,
+    write_key,
+)
 from guardproxy.audit.record.entries import Erased
 from guardproxy.console.access.people import Role
 from guardproxy.console.index import Filter, ReviewNote
+from guardproxy.console.pages.audit import runs as runs_module
 from guardproxy.console.pages.audit.runs import RUNS, CommandRun, CommandRuns
 from tests.kit.console import ConsoleSite, console_site
 from tests.kit.console_log import ConsoleLog, write_console_log
@@ -206,6 +218,31 @@ def test_a_run_can_be_cancelled(log: ConsoleLog) -> None:
     visit(log.folder, scene)
 
 
+def test_a_run_leaves_the_log_its_room(log: ConsoleLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "Too little space is left on the disk; it is left to the log")
+
+    async def scene(site: ConsoleSite) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(runs_module, "require_room", full)
+            refused = await site.post("auditor", f"{PAGE}/runs", {"kind": "export"})
+            assert refused.status == 400
+            assert "it is left to the log" in refused.text
+        answer = await site.post("auditor", f"{PAGE}/runs", {"kind": "export"})
+        run = RUNS.find(log.folder, answer.headers["Location"].rpartition("/")[2])
+        assert run is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(runs_module, "require_room", full)
+            patch.setattr(runs_module, "WATCH_S", 0.0)
+            assert run.task is not None
+            await run.task
+        assert run.state == "failed"
+        assert run.file is None
+        assert "it is left to the log" in (await site.get("auditor", f"{PAGE}/runs/{run.id}")).text
+
+    visit(log.folder, scene)
+
+
 def test_few_commands_run_at_the_same_time_and_old_runs_go(log: ConsoleLog, tmp_path: Path) -> None:
     async def scene(site: ConsoleSite) -> None:
         for _ in range(2):
@@ -231,6 +268,30 @@ def test_a_proof_needs_a_signed_log(log: ConsoleLog) -> None:
         assert "the log is not signed" in answer.text
         assert str(log.folder) not in answer.text
         assert "id: give the id of an exchange" in (await site.get("auditor", f"{PAGE}/proof?id=")).text
+
+    visit(log.folder, scene)
+
+
+def test_a_signed_log_is_proven_and_its_signature_checked(tmp_path: Path) -> None:
+    log = write_console_log(tmp_path / "log", 30)
+    key = PrivateKey.new("proxy")
+    write_key(tmp_path / "key", key)
+    store = CheckpointStore(log.folder, private_key(str(tmp_path / "key"), log.folder))
+    store.write(found_states(log.folder, "*.jsonl", store.states), 1.0)
+
+    async def scene(site: ConsoleSite) -> None:
+        answer = await site.get("operator", f"{PAGE}/proof?id={log.ids[7]}")
+        assert answer.status == 200
+        assert answer.headers["Content-Disposition"] == 'attachment; filename="guardproxy-proof.json"'
+        proven = check(read_proof(answer.text.encode()), [key.public])
+        assert proven.members["id"] == log.ids[7]
+        run = await ended(site, {"kind": "verify", "key": str(key.public)})
+        assert run.verified is not None, run.said
+        assert run.verified.is_intact
+        assert run.verified.checkpoint == (1, 1.0)
+        shown = await site.get("operator", f"{PAGE}/runs/{run.id}")
+        assert "The log is not signed" not in shown.text
+        assert "signed by" in (await site.get("operator", PAGE)).text
 
     visit(log.folder, scene)
 
