@@ -32,6 +32,7 @@ PAGE = Page(
     roles=EVERYBODY,
     routes=(
         PageRoute("GET", "", handlers.show_list, EVERYBODY, writes=False),
+        PageRoute("GET", "/groups", handlers.show_groups, EVERYBODY, writes=False),
         PageRoute("GET", "/compare", handlers.show_comparison, EVERYBODY, writes=False),
         PageRoute("GET", "/{id}", handlers.show_exchange, EVERYBODY, writes=False),
         PageRoute("GET", "/{id}/text", handlers.show_text, EVERYBODY, writes=False),

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from guardproxy.audit import AnyEntry, Judged, Record, compare_receipt, open_line, prove_record
 from guardproxy.audit.sealing import STORE, key_of_text
-from guardproxy.console.index import FEEDBACK, OUTCOMES, Cursor, Filter, Index, LoggedLine, Neighbours
+from guardproxy.console.index import FEEDBACK, OUTCOMES, Cursor, Filter, Index, LoggedLine, Neighbours, Rows
 from guardproxy.console.inforce import SERVED
 from guardproxy.console.pages.exchanges import about, comparing, listing, reasons, scales, stream, texts, unsealing
 from guardproxy.console.pages.exchanges.replacing import replacing_of
@@ -74,15 +74,13 @@ async def show_list(visit: Visit) -> web.StreamResponse:
         chosen, before, after, fault = Filter(), None, None, str(error)
     index = _index(visit)
 
-    def ask() -> tuple[Any, int, dict[str, list[tuple[str, int]]]]:
-        groups = {
-            column: index.groups(replace(chosen, **({column: None} if hasattr(chosen, column) else {})), column, 12)
-            for column in GROUPS
-        }
-        return index.rows(chosen, ROWS, before, after), index.count(chosen), groups
+    def ask() -> tuple[Rows, int]:
+        return index.rows(chosen, ROWS, before, after), index.count(chosen)
 
     try:
-        rows, count, groups = await console.run(ask)
+        rows, count = await console.run(ask)
+        # Groups read all rows of a filter. The page shows first, and asks for them.
+        groups = await _groups(visit, chosen) if visit.query.get("groups") else None
     except QueryError as error:
         return visit.render("exchanges/failed.html", status=503, text=str(error))
     query = chosen.query()
@@ -93,7 +91,8 @@ async def show_list(visit: Visit) -> web.StreamResponse:
         fault=fault,
         rows=[listing.list_row(row) for row in rows.rows],
         count=count,
-        groups=listing.group_links(groups, query),
+        groups=groups,
+        groups_url=visit.url("exchanges", "/groups", **query),
         older=visit.url("exchanges", "", **query, before=str(rows.older)) if rows.older else "",
         newer=visit.url("exchanges", "", **query, after=str(rows.newer)) if rows.newer else "",
         outcomes=listing.outcome_options(OUTCOMES, chosen.outcome),
@@ -101,6 +100,29 @@ async def show_list(visit: Visit) -> web.StreamResponse:
         progress=index.progress,
         has_log=console.audit is not None,
     )
+
+
+async def show_groups(visit: Visit) -> web.StreamResponse:
+    """Shows how many exchanges of a filter each value of a column has."""
+    try:
+        groups = await _groups(visit, _chosen(visit))
+    except QueryError as error:
+        return visit.render("exchanges/failed.html", status=503, text=str(error))
+    return visit.render("exchanges/groups.html", groups=groups)
+
+
+async def _groups(visit: Visit, chosen: Filter) -> tuple[listing.GroupColumn, ...]:
+    """Returns the groups beside a list. A column is counted without its own part of the filter, so that another value can be
+    chosen."""
+    index = _index(visit)
+
+    def ask() -> dict[str, list[tuple[str, int]]]:
+        return {
+            column: index.groups(replace(chosen, **({column: None} if hasattr(chosen, column) else {})), column, 12)
+            for column in GROUPS
+        }
+
+    return listing.group_links(await visit.console.run(ask), chosen.query())
 
 
 def _index(visit: Visit) -> Index:

@@ -65,6 +65,25 @@ def test_the_list_shows_exchanges_and_a_filter_is_an_address(log: PlayedLog) -> 
     visit(log, scene)
 
 
+def test_groups_are_counted_on_demand(log: PlayedLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scene(site: ConsoleSite) -> None:
+        assert "/console/exchanges/groups?rule=no-attacks" in (await site.get("viewer", f"{LIST}?rule=no-attacks")).text
+        part = await site.part("viewer", f"{LIST}/groups?rule=no-attacks")
+        assert "<html" not in part.text
+        assert 'href="/console/exchanges"' in part.text, "a click on the chosen value takes it out of the filter"
+        assert f"{LIST}?rule=no-secrets" in part.text, "another value can be chosen"
+        inline = await site.get("viewer", f"{LIST}?groups=yes&rule=no-attacks")
+        assert f"{LIST}?rule=no-secrets" in inline.text
+
+        def fail(*_: object, **__: object) -> None:
+            raise QueryError("the index cannot be read: gone")
+
+        monkeypatch.setattr(site.console.index, "groups", fail)
+        assert (await site.get("viewer", f"{LIST}/groups")).status == 503
+
+    visit(log, scene)
+
+
 def test_an_exchange_says_which_rule_decided_and_why_others_did_not(log: PlayedLog) -> None:
     async def scene(site: ConsoleSite) -> None:
         address = f"{LIST}/{log.id_of('redacted')}?policies=load"
