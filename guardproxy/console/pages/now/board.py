@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,7 +35,10 @@ if TYPE_CHECKING:
     from guardproxy.console.contract import Console
 
 KEPT_S = 1.5  # a view
+REST = 20
+"""A view is kept at least this many times as long as it took to make, so that a large log does not keep a core busy."""
 LIMIT_MESSAGES = 2000
+DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +98,10 @@ class NowBoard:
         async with self._turns[window]:
             kept = self._kept.get(window)
             if kept is None or kept[0] <= self._clock():
+                begun_s = self._clock()
                 view = await self._made(window)
-                self._kept[window] = kept = self._clock() + KEPT_S, view
+                now_s = self._clock()
+                self._kept[window] = kept = now_s + max(KEPT_S, REST * (now_s - begun_s)), view
             return kept[1]
 
     async def _made(self, window: str) -> BoardView:
@@ -133,10 +138,9 @@ class NowBoard:
         index = self._console.index
         progress = index.progress
         try:
-            total, last = index.count(Filter()), index.rows(Filter(), 1).rows
+            total, last = index.count(Filter()), _latest(index, None, 1, now_s)
             changed = index.count(Filter(outcome="changed"))
-            lists = [index.rows(Filter(outcome=group), LIMIT_READ).rows for group in ("blocked", "refused")]
-            rows = newest(lists)
+            rows = newest(_latest(index, group, LIMIT_READ, now_s) for group in ("blocked", "refused"))
             for row in rows:
                 self._note_message(index, row)
             numbers = read_window(index, now_s, length_s)
@@ -162,3 +166,9 @@ class NowBoard:
         self._messages[row.id] = message
         while len(self._messages) > LIMIT_MESSAGES:
             self._messages.popitem(last=False)
+
+
+def _latest(index: Index, outcome: str | None, limit: int, now_s: float) -> Sequence[Row]:
+    """Returns the newest exchanges that ended so: of the last day if they are enough, since a short time is found at once."""
+    rows = index.rows(Filter(outcome=outcome, since=now_s - DAY_S), limit).rows
+    return rows if len(rows) == limit else index.rows(Filter(outcome=outcome), limit).rows

@@ -218,6 +218,25 @@ async def test_many_pages_cost_as_much_as_one(audit: Path) -> None:
     assert asked == ["/all/status"]
 
 
+async def test_a_view_that_took_long_is_kept_for_long(audit: Path) -> None:
+    now_s, asked = [0.0], list[str]()
+
+    class Slow(FakeProxy):
+        async def _ask(self, method: str, path: str) -> str:
+            asked.append(path)
+            now_s[0] += 1.0
+            self._kept.clear()
+            return await super()._ask(method, path)
+
+    slow = Slow({"/all/status": json.dumps({"worker 0": STATUS})})
+    async with console_site(audit, proxy=slow) as site:
+        board = NowBoard(site.console, drift_watch.DriftWatch(None), lambda: 0.0, lambda: now_s[0])
+        for moment_s in (0.0, 5.0, 20.5, 21.5):
+            now_s[0] = moment_s
+            await board.view("5m")
+    assert len(asked) == 2, "a second of work is followed by 20 of rest"
+
+
 async def test_the_comparison_of_traffic_can_be_asked_for(audit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     begun: list[int] = []
     monkeypatch.setattr(drift_watch.DriftWatch, "again", lambda self: begun.append(1))
