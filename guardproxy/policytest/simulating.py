@@ -212,13 +212,16 @@ class _Watcher:
             yield "it is JSON or constrained by a schema, so it is read when it is complete"
             return
         late = [check.name for check in lane.progress.checks if self._at(lane, check.name) < lane.text.total]
+        names: dict[str, list[str]] = {}
         for name in late:
             at = self._at(lane, name)
             rest = self.numbers.show(lane.text.part(max(at, lane.rewrite.released), lane.text.total))
-            if name == RESTORE:
-                yield f"a placeholder may go on in {_quoted(rest)}, whose value would be restored"
-            else:
-                yield f"what comes next may change what `{name}` says of {_quoted(rest)}"
+            names.setdefault(_quoted(rest), []).append(name)
+        for rest, readers in names.items():
+            if checks := ", ".join(f"`{name}`" for name in readers if name != RESTORE):
+                yield f"what comes next may change what {checks} {'say' if '`, `' in checks else 'says'} of {rest}"
+            if RESTORE in readers:
+                yield f"a placeholder may go on in {rest}, whose value would be restored"
         if lane.progress.is_patient:
             yield "the text that waits is long, so the next scan waits for more of it"
         if not late and lane.progress.settled < lane.text.total:

@@ -118,7 +118,7 @@ class PolicyWork:
         """Returns remarks about policies, and what they say in words."""
         try:
             read, _, _ = read_policies(Path(task.source.path), task.source.instead)
-            loaded = self._load(task.source, DISTANT)
+            loaded = self._load(task.source, ())  # also their options are checked; nothing is asked
         except PolicyError as error:
             found = getattr(error, "errors", (error,))
             marks = (FileMark(Path(e.path).name, e.line, e.column, "error", e.message) for e in found[:LIMIT_MARKS])
@@ -186,8 +186,12 @@ class PolicyWork:
             simulation = simulate(policies, body, facts, cast("StreamPieces", pieces), self._scan)
             whole = simulate(policies, body, facts, StreamPieces.of_bytes(stream, len(stream)), self._scan).result
             differs = disagreement(whole, simulation.result, "in these pieces", alike=True)
-            return stream_reply(simulation, [item.message for item in differs], "the stream, cut by bytes"), ""
+            return stream_reply(
+                simulation, [item.message for item in differs], f"the recorded stream, cut every {size} bytes"
+            ), ""
         kind, text = _text_of(explanation)
+        if explanation.result.upstream is None:
+            return None, "the request does not leave, so no answer comes"
         if not text:
             return None, "the answer has no text to stream"
         pieces = StreamPieces.of_text(codec, text, max(size, len(text) // LIMIT_PIECES + 1), kind)
@@ -199,7 +203,11 @@ class PolicyWork:
             policies, RawExchange(scene.request, (alone,)), facts, self.clock, runs=0, scanning=self._scan
         ).result
         differs = disagreement(whole, simulation.result, "in these pieces", alike=False)
-        return stream_reply(simulation, [item.message for item in differs], f"the text of the kind {kind}"), ""
+        return stream_reply(
+            simulation,
+            [item.message for item in differs],
+            f"the text ({kind}), {max(size, len(text) // LIMIT_PIECES + 1)} characters in each piece",
+        ), ""
 
     def _recorded(
         self, task: PlayTask, policies: PolicySet, distant: tuple[str, ...], waiting: tuple[str, ...]

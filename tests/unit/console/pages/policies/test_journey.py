@@ -23,7 +23,7 @@ description: No mail leaves.
 checks:
   mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\.io"]}
   bad: {use: pattern, label: BAD, words: [forbidden]}
-  far: {use: http, url: "http://127.0.0.1:9/", labels: [FAR]}
+  far: {use: http, url: "http://127.0.0.1:9/"}
 rules:
   - {id: no-mail, when: mail, action: redact}
   - {id: no-bad, when: bad, action: block}
@@ -114,7 +114,7 @@ async def test_a_text_is_played_and_streamed(site: ConsoleSite) -> None:
     assert "[MAIL_1]" in whole.text
     stream = 'data: {"choices":[{"index":0,"delta":{"content":"al@ab.io"}}]}\n\ndata: [DONE]\n\n'
     recorded = await post(site, "viewer", "/play", request="hi", answer=stream, size="5")
-    assert "cut by bytes" in recorded.text
+    assert "the recorded stream, cut every 5 bytes" in recorded.text
 
 
 async def test_viewers_play_no_exchange_of_the_log(site: ConsoleSite) -> None:
