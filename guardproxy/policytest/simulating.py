@@ -6,7 +6,7 @@ is that of the proxy; this module only watches it. However an answer is cut, the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -107,27 +107,24 @@ def simulate(
     """Plays a request and a stream. Each piece is scanned before the next arrives."""
     codec = codec_of(facts)
     media = stream.media or codec.contract.media.streamed
-    watcher: _Watcher | None = None
+    watchers: list[_Watcher] = []
 
     def scan_noted(job: Job) -> Scan:
         scanned = scan(job)
-        if watcher is not None:
-            watcher.note(job, scanned)
+        watchers[0].note(job, scanned)
         return scanned
 
     def watch(exchange: Exchange, numbers: Numbers) -> Callable[[Input, Sequence[Command]], object]:
-        nonlocal watcher
         streamed = media == codec.contract.media.streamed
         arriving = codec.decoder(streamed=streamed, failed=stream.status >= 400, limit_bytes=_LIMIT_BYTES)
-        watcher = _Watcher(exchange, numbers, codec, arriving)
-        return watcher.watch
+        watchers.append(_Watcher(exchange, numbers, codec, arriving))
+        return watchers[0].watch
 
     answer = SceneAnswer(stream.status, media, stream.pieces)
     result = play_answers(
         policies, facts, body, lambda number, fill: None if number else answer, scan=scan_noted, watch=watch
     )
-    assert watcher is not None  # noqa: S101 - `play_answers` asks for it
-    return Simulation(watcher.finished(), result)
+    return Simulation(watchers[0].finished(), result)
 
 
 @dataclass(slots=True)
@@ -177,8 +174,7 @@ class _Watcher:
                 step.released += self._texts(self.leaving.feed(command.data))
             if isinstance(command, Finish):
                 step.ending = command.outcome
-                if self.leaving is not None:
-                    step.released += self._texts(self.leaving.end())
+                step.released += self._texts(self.leaving.end() if self.leaving else ())
         step.held = () if step.ending else tuple(self._held())
 
     def finished(self) -> tuple[StreamStep, ...]:
@@ -188,7 +184,7 @@ class _Watcher:
             for step in self.steps
         )
 
-    def _texts(self, events: Sequence[Event]) -> list[tuple[str, str]]:
+    def _texts(self, events: Iterable[Event]) -> list[tuple[str, str]]:
         return [
             (event.channel.path, self.numbers.show(event.text))
             for event in events

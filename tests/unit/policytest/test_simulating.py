@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,10 +13,10 @@ from guardproxy.exchange import Job
 from guardproxy.findings import Scan
 from guardproxy.policy import RawExchange, RequestFacts
 from guardproxy.policytest.mismatches import disagreement
-from guardproxy.policytest.playing import play_scene
+from guardproxy.policytest.playing import Numbers, play_scene
 from guardproxy.policytest.scan import scan_job
 from guardproxy.policytest.scenes import Cuts
-from guardproxy.policytest.simulating import Simulation, StreamPieces, StreamStep, simulate
+from guardproxy.policytest.simulating import Simulation, StreamPieces, StreamStep, _Watcher, _who_holds, simulate
 from guardproxy.wire import Codec, codecs
 from tests.kit.play import CHAT, policy_set
 
@@ -72,11 +75,15 @@ def test_what_arrives_is_released_or_held(text: str, size: int) -> None:
 
 
 def test_a_value_is_held_until_it_is_whole_and_the_step_says_why() -> None:
-    simulation = simulated("so jo@ab.io!", 2)
-    held = next(step.held[0] for step in simulation.steps if step.held and "jo@a" in step.held[0].text)
-    assert (held.start, held.text) == (2, " jo@ab")
-    assert held.reasons[0] == "what comes next may change what `mail` says of “jo@ab”"
-    assert released(simulation) == "so jo@ab.io!"  # restored: the client gave the value itself
+    simulation = simulated("so jo@ab.io!", 3)
+    held = next(step.held[0] for step in simulation.steps if step.held and "ab." in step.held[0].text)
+    assert (held.start, held.text) == (3, "jo@ab.")
+    assert held.reasons == (
+        "what comes next may change what `bad` says of “.”",
+        "what comes next may change what `mail` says of “jo@ab.”",
+        "a placeholder may go on in “jo@ab.”, whose value would be restored",
+    )
+    assert released(simulation) == "so [MAIL_1]!"
 
 
 def test_a_block_ends_the_stream() -> None:
@@ -87,16 +94,28 @@ def test_a_block_ends_the_stream() -> None:
     assert endings == ["blocked_response"]
 
 
-def test_a_placeholder_is_held_until_it_can_be_restored() -> None:
-    codec = STREAMING[0]
-    body = codec.write_body(codec.author.request_with("user", "I am jo@ab.io"))
-    facts = RequestFacts(CHAT, applies=True)
-    asked = simulate(policy_set(POLICY), body, facts, StreamPieces((), ""))
-    assert asked.result.upstream is not None
-    assert asked.steps[-1].held == ()
-    simulation = simulated("dear [MAI", 3)
-    reasons = [reason for step in simulation.steps for part in step.held for reason in part.reasons]
-    assert any(reason.startswith("a placeholder may go on in “[MA") for reason in reasons)
+def test_checks_that_wait_for_the_same_text_are_named_together() -> None:
+    first = simulated("dear [MAI", 3).steps[1].held[0]
+    assert first.reasons[0] == "what comes next may change what `bad`, `mail` say of “dea”"
+    assert first.reasons[1] == "a placeholder may go on in “dea”, whose value would be restored"
+
+
+def test_a_long_text_that_waits_is_scanned_more_rarely() -> None:
+    simulation = simulated("a" * 2500, 50)
+    reasons = {reason for step in simulation.steps for part in step.held for reason in part.reasons}
+    assert "the text that waits is long, so the next scan waits for more of it" in reasons
+    assert any("“…aaa" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize(
+    ("settled", "why"),
+    [(3, "a finding at its end may still grow"), (4, "its event is sent when all that came before it is settled")],
+)
+def test_what_else_may_hold_a_text(settled: int, why: str) -> None:
+    progress = SimpleNamespace(held=False, checks=(), is_patient=False, settled=settled)
+    lane: Any = SimpleNamespace(progress=progress, text=SimpleNamespace(total=4, ended=False))
+    nobody: Any = None
+    assert list(_Watcher(nobody, Numbers(), nobody, nobody)._reasons(lane, whole=False)) == [why]
 
 
 SHAPE = """
@@ -117,16 +136,7 @@ def test_a_rule_that_may_ask_again_holds_the_whole_answer() -> None:
 
 
 def test_a_rule_that_judges_the_whole_answer_holds_it() -> None:
-    policy = """
-policy: long
-checks:
-  size: {use: tokens, most: 100}
-rules:
-  - {id: size, on: response, when: size, action: block}
-"""
-    simulation = simulated("a b c", 2, policy)
-    reasons = {reason for step in simulation.steps for part in step.held for reason in part.reasons}
-    assert reasons <= {"a rule judges the whole answer, so no text leaves before its end"} or reasons
+    assert list(_who_holds(())) == ["a rule judges the whole answer, so no text leaves before its end"]
 
 
 def test_arguments_of_a_tool_are_held_to_their_end() -> None:

@@ -57,6 +57,16 @@ print(refused(lambda: open(os.devnull, "w").close()))
 """
 
 
+def about(process: int) -> bytes:
+    """Returns what others can see of a process."""
+    return b"".join(Path(f"/proc/{process}/{name}").read_bytes() for name in ("cmdline", "environ"))
+
+
+def marked_files(folder: Path) -> list[Path]:
+    """Returns the files that hold the text."""
+    return [path for path in folder.rglob("*") if path.is_file() and MARK.encode() in path.read_bytes()]
+
+
 async def test_texts_leave_no_trace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -93,16 +103,11 @@ async def test_texts_leave_no_trace(
         assert MARK in answer.text
         await site.post("reviewer", "/console/policies/playground", fields | {"request": MARK})
         bench = site.console.shared["policies"].workshop.bench
-        command = (
-            Path(f"/proc/{bench.process.pid}/cmdline").read_bytes()
-            + Path(f"/proc/{bench.process.pid}/environ").read_bytes()
-        )
-        assert MARK.encode() not in command
+        assert MARK.encode() not in about(bench.process.pid)
         metrics = [record.getMessage() + str(record.__dict__) for record in caplog.records]
     assert connections == []
     assert not any(MARK in text for text in metrics)
-    files = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert [path for path in files if MARK.encode() in path.read_bytes()] == []
+    assert marked_files(tmp_path) == []
     assert proxy.posted == []
 
 

@@ -234,7 +234,7 @@ def test_a_comparison_on_recorded_traffic(folder: Path, tmp_path: Path) -> None:
     log.mkdir()
     records = recorded(folder, ["I am al@ab.io", "a secret thing", "plain"])
     write_log(log, "audit-0", *records)
-    (log / "audit-1.jsonl").write_bytes(b'{"kind":"exchange", not JSON\n{"kind":"exchange","at":1.5,"v":99}\n')
+    (log / "audit-1.jsonl").write_bytes(b'{"kind":"exchange", not JSON\n{"at":1.5,"kind":"exchange","v":99}\n')
     new = POLICY.replace("[forbidden]", "[forbidden, secret]").replace(
         "{id: no-mail, when: mail, action: redact}", "{id: no-mail, when: mail, action: flag}"
     )
@@ -249,6 +249,7 @@ def test_a_comparison_on_recorded_traffic(folder: Path, tmp_path: Path) -> None:
     assert {change.effect for change in reply.changes} >= {"loosens", "tightens"}
     assert reply.counts["different"] == 2
     assert reply.counts["not replayable"] == 1
+    assert len(reply.reasons) == 1
     assert steps[0] == (0, 4)
     assert steps[-1] == (4, 4)
     assert any(example.parts for group in reply.groups for example in group.examples)
