@@ -187,7 +187,8 @@ async def _reloaded(visit: Visit) -> str:
 
 def reload_words(told: object) -> str:
     """Returns what the proxy says of a reload, in words. The answer may be that of one process, or of all workers."""
-    known = [answer for answer in told.values() if isinstance(answer, dict)] if isinstance(told, dict) else []
+    answers = told.values() if isinstance(told, dict) else ()
+    known = [answer for answer in answers if isinstance(answer, dict) and "ok" in answer]
     if isinstance(told, dict) and not known and "ok" in told:
         known = [told]
     failed = [answer for answer in known if not answer.get("ok")]

@@ -255,3 +255,78 @@ async def test_tests_run_and_say_what_differs(site: ConsoleSite) -> None:
     assert "1 tests, 1 failed" in tested.text
     assert "expected the rule `no-bad` to hold" in html.unescape(tested.text)
     assert "shop: no-bad" in tested.text  # holds in no test
+
+
+async def test_drafts_are_listed_downloaded_compared_and_dropped(site: ConsoleSite, folder: Path) -> None:
+    new = await site.get("reviewer", "/console/policies/edit?file=other.yaml")
+    assert "policy: other" in new.text
+    edited = POLICY.replace("[forbidden]", "[forbidden, secret]")
+    await form(site, "reviewer", "/drafts", file="shop.yaml", content=edited)
+    await form(site, "reviewer", "/drafts", file="other.yaml", content="policy: other\n")
+    listed = await site.get("reviewer", "/console/policies/changes")
+    assert "other.yaml" in listed.text
+    assert "new file" in listed.text
+    assert "your draft" in (await site.get("reviewer", "/console/policies")).text
+    got = await site.get("reviewer", "/console/policies/drafts/download?file=shop.yaml")
+    assert (got.text, got.headers["Content-Disposition"]) == (edited, 'attachment; filename="shop.yaml"')
+    assert (await site.get("reviewer", "/console/policies/drafts/download?file=none.yaml")).status == 404
+    assert (await site.get("reviewer", "/console/policies/download?name=shop.yaml")).text == POLICY
+    await form(site, "reviewer", "/drafts/drop", file="other.yaml")
+    await post(site, "reviewer", "/compare", days="1", most="200")
+    job = desk_of(site.console).workshop.job("reviewer", "diff")
+    assert job is not None
+    assert job.runner is not None
+    running = await site.part("reviewer", "/console/policies/compare")
+    assert "Cancel" in running.text
+    await job.runner
+    compared = await site.get("reviewer", "/console/policies/compare")
+    assert "tightens" in compared.text
+    assert "no exchange of the log is in this period" in compared.text
+    await form(site, "reviewer", "/compare", days="x", most="y")
+    await form(site, "reviewer", "/compare", cancel="yes")
+    assert "was cancelled" in (await site.part("reviewer", "/console/policies/compare")).text
+    assert "other.yaml" not in (await site.get("operator", "/console/policies/changes")).text
+
+
+async def test_a_proposal_that_is_no_longer_of_the_file_on_disk_is_marked(site: ConsoleSite, folder: Path) -> None:
+    id, _ = await proposal(site, POLICY + "# one\n")
+    (folder / "shop.yaml").write_text(POLICY + "# from elsewhere\n")
+    page = await site.get("auditor", f"/console/policies/change?id={id}")
+    assert "this proposal cannot be saved" in page.text
+    got = await site.get("auditor", f"/console/policies/change/download?id={id}&file=shop.yaml")
+    assert got.text == POLICY + "# one\n"
+    assert (await site.get("auditor", f"/console/policies/change/download?id={id}&file=x")).status == 404
+    (folder / "shop.yaml").unlink()
+    (folder / "shop.yaml").symlink_to("/etc/passwd")
+    assert "root:" not in (await site.get("auditor", f"/console/policies/change?id={id}")).text
+
+
+async def test_a_proxy_that_does_not_answer_is_said(site: ConsoleSite, folder: Path) -> None:
+    del site.console.proxy.answers["/all/reload"]  # type: ignore[attr-defined]
+    id, digest = await proposal(site, POLICY + "# one\n")
+    await form(site, "auditor", "/change/approve", id=id, digest=digest)
+    assert (await form(site, "auditor", "/change/save", id=id, digest=digest)).status == 303
+    assert "The files are saved, but" in (await site.get("auditor", f"/console/policies/change?id={id}")).text
+
+
+async def test_a_file_that_a_form_would_change_is_not_edited(site: ConsoleSite, folder: Path) -> None:
+    (folder / "odd.yaml").write_bytes(b"a: 1\r\nb: 2\n")
+    assert (await site.get("reviewer", "/console/policies/edit?file=odd.yaml")).status == 400
+    assert "cannot be edited here" in (await site.get("reviewer", "/console/policies/file?name=odd.yaml")).text
+
+
+async def test_hostile_texts_in_files_and_names_are_shown_as_texts(site: ConsoleSite, folder: Path) -> None:
+    evil = '"><script>alert(1)</script>\u202e<div hx-get=/x>'
+    (folder / "evil.yaml").write_text(f"# {evil}\npolicy: x\ndescription: '{evil}'\n")
+    for path in ("", "/file?name=evil.yaml", "/edit?file=evil.yaml", "/coverage"):
+        page = await site.get("reviewer", f"/console/policies{path}")
+        assert page.status == 200
+        assert "<script>alert" not in page.text
+        assert "<div hx-get=/x" not in page.text
+    played = await post(site, "reviewer", "/play", request=evil, answer=evil, size="1")
+    assert "<script>alert" not in played.text
+    await form(site, "reviewer", "/drafts", file="shop.yaml", content=POLICY + f"# {evil}\n")
+    proposed = await form(site, "reviewer", "/changes", why=evil)
+    shown = await site.get("operator", proposed.headers["Location"])
+    assert "<script>alert" not in shown.text
+    assert 'title="RIGHT-TO-LEFT OVERRIDE"' in shown.text
