@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from guardproxy.library import all_but, load, only_judges, whole
+from guardproxy.library import all_but, load, loader, only_judges, whole
 from guardproxy.policy import PolicyErrors, parse
 
 POLICY = parse(
@@ -27,6 +27,13 @@ def test_judges_are_selected_with_thresholds_that_show_every_score() -> None:
     judges = only_judges(POLICY).checks
     assert judges.keys() == {"sure"}
     assert judges["sure"].options == {"label": "injection", "threshold": 0.0, "first_stage": False}
+
+
+def test_contents_are_loaded_instead_of_files(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("not a policy")
+    content = b"policy: q\nchecks: {w: {use: pattern, words: [x]}}\nrules: [{id: r, when: w, action: block}]\n"
+    loaded = loader(instead={"a.yaml": content})(tmp_path)
+    assert [policy.name for policy in loaded.policies] == ["q"]
 
 
 def test_other_selections() -> None:

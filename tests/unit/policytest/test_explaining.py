@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from guardproxy.cli import app
 from guardproxy.decisions import Stop
-from guardproxy.findings import Direction, Kind
+from guardproxy.exchange import Job
+from guardproxy.findings import Direction, Kind, Scan
 from guardproxy.policy import RawExchange, RequestFacts
 from guardproxy.policytest.explaining import (
     CheckTiming,
@@ -20,9 +21,11 @@ from guardproxy.policytest.explaining import (
     Explanation,
     counted_limits,
     explain,
+    explained,
     kinds_of,
     scene_of,
 )
+from guardproxy.policytest.scan import scan_job
 from guardproxy.wire.registry import codecs
 from tests.kit.play import policy_set
 from tests.kit.plugins import Install
@@ -54,8 +57,24 @@ def run(text: str, on: Any = "request", kind: Kind = "user") -> Explanation:
     return explain(policy_set(POLICY, OTHER), scene, RequestFacts(applies=True), lambda: float(next(ticks)), 3)
 
 
-def states(explained: Explanation) -> dict[str, tuple[str, str]]:
-    return {one.rule: (one.state, one.why) for one in explained.rules}
+def states(found: Explanation) -> dict[str, tuple[str, str]]:
+    return {one.rule: (one.state, one.why) for one in found.rules}
+
+
+def test_an_explanation_without_times_and_of_a_known_result() -> None:
+    scene = scene_of("look", "request", "user", codecs()[0].author)
+    jobs: list[Job] = []
+
+    def scanning(job: Job) -> Scan:
+        jobs.append(job)
+        return scan_job(job)
+
+    policies, facts = policy_set(POLICY), RequestFacts()
+    found = explain(policies, scene, facts, lambda: 0.0, runs=0, scanning=scanning)
+    assert found.timings == ()
+    assert {job.check.name for job in jobs} >= {"mail", "seen"}
+    again = explained(policies, found.result)
+    assert (again.rules, again.policies, again.timings) == (found.rules, found.policies, ())
 
 
 def test_whom_a_rule_tells() -> None:

@@ -68,6 +68,20 @@ def test_the_digest_covers_names_and_bytes_only(tmp_path: Path) -> None:
     assert first != digest_of(tmp_path / "6", {"a.yaml": text("a")})
 
 
+def test_contents_may_stand_for_files_and_give_the_digest_of_these_files(tmp_path: Path) -> None:
+    folder = tmp_path / "1"
+    before = digest_of(folder, {"a.yaml": text("a"), "list.txt": "old"})
+    instead = {"a.yaml": text("b").encode(), "new.yaml": text("c").encode(), "list.txt": b"new"}
+    files = Files(folder, instead)
+    policies, digest = load_folder(folder, files)
+    assert [policy.name for policy in policies] == ["b", "c"]
+    assert (files.read("list.txt"), files.read("./list.txt")) == (b"new", b"new")
+    assert digest == digest_of(tmp_path / "2", {"a.yaml": text("b"), "new.yaml": text("c")})
+    assert load_folder(folder)[1] == before
+    with pytest.raises(OSError, match="no such file"):
+        files.read("../1/none.txt")
+
+
 def test_an_empty_folder_says_what_to_do(tmp_path: Path) -> None:
     assert messages(tmp_path) == [
         f"{tmp_path}:1:1: no policy files; put a file like `my-rules.yaml` here, or start from policies/default.yaml"

@@ -42,6 +42,7 @@ from guardproxy.exchange import (
     play,
     unsealed,
 )
+from guardproxy.library import DISTANT
 from guardproxy.policytest import Mismatch
 from guardproxy.policytest.scan import scan_job
 from guardproxy.wire import codecs
@@ -262,7 +263,7 @@ def test_a_comparison_on_recorded_traffic(folder: Path, tmp_path: Path) -> None:
 
 def recorded(folder: Path, texts: list[str]) -> list[Record]:
     """Returns the records of exchanges under the policies of a folder."""
-    policies = PolicyWork()._load(PolicySource(str(folder)), module.DISTANT)
+    policies = PolicyWork()._load(PolicySource(str(folder)), DISTANT)
     codec = codecs()[0]
     out = []
     for number, text in enumerate(texts):
