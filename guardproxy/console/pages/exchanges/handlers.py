@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 ROWS = 50
 GROUPS = ("outcome", "rule", "label", "model", "tenant", "keep")
+LIMIT_RESCANNED_CHARS = 200_000
+"""The length of all texts above which an exchange is not played again under other policies."""
 TEXTS = 30
 """The number of texts of an exchange that its page shows at once."""
 
@@ -350,6 +352,13 @@ async def show_replay(visit: Visit) -> web.StreamResponse:
 def _played(seen: SeenExchange, whole: Record, policies: PolicySet, is_viewer: bool) -> dict[str, object]:
     """Returns the result of a replay, and what the streams held back. A path may hold a key of an object, which may be a text,
     so a viewer gets none."""
+    chars = sum(text.chars for _, _, _, text in scales.each_text(whole))
+    if policies.digest != whole.policies and chars > LIMIT_RESCANNED_CHARS:
+        # Checks that changed would read all of it again, while a person waits.
+        note = (
+            f"The texts have {chars:,} characters: `guardproxy replay` plays so long ones again under other policies."
+        )
+        return {"note": note}
     result = judged(whole, rerun(whole, policies), policies, _no_path if is_viewer else str)
     streams, note = held_back(whole, policies)
     if is_viewer:

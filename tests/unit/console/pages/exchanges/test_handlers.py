@@ -184,6 +184,22 @@ def test_a_line_that_was_changed_says_so(tmp_path: Path) -> None:
     visit(log, scene)
 
 
+def test_a_line_that_is_gone_says_so(tmp_path: Path) -> None:
+    log = write_played_log(tmp_path)
+
+    async def scene(site: ConsoleSite) -> None:
+        (log.folder / "audit.jsonl").unlink()
+        for path in ("", "/proof"):
+            page = await site.get("viewer", f"{LIST}/{log.id_of('plain')}{path}")
+            assert page.status == 200
+            assert "gone" in page.text
+        for path in ("/text", "/findings", "/replay", "/record.json"):
+            assert (await site.get("viewer", f"{LIST}/{log.id_of('plain')}{path}")).status == 404
+        assert (await site.get("viewer", f"{LIST}/compare?a={log.id_of('plain')}&b={log.id_of('plain')}")).status == 404
+
+    visit(log, scene)
+
+
 def test_a_record_of_a_newer_release_is_not_misread(tmp_path: Path) -> None:
     log = write_played_log(tmp_path)
     members = {**log.records["plain"].document(), "v": 99, "id": "gx_newer"}
@@ -240,6 +256,9 @@ def test_policies_that_cannot_be_loaded_or_are_others_say_so(tmp_path: Path) -> 
         again = await site.get("reviewer", f"{LIST}/{name}/replay")
         assert "The exchange had other policies" in again.text
         assert "do not tell what it held back" in again.text
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(handlers, "LIMIT_RESCANNED_CHARS", 10)
+            assert "`guardproxy replay` plays" in (await site.get("reviewer", f"{LIST}/{name}/replay")).text
 
     visit(log, other)
     file.write_text("policy: support\nrules: 3\n")

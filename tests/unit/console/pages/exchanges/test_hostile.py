@@ -164,7 +164,7 @@ def test_no_string_of_a_record_becomes_markup(role: Role, tmp_path: Path) -> Non
     visit(tmp_path, scene)
 
 
-@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("role", ["viewer", "auditor"])
 def test_hostile_sealed_texts_and_reasons_stay_texts(role: Role, tmp_path: Path) -> None:
     sealed = {"v": 3, "key": HOSTILE, "salt": HOSTILE, "members": {HOSTILE: [HOSTILE]}}
     write_lines(tmp_path, "audit", [hostile_record("gx_sealed", sealed=sealed)])
