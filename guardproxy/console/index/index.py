@@ -12,11 +12,12 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from threading import Event, RLock, Thread
+from threading import Event, Lock, RLock, Thread
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -42,6 +43,9 @@ NICE = 10
 RETRY_MOST_S = 30.0
 LIMIT_ROWS = 1000
 LIMIT_GROUPS = 200
+LIMIT_REMEMBERED = 128
+REMEMBERED_S = 5.0
+LARGE_BYTES = 1 << 28
 LIMIT_SAMPLE = 10_000
 _log = logging.getLogger(__name__)
 
@@ -66,6 +70,10 @@ GROUPS: Mapping[str, str] = {
 _NAMES = tuple(COLUMNS["exchanges"])
 _COLUMNS = ", ".join(quoted(COLUMNS["exchanges"]))
 _TOTAL_NAMES = [part.name for part in fields(Totals)]
+
+
+_Remembered = tuple[float, tuple[int, int] | None, list[tuple[Any, ...]]]
+"""When a query was asked, of which version of the index, and its rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +112,8 @@ class Index:
         self._follower: LogFollower | None = None
         self._problem = ""
         self._is_damaged = False
+        self._memory: dict[tuple[str, tuple[object, ...], Condition], _Remembered] = {}
+        self._memory_lock = Lock()
 
     # Following the log.
 
@@ -452,12 +462,28 @@ class Index:
 
     def _query(self, sql: str, chosen: Filter, *before: object) -> list[tuple[Any, ...]]:
         """Returns the rows of a query with the condition of a filter in the place of `{}`. `before`: values of the parameters
-        before it."""
+        before it. What was asked before is remembered until the index changes; of a large log for `REMEMBERED_S`, as each of
+        its sums takes up to a tenth of a second."""
         condition = where(chosen.conditions(self._least(chosen)))
+        follower = self._follower
+        if follower is None:
+            return []
+        key = sql, before, condition
+        now_s, version = time.monotonic(), (id(follower), follower.version)
+        with self._memory_lock:
+            asked_s, then, rows = self._memory.get(key, (0.0, None, []))
+        is_fresh = follower.progress.total_bytes >= LARGE_BYTES and now_s - asked_s < REMEMBERED_S
+        if then == version or (then is not None and then[0] == version[0] and is_fresh):
+            return rows
         with self._reading() as cursor:
             if cursor is None:
                 return []
-            return cursor.execute(sql.replace("{}", condition.sql), [*before, *condition.values]).fetchall()
+            rows = cursor.execute(sql.replace("{}", condition.sql), [*before, *condition.values]).fetchall()
+        with self._memory_lock:
+            self._memory[key] = now_s, version, rows
+            while len(self._memory) > LIMIT_REMEMBERED:
+                del self._memory[next(iter(self._memory))]
+        return rows
 
 
 def _group(column: str) -> str:

@@ -115,12 +115,13 @@ class CommandRuns:
         `QueryError` if too many are under way, and `OSError`, also if the log would not have enough room left."""
         if sum(run.state == "running" for run in self._runs.values()) >= LIMIT_BUSY:
             raise QueryError(f"{LIMIT_BUSY} commands are under way: wait until one of them ends, or cancel it")
+        require_room(folder, size_bytes)
         own = folder / ".console" / f"runs-{os.getpid()}"
         self._tidy(own)
         name = secrets.token_hex(6)
         place = own / name
-        place.mkdir(mode=0o700, parents=True)
-        require_room(place, size_bytes)
+        for each in (own.parent, own, place):
+            each.mkdir(mode=0o700, exist_ok=each is not place)
         return name, place
 
     async def start(self, run: CommandRun, lines: Callable[[], Iterable[bytes]] | None = None) -> None:

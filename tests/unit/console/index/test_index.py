@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from guardproxy.console.index import Cursor, Filter, Index
+from guardproxy.console.index.index import LIMIT_REMEMBERED
 from guardproxy.engine import LocalEngine
 from guardproxy.errors import QueryError, RecordError
 from tests.kit.console_log import THRESHOLDS, ConsoleLog, erase_subject, write_console_log
@@ -155,4 +157,36 @@ def test_erased_texts_are_said_to_be(tmp_path: Path) -> None:
     erased = [row for row in index.rows(Filter(), 100).rows if row.keep == "erased"]
     assert erased
     assert dict(index.groups(Filter(), "keep"))["erased"] == len(erased)
+    index.close()
+
+
+def test_sums_are_remembered_until_the_index_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_console_log(tmp_path, 40)
+    index = Index(tmp_path, engine=LocalEngine(1))
+    index.follow()
+    asked: list[int] = []
+    reading = Index._reading
+
+    def counted(self: Index) -> Any:
+        asked.append(1)
+        return reading(self)
+
+    monkeypatch.setattr(Index, "_reading", counted)
+    for _ in range(3):
+        assert index.count(Filter()) == 40
+        assert index.count(Filter(tenant="nobody")) == 0
+    assert len(asked) == 2
+    (tmp_path / "audit-1.jsonl").unlink()
+    index.follow()
+    assert index.count(Filter()) < 40
+    for number in range(300):
+        index.count(Filter(tenant=str(number)))
+    assert len(index._memory) == LIMIT_REMEMBERED
+    monkeypatch.setattr("guardproxy.console.index.index.LARGE_BYTES", 0)
+    left = index.count(Filter())
+    (tmp_path / "audit-0.jsonl").unlink()
+    index.follow()
+    assert index.count(Filter()) == left  # a large log: for some seconds
+    monkeypatch.setattr("guardproxy.console.index.index.REMEMBERED_S", 0.0)
+    assert index.count(Filter()) == 0
     index.close()
