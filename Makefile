@@ -14,7 +14,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
 
-.PHONY: run quick slow test coverage test-export timing lint format docs pages test-long kills test-clients test-site test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names train-difficulty names-weights names-without train-before-gate depth exit leave-out gate train-pairs train-embedding gate-pairs lock wheel release clean
+.PHONY: run quick slow test coverage test-export timing lint format docs pages test-long kills test-clients test-site test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names train-difficulty names-weights names-without train-before-gate depth exit leave-out gate train-pairs train-embedding gate-pairs lock wheel release soak clean
 
 # The first run installs for a minute or two: each step says what it does. The program is $(BIN)/guardproxy, and the log is in
 # the folder that the pages name.
@@ -276,6 +276,11 @@ lock: $(VENV)/.lock
 # Three distributions: the code, the models, and the networks of the models for a GPU.
 wheel: $(VENV)/.test
 	for project in . models models/gpu; do $(BIN)/python -m build --wheel --outdir dist $$project || exit 1; done
+
+# Half an hour of load and faults; nothing may be lost. `make soak MINUTES=2` is a short one.
+MINUTES ?= 30
+soak: $(VENV)/.test
+	$(BIN)/python -m benchmarks.path.soak --minutes $(MINUTES)
 
 # Builds everything twice, and lists what a release still needs.
 release: $(VENV)/.test

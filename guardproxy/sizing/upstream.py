@@ -63,9 +63,9 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         writer.close()
 
 
-async def run() -> None:
-    """Serves until standard input ends."""
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**20)
+async def run(port: int = 0) -> None:
+    """Serves until standard input ends. `port`: 0 picks a free one."""
+    server = await asyncio.start_server(serve, "127.0.0.1", port, limit=2**20)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     async with server:
@@ -73,4 +73,4 @@ async def run() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(run())
+    asyncio.run(run(*map(int, sys.argv[1:])))

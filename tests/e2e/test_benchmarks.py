@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
+from xml.etree import ElementTree
 
 import pytest
 
@@ -21,11 +22,13 @@ from benchmarks import __main__ as bench
 from benchmarks import page
 from benchmarks.checks import scan
 from benchmarks.models import supervisor_quality
-from benchmarks.path import growth, load, overhead
+from benchmarks.path import growth, load, overhead, soak
 from benchmarks.path.workers import answered_by, possible_per_s
 from benchmarks.peers import install as install_peers
 from benchmarks.processes import reason
+from tests.kit.logs import write_log
 from tests.kit.plain_texts import OVERRIDE
+from tests.kit.records import plain_record
 
 Run = Callable[..., dict[str, Any]]
 STREAMED = b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n19\r\ndata: {"content": "words"}\r\n'
@@ -235,3 +238,20 @@ def test_one_command_runs_the_parts_and_reports_a_failure(tmp_path: Path, monkey
     ]
     report = json.loads((tmp_path / "bench.json").read_text())
     assert {part: row["exit_code"] for part, row in report["parts"].items()} == {"path": 0, "scan": 1, "growth": 0}
+
+
+def test_a_soak_says_what_was_lost(tmp_path: Path) -> None:
+    write_log(tmp_path, "audit-0.jsonl", plain_record(id="kept"))
+    with (tmp_path / "audit-0.jsonl").open("a") as log:
+        log.write('{"kind": "exch')  # a write that was cut
+    samples = [
+        {"at_s": at, "rate": 1.0, "p50_ms": 1.0, "p99_ms": 2.0, "mib": mib} for at, mib in ((5, 10.0), (10, 30.0))
+    ]
+    found = {"whole": {"kept", "lost"}, "statuses": {"200": 2, "500": 1}, "samples": samples}
+    said = {what: (holds, seen) for what, holds, seen in soak.judged(found, tmp_path)}
+    assert said["every whole answer is in the log"] == (False, "2 answers, 1 lost")
+    assert not said["every status has a cause"][0]
+    assert said["memory is flat"] == (False, "10 MiB, then 30 MiB")
+    drawn = soak.picture({**found, "events": [(7.0, "full disk")], "minutes": 30, "share": 0.7})
+    assert "full disk at 7 s" in drawn
+    assert ElementTree.fromstring(drawn).tag.endswith("svg")
