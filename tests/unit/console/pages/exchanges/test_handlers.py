@@ -89,10 +89,13 @@ def test_an_exchange_says_which_rule_decided_and_why_others_did_not(log: PlayedL
         address = f"{LIST}/{log.id_of('redacted')}?policies=load"
         page = await site.get("reviewer", address)
         assert page.status == 200
-        for words in ("no-values-out", "did not hold", "attack found nothing", "of 0.30", "As written".lower()):
+        for words in ("no-values-out", "did not hold", "<code>attack</code> found nothing", "of 0.30", "As written".lower()):
             assert words in page.text
         assert "&lt;hidden&gt;" in page.text, "what the operator put is told from the rule"
         assert "anna.smith" not in page.text
+        assert f"/console/review/item/{log.id_of('redacted')}?of=no-values-out" in page.text
+        assert f"/console/policies/playground?id={log.id_of('redacted')}" in page.text
+        assert "/console/review" not in (await site.get("viewer", address)).text, "that page is not open to viewers"
 
     visit(log, scene)
 
@@ -258,7 +261,7 @@ def test_policies_that_cannot_be_loaded_or_are_others_say_so(tmp_path: Path) -> 
         assert "do not tell what it held back" in again.text
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(handlers, "LIMIT_RESCANNED_CHARS", 10)
-            assert "`guardproxy replay` plays" in (await site.get("reviewer", f"{LIST}/{name}/replay")).text
+            assert "guardproxy replay plays" in (await site.get("reviewer", f"{LIST}/{name}/replay")).text
 
     visit(log, other)
     file.write_text("policy: support\nrules: 3\n")
