@@ -24,9 +24,10 @@ _log = logging.getLogger(__name__)
 METHODS = ("GET", "HEAD", "POST")
 BODY_BYTES = 8 * 1024 * 1024
 AT_ONCE = 100  # requests, open streams included
+BODIES_AT_ONCE = 30  # requests whose body is on its way: slow ones must not keep others out
 CONNECT_S = 5.0
 SILENT_S = 60.0  # of an answer, between two parts; streams show a sign of life more often
-BODY_S = 60.0
+BODY_S = 30.0
 WRITE_S = 30.0  # for the browser to take a part
 AGAIN_S = 2
 PEER = "X-Console-Peer"
@@ -64,6 +65,7 @@ class Forwarder:
         self._title = title
         self._session: aiohttp.ClientSession | None = None
         self._open = 0
+        self._bodies = 0
         self._prefix = ""
 
     def add_to(self, app: web.Application, prefix: str) -> None:
@@ -83,11 +85,16 @@ class Forwarder:
             return _too_large()
         if self._open >= AT_ONCE:
             return self._unavailable("It has too many open requests.")
+        has_body = request.body_exists
+        if has_body and self._bodies >= BODIES_AT_ONCE:
+            return self._unavailable("It has too many open requests.")
         self._open += 1
+        self._bodies += has_body
         try:
             return await self._forward(request)
         finally:
             self._open -= 1
+            self._bodies -= has_body
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         response: web.StreamResponse | None = None

@@ -286,6 +286,29 @@ async def test_open_requests_are_limited(tmp_path: Path, monkeypatch: pytest.Mon
         assert (await first).status == 200
 
 
+async def test_slow_bodies_keep_nobody_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forwarding, "BODIES_AT_ONCE", 2)
+    head = b"POST /console/form HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\na"
+    reading: asyncio.Queue[str] = asyncio.Queue()
+
+    async def read(request: web.Request) -> web.StreamResponse:
+        reading.put_nowait(request.method)
+        await request.read()
+        return web.Response()
+
+    async with forwarded(tmp_path, read) as port, aiohttp.ClientSession() as client:
+        slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        for _, writer in slow:
+            writer.write(head)
+            await reading.get()
+        async with client.post(f"http://127.0.0.1:{port}/console/form", data=b"a") as third:
+            assert third.status == 503
+        async with client.get(f"http://127.0.0.1:{port}/console/now") as page:
+            assert page.status == 200
+        for _, writer in slow:
+            writer.close()
+
+
 async def test_a_silent_process_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(forwarding, "SILENT_S", 0.05)
     over = asyncio.Event()
