@@ -9,7 +9,9 @@ so that the share of the pages is as large as it can be.
 
 Out: `console.json` and a line. `requests_per_s`: medians without and with pages. `share_kept`: the median over the rounds of
 the second by the first. `proxy_us`: processor time of the proxy for a request, without and with pages, and `proxy_share`:
-their ratio, which depends less on what else the machine does. `events`: messages that the pages got.
+their ratio, which depends less on what else the machine does. `admin_share`: the part of a core that the thread of the admin
+port takes, without and with pages. It is all that pages take of the proxy's process, and the loop can lose no more than that
+to them; it hardly depends on other work of the machine. `events`: messages that the pages got.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ class Rounds:
 
     requests_per_s: list[float] = field(default_factory=list)
     proxy_us: list[float] = field(default_factory=list)
+    admin_share: list[float] = field(default_factory=list)
     events: int = 0
 
 
@@ -79,8 +82,22 @@ class Pages:
 
 def own_processor_s(process: int) -> float:
     """Processor time of all threads of one process, without its children."""
+    return sum(thread_s(process).values())
+
+
+def thread_s(process: int) -> dict[int, float]:
+    """Processor time of each thread of a process."""
     tasks = Path(f"/proc/{process}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+    return {int(task.name): int((task / "schedstat").read_text().split()[0]) / 1e9 for task in tasks}
+
+
+def admin_thread(process: int, admin_port: int) -> int:
+    """The thread that answers at the admin port: the one that works while it is asked, and nothing else is."""
+    before = thread_s(process)
+    for _ in range(300):
+        with urllib.request.urlopen(f"http://127.0.0.1:{admin_port}/livez", timeout=30) as answer:
+            answer.read()
+    return max(before, key=lambda thread: thread_s(process)[thread] - before[thread])
 
 
 def _settle_console(proxy: int, others: Sequence[int]) -> int:
@@ -118,7 +135,7 @@ def measure(cores: Sequence[int], pages: int, rounds: int, seconds: float) -> di
             if not wait_ready(process, url):
                 raise SystemExit(f"not ready: {url}: {last_lines(folder / 'proxy.log')}")
         _settle_console(proxy.pid, others)
-        people = Pages(admin_port, token)
+        people, admin = Pages(admin_port, token), admin_thread(proxy.pid, admin_port)
         measured = {0: Rounds(), pages: Rounds()}
         settings = {
             "port": port,
@@ -135,11 +152,14 @@ def measure(cores: Sequence[int], pages: int, rounds: int, seconds: float) -> di
                 before_events = people.events
                 with people.opened(count):
                     time.sleep(SETTLED_S)
-                    before_s = own_processor_s(proxy.pid)
+                    before_s, began_s = own_processor_s(proxy.pid), time.monotonic()
+                    admin_s = thread_s(proxy.pid)[admin]
                     row = _load(load, others)
                     measured[count].requests_per_s.append(row["requests_per_s"])
                     used_s = own_processor_s(proxy.pid) - before_s
                     measured[count].proxy_us.append(1e6 * used_s / row["answers"])
+                    admin_s = thread_s(proxy.pid)[admin] - admin_s
+                    measured[count].admin_share.append(admin_s / (time.monotonic() - began_s))
                 measured[count].events += people.events - before_events
     return _row(measured[0], measured[pages], pages, rounds)
 
@@ -169,6 +189,7 @@ def _row(without: Rounds, with_pages: Rounds, pages: int, rounds: int) -> dict[s
         "share_kept": round(median(after / before for before, after in pairs), 4),
         "proxy_us": [round(median(part.proxy_us), 1) for part in (without, with_pages)],
         "proxy_share": round(median(after / before for before, after in times), 4),
+        "admin_share": [round(median(part.admin_share), 5) for part in (without, with_pages)],
         "events": with_pages.events,
         "machine": machine(),
     }
@@ -188,7 +209,8 @@ def main() -> None:
     print(
         f"{row['pages']} pages: {row['requests_per_s'][0]:.0f} -> {row['requests_per_s'][1]:.0f} requests/s "
         f"(kept {row['share_kept']:.1%}), proxy {row['proxy_us'][0]:.0f} -> {row['proxy_us'][1]:.0f} us "
-        f"({row['proxy_share']:.1%}), {row['events']} events"
+        f"({row['proxy_share']:.1%}), admin thread {row['admin_share'][0]:.2%} -> {row['admin_share'][1]:.2%} of a core, "
+        f"{row['events']} events"
     )
 
 
