@@ -121,10 +121,10 @@ class Forwarder:
                 if isinstance(error, _TooLargeError) or isinstance(error.__cause__, _TooLargeError):
                     return _too_large()
                 return self._unavailable("It is being started.")
-            # The browser must not take a part for the whole.
+            # The browser must not take a part for the whole, if it is still there.
             if request.transport is not None:
                 request.transport.abort()
-            raise ConnectionResetError("an answer was cut") from None
+            return response
 
     def _asking(self) -> aiohttp.ClientSession:
         if self._session is None:
