@@ -15,11 +15,12 @@ import signal
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from ipaddress import ip_address
 from pathlib import Path
 
 from aiohttp import web
 
-from guardproxy.config import Config
+from guardproxy.config import SETTINGS, Config
 from guardproxy.console.access.logins import LoginFile, load_logins
 from guardproxy.console.access.oidc import sign_in_of
 from guardproxy.console.application import Entrance, console_app
@@ -89,6 +90,14 @@ class WatchedLogins:
         return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode
 
 
+def is_near(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 async def serve(start: ConsoleStart) -> None:
     """Serves until SIGTERM."""
     settings = start.config.console
@@ -118,6 +127,11 @@ async def serve(start: ConsoleStart) -> None:
         os.umask(before)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    if not is_near(start.config.network.admin_host) and not settings.url.startswith("https:"):
+        _log.warning(
+            "the console is open to other machines without TLS: whoever listens on the network can take a session",
+            extra={"setting": SETTINGS["console_url"].names},
+        )
     _log.info("the console is open", extra={"mode": mode, "pid": os.getpid()})
     await stop.wait()
     await runner.cleanup()

@@ -11,7 +11,7 @@ import pytest
 
 from guardproxy.config import SETTINGS, Config
 from guardproxy.console import Login, LoginFile, new_token, starting, write_logins
-from guardproxy.console.process import WatchedLogins, console_of
+from guardproxy.console.process import WatchedLogins, console_of, is_near
 from guardproxy.console.proxy_client import ProxyClient
 from guardproxy.console.starting import ConsoleStart, starter
 from guardproxy.errors import ConfigError
@@ -122,3 +122,11 @@ def test_what_the_console_knows_comes_from_the_settings(tmp_path: Path) -> None:
     assert console.policies == (tmp_path,)
     console.index.close()
     console.threads.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("10.0.0.7", False), ("a.example", False)],
+)  # fmt: skip
+def test_other_machines_are_told_from_this_one(host: str, expected: bool) -> None:
+    assert is_near(host) is expected

@@ -89,7 +89,13 @@ def test_an_exchange_says_which_rule_decided_and_why_others_did_not(log: PlayedL
         address = f"{LIST}/{log.id_of('redacted')}?policies=load"
         page = await site.get("reviewer", address)
         assert page.status == 200
-        for words in ("no-values-out", "did not hold", "<code>attack</code> found nothing", "of 0.30", "As written".lower()):
+        for words in (
+            "no-values-out",
+            "did not hold",
+            "<code>attack</code> found nothing",
+            "of 0.30",
+            "As written".lower(),
+        ):
             assert words in page.text
         assert "&lt;hidden&gt;" in page.text, "what the operator put is told from the rule"
         assert "anna.smith" not in page.text
