@@ -26,6 +26,7 @@ from guardproxy.audit import (
     write_key,
 )
 from guardproxy.audit.record.entries import Erased
+from guardproxy.audit.writing.log_file import FileSink
 from guardproxy.console.access.people import Role
 from guardproxy.console.index import Filter, ReviewNote
 from guardproxy.console.pages.audit import runs as runs_module
@@ -294,6 +295,33 @@ def test_a_signed_log_is_proven_and_its_signature_checked(tmp_path: Path) -> Non
         assert "signed by" in (await site.get("operator", PAGE)).text
 
     visit(log.folder, scene)
+
+
+def test_hostile_words_in_the_log_are_words(tmp_path: Path) -> None:
+    folder = tmp_path / 'it\'s <b>a</b> "log" {{ 7 * 7 }}'
+    write_console_log(folder, 12, workers=1)
+    hostile = "\u202e<script>alert(1)</script> {{ 7 * 7 }} <img src=x onerror=alert(1)> hx-get=/evil"
+    entry = Erased(v=3, at=1.0, engine="e", keys=("k",), by=hostile, why=hostile)
+    sink = FileSink(folder, "operator", {"log": "operator"})
+    sink.append(entry).result(30)
+    sink.close()
+    (folder / 'a"><script>alert(2).jsonl').write_bytes(b"not a log\n")
+
+    async def scene(site: ConsoleSite) -> None:
+        run = await ended(site, {"kind": "verify"})
+        replay = await ended(site, {"kind": "replay", "model": hostile[:190]})
+        assert replay.state == "failed"
+        for path in ("", f"/runs/{run.id}", f"/runs/{replay.id}", "/status"):
+            page = (await site.get("auditor", f"{PAGE}{path}")).text
+            assert "<script>alert" not in page
+            assert "<img" not in page
+            assert "\u202e" not in page
+        assert "&lt;script&gt;" in (await site.get("auditor", PAGE)).text
+        refused = await site.get("auditor", f"{PAGE}/proof?id=%22%3E%3Cscript%3E")
+        assert refused.status == 400
+        assert "<script>" not in refused.text.replace("<script nonce=", "")
+
+    visit(folder, scene)
 
 
 def hidden(page: str) -> dict[str, str]:
