@@ -119,9 +119,13 @@ class LaterRow(msgspec.Struct):
 
 
 class LineColumns(msgspec.Struct):
-    """What one line gives. `seq`: its number in the log; -1 for a header."""
+    """What one line gives. `seq`: its number in the log; -1 for a header. `hash`, `prev`: as it states them; `intact`:
+    whether it has this hash."""
 
     seq: int
+    hash: str
+    prev: str
+    intact: bool
     row: IndexedRow | None = None
     findings: Sequence[IndexedFinding] = ()
     later: LaterRow | None = None
@@ -203,6 +207,7 @@ class _LineMembers(msgspec.Struct):
     kind: str = ""
     seq: int = -1
     hash: str = ""
+    prev: str = ""
     at: float = 0.0
     id: str = ""
     tenant: str = ""
@@ -265,11 +270,12 @@ def columns_of(line: bytes, file: int, start: int) -> LineColumns | None:
         read = _by_readers(line)
         if read is None:
             return None
+    is_intact = leaf_hash(line, read.hash) == read.hash
     if read.seq < 0:
-        return LineColumns(-1)
+        return LineColumns(-1, read.hash, "", is_intact)
     number = number_of(file, start)
     if read.kind == _EXCHANGE and read.feedback is None:
-        return _exchange(read, line, number)
+        return _exchange(read, len(line), number, is_intact)
     later = None
     if read.feedback is not None:
         if read.outcome == "answered":
@@ -279,7 +285,7 @@ def columns_of(line: bytes, file: int, start: int) -> LineColumns | None:
         value = read.verdict or ("" if read.score is None else str(read.score))
         later = _later(read, line, number, read.id, read.kind, value)
     erased = [ErasedKey(number, key) for key in read.keys] if read.kind == "erased" else ()
-    return LineColumns(_number(read.seq), later=later, erased=erased)
+    return LineColumns(_number(read.seq), read.hash, read.prev, is_intact, later=later, erased=erased)
 
 
 def _by_readers(line: bytes) -> _LineMembers | None:
@@ -288,12 +294,12 @@ def _by_readers(line: bytes) -> _LineMembers | None:
     if members is None:
         return None
     if "seq" not in members:
-        return _LineMembers()
+        return _LineMembers(hash=str(members.get("hash", "")))
     try:
         entry = read_entry(line)
         if entry is None:
             return None
-        chain = {name: members.get(name) for name in ("seq", "hash")}
+        chain = {name: members.get(name) for name in ("seq", "hash", "prev")}
         return msgspec.convert({**_plain(entry.document()), **chain}, _LineMembers)
     except (AuditError, msgspec.ValidationError):
         return None
@@ -324,12 +330,12 @@ def leaf_hash(line: bytes, claim: str) -> str:
     return hashlib.sha256(_LEAF + body.replace(member, b"", 1)).hexdigest()
 
 
-def _exchange(read: _LineMembers, line: bytes, number: int) -> LineColumns:
+def _exchange(read: _LineMembers, length: int, number: int, is_intact: bool) -> LineColumns:
     sides: list[_SideMembers] = [read.request, read.response]
     sides += [attempt.response for attempt in read.attempts[:-1] if attempt.response is not None]
     texts = [text for side in sides for text in side.texts]
     findings = _findings(texts, number)
-    row = _row(read, line, number)
+    row = _row(read, length, number, is_intact)
     if findings:
         top = max(findings, key=_score)
         row.top_check, row.top_label, row.top_score = top.check, top.label, top.score
@@ -346,10 +352,10 @@ def _exchange(read: _LineMembers, line: bytes, number: int) -> LineColumns:
         row.keep, row.seal = "sealed", _name(read.sealed.key)
     elif any(memoryview(text.text)[0] != _NULL for text in texts):
         row.keep = "kept"
-    return LineColumns(row.seq, row, findings[:LIMIT_NAMES])
+    return LineColumns(row.seq, read.hash, read.prev, is_intact, row, findings[:LIMIT_NAMES])
 
 
-def _row(read: _LineMembers, line: bytes, number: int) -> IndexedRow:
+def _row(read: _LineMembers, length: int, number: int, is_intact: bool) -> IndexedRow:
     """Returns the row without what the texts say."""
     outcome = read.outcome
     if outcome == "answered" and (read.response.status or 0) >= SERVER_ERROR:
@@ -363,10 +369,10 @@ def _row(read: _LineMembers, line: bytes, number: int) -> IndexedRow:
         number=number,
         at_s=_time(read.at),
         id=_name(read.id),
-        length=len(line),
+        length=length,
         seq=_number(read.seq),
         hash=read.hash[:HASH_CHARS],
-        intact=leaf_hash(line, read.hash) == read.hash,
+        intact=is_intact,
         tenant=_name(read.tenant),
         tenant_name=_name(read.tenant_name or ""),
         client=_name(read.client),

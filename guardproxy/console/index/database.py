@@ -60,6 +60,9 @@ FILES: Mapping[str, str] = {
     "last_digest": "VARCHAR",
     "confirmed": "BIGINT",
     "unread": "BIGINT",
+    "chain_seq": "BIGINT",
+    "chain_hash": "VARCHAR",
+    "broken": "BIGINT",
     "stamp": "BIGINT[]",
 }
 _STATEMENTS = (

@@ -37,6 +37,7 @@ BATCH_BYTES = 1 << 23
 WORTH_A_LINE_BYTES = 1 << 28
 """So much of the log takes seconds, so its progress is logged."""
 NO_END = -2
+BEFORE_HEADER = -2  # the number before that of a header
 _ENCODER = msgspec.json.Encoder()
 _log = logging.getLogger(__name__)
 
@@ -47,12 +48,15 @@ Stamp = tuple[int, int, int, int]
 @dataclass(frozen=True, slots=True)
 class IndexProgress:
     """How far the index is. `done_bytes` of `total_bytes` of the log are read; `problem`: why it cannot go on, in words;
-    `unread`: lines that are no lines of a log."""
+    `unread`: lines that are no lines of a log; `broken`: lines that are not what was written, or that do not follow the line
+    before. The chain holds if both are 0; whether the end of the log is there, and who wrote it, only heads and checkpoints can
+    tell (`guardproxy audit verify`)."""
 
     done_bytes: int = 0
     total_bytes: int = 0
     problem: str = ""
     unread: int = 0
+    broken: int = 0
 
     @property
     def is_complete(self) -> bool:
@@ -70,8 +74,8 @@ class IndexProgress:
 @dataclass(frozen=True, slots=True)
 class IndexedFile:
     """A file of the log, as far as it is in the index. `size`: the bytes of its whole lines; `last_start`, `last_digest`: its
-    last line; `confirmed`: the number of its last confirmed record, `NO_END` if no file follows it; `stamp`: its state at the
-    last look."""
+    last line; `confirmed`: the number of its last confirmed record, `NO_END` if no file follows it; `chain_seq`, `chain_hash`:
+    the number and the hash of the last line, `None` if it cannot be read; `stamp`: its state at the last look."""
 
     number: int
     name: str
@@ -81,6 +85,9 @@ class IndexedFile:
     last_digest: str = ""
     confirmed: int = NO_END
     unread: int = 0
+    chain_seq: int | None = BEFORE_HEADER
+    chain_hash: str = ""
+    broken: int = 0
     stamp: Stamp = (0, 0, 0, 0)
 
 
@@ -130,7 +137,7 @@ class LogFollower:
         changed = [found for name, found in present.items() if name not in files or files[name].stamp != found.stamp]
         if not gone and not changed:
             total = sum(found.size for found in present.values())
-            self.progress = IndexProgress(total, total, unread=_unread(files))
+            self.progress = _progress(total, total, files)
             return False
         for file in gone:
             _drop(cursor, files, file)
@@ -185,11 +192,11 @@ class LogFollower:
         rest = sum(part.end - part.start for part in parts)
         is_large = rest > WORTH_A_LINE_BYTES
         done, logged = total - rest, -1
-        self.progress = IndexProgress(done, total, unread=_unread(files))
+        self.progress = _progress(done, total, files)
         for batch in _batches(self.engine.each(ColumnsWork(), parts)):
             self._store(cursor, files, batch, names)
             done += sum(columns.part.end - columns.part.start for columns in batch)
-            self.progress = IndexProgress(done, total, unread=_unread(files))
+            self.progress = _progress(done, total, files)
             self.version += 1
             if is_large and self.progress.percent // 10 > logged:
                 logged = self.progress.percent // 10
@@ -197,7 +204,7 @@ class LogFollower:
         files.update({found.path.name: replace(files[found.path.name], stamp=found.stamp) for found in newest})
         with transaction(cursor):
             self._insert(cursor, "files", [_ENCODER.encode_lines(list(files.values()))])
-        self.progress = IndexProgress(total, total, unread=_unread(files))
+        self.progress = _progress(total, total, files)
 
     def _store(
         self,
@@ -212,7 +219,7 @@ class LogFollower:
         for columns in batch:
             file = files[names[columns.part.file]]
             file = read.get(file.name, file)
-            file = replace(file, unread=file.unread + columns.unread)
+            file = _chained(file, columns)
             if columns.last_start >= 0:
                 file = replace(file, size=columns.end, last_start=columns.last_start)
             read[file.name] = file
@@ -348,8 +355,21 @@ def _stored(cursor: DuckDBPyConnection) -> dict[str, IndexedFile]:
     return {file.name: file for file in files}
 
 
-def _unread(files: Mapping[str, IndexedFile]) -> int:
-    return sum(file.unread for file in files.values())
+def _progress(done: int, total: int, files: Mapping[str, IndexedFile]) -> IndexProgress:
+    """Returns how far the index is, with the lines of all files that are not as they should be."""
+    unread = sum(file.unread for file in files.values())
+    broken = sum(file.broken for file in files.values())
+    return IndexProgress(done, total, unread=unread, broken=broken)
+
+
+def _chained(file: IndexedFile, columns: PartColumns) -> IndexedFile:
+    """Returns a file with the chain of its next part."""
+    chain = columns.chain
+    broken = file.broken + chain.broken
+    if chain.first is not None and file.chain_seq is not None:
+        broken += chain.first != (file.chain_seq + 1, file.chain_hash)
+    last_seq, last_hash = (file.chain_seq, file.chain_hash) if not chain.lines else chain.last or (None, "")
+    return replace(file, unread=file.unread + columns.unread, broken=broken, chain_seq=last_seq, chain_hash=last_hash)
 
 
 def line_digest(path: Path, start: int, end: int) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from guardproxy.console.index.columns import TABLES, columns_of
+from guardproxy.console.index.columns import TABLES, LineColumns, columns_of
 from guardproxy.engine import AnyPath
 
 LIMIT_LINE_BYTES = 1 << 28
@@ -39,6 +39,29 @@ class LogPart:
         return f"{self.path}, bytes {self.start} to {self.end}"
 
 
+@dataclass(slots=True)
+class PartChain:
+    """The chain of the lines of a part. `first`: the number of the first line and the hash that it names; `None` if lines
+    before it cannot be read. `last`: the number and the hash of the last line, likewise. `broken`: lines that are not what
+    was written, or that do not follow the line before."""
+
+    first: tuple[int, str] | None = None
+    last: tuple[int, str] | None = None
+    broken: int = 0
+    lines: int = 0
+
+    def take(self, found: LineColumns | None) -> None:
+        """Adds the next line; `None` if it cannot be read."""
+        if found is not None:
+            if self.lines == 0:
+                self.first = found.seq, found.prev
+            elif self.last is not None and (found.seq, found.prev) != (self.last[0] + 1, self.last[1]):
+                self.broken += 1
+            self.broken += not found.intact
+        self.last = None if found is None else (found.seq, found.hash)
+        self.lines += 1
+
+
 @dataclass(frozen=True, slots=True)
 class PartColumns:
     """What a part holds. `tables`: lines of JSON, by the name of the table; `end`: the end of its last whole line;
@@ -49,6 +72,7 @@ class PartColumns:
     end: int
     last_start: int
     unread: int
+    chain: PartChain
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +94,15 @@ def read_part(part: LogPart) -> PartColumns:
     rows: dict[str, list[Any]] = {name: [] for name in TABLES}
     exchanges, findings, later, erased = (rows[name].append for name in ("exchanges", "findings", "later", "erased"))
     unread, end, last_start = 0, part.start, -1
+    chain = PartChain()
     for start, line in _lines(part):
         end, last_start = start + len(line), start
         found = columns_of(line, part.file, start) if len(line) <= LIMIT_LINE_BYTES else None
         if found is None:
             unread += 1
+            chain.take(None)
         elif part.last is None or found.seq <= part.last:
+            chain.take(found)
             if found.row is not None:
                 exchanges(found.row)
             if found.later is not None:
@@ -86,7 +113,7 @@ def read_part(part: LogPart) -> PartColumns:
                 erased(key)
     encode = msgspec.json.Encoder().encode_lines
     tables = {name: encode(lines) for name, lines in rows.items() if lines}
-    return PartColumns(part=part, tables=tables, end=end, last_start=last_start, unread=unread)
+    return PartColumns(part=part, tables=tables, end=end, last_start=last_start, unread=unread, chain=chain)
 
 
 def _lines(part: LogPart) -> Iterator[tuple[int, bytes]]:

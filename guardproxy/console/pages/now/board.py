@@ -139,7 +139,7 @@ class NowBoard:
         progress = index.progress
         try:
             total, last = index.count(Filter()), _latest(index, None, 1, now_s)
-            changed = index.count(Filter(outcome="changed"))
+            changed = index.progress.broken + index.progress.unread
             rows = newest(_latest(index, group, LIMIT_READ, now_s) for group in ("blocked", "refused"))
             for row in rows:
                 self._note_message(index, row)

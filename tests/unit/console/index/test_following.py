@@ -482,3 +482,52 @@ def test_progress_counts_bytes() -> None:
     assert progress.percent == 99
     assert not progress.is_complete
     assert not following.IndexProgress(200, 200, "no space left on device").is_complete
+
+
+def test_the_chain_is_followed_over_parts_and_files(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(following, "PART_BYTES", 5000)
+    write_console_log(tmp_path, 60, segment_lines=20)
+    ids(index)
+    assert (index.progress.broken, index.progress.unread) == (0, 0)
+    sink = FileSink(tmp_path, "audit-7", {"log": "log-7"})
+    for number in range(4):
+        sink.append(exchange(random.Random(number), f"gx_{number}", 1.0, "passed", "redacted")).result(30)
+        ids(index)
+    sink.close()
+    assert (index.progress.broken, index.progress.unread) == (0, 0)
+
+
+@pytest.mark.parametrize("part_bytes", [2000, 1 << 22])
+@pytest.mark.parametrize(
+    ("harm", "broken", "unread"),
+    [
+        (lambda lines: [*lines[:3], *lines[4:]], 1, 0),  # removed
+        (lambda lines: [*lines[:3], lines[4], lines[3], *lines[5:]], 3, 0),  # swapped
+        (lambda lines: [*lines[:3], lines[3].replace(b'"status":200', b'"status":201'), *lines[4:]], 1, 0),
+        (lambda lines: [*lines[:3], lines[2], *lines[3:]], 1, 0),  # repeated
+        (lambda lines: [*lines[:3], b"junk\n", *lines[3:]], 0, 1),
+        (lambda lines: [lines[0].replace(b"audit-0", b"audit-9"), *lines[1:]], 1, 0),
+    ],
+)
+def test_a_break_of_the_chain_is_counted(
+    index: Index,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    harm: Callable[[list[bytes]], list[bytes]],
+    broken: int,
+    unread: int,
+    part_bytes: int,
+) -> None:
+    monkeypatch.setattr(following, "PART_BYTES", part_bytes)
+    path = tmp_path / "audit-0.jsonl"
+    lines = write(path, *(plain(f"gx_{number}", float(number), status=200) for number in range(8)))
+    path.write_bytes(b"".join(harm(lines)))
+    ids(index)
+    assert (index.progress.broken, index.progress.unread) == (broken, unread)
+    index.close()
+    again = Index(tmp_path, engine=HERE)
+    ids(again)
+    assert (again.progress.broken, again.progress.unread) == (broken, unread)
+    again.close()
