@@ -175,7 +175,7 @@ def _log(log: LogState, config: Config) -> Iterable[Cause]:
     if log.changed:
         yield Cause(
             f"{log.changed:,} {'line' if log.changed == 1 else 'lines'} of the log are not what was written",
-            "The hash of such a line does not fit its content, or it does not follow the line before. The page Audit names each.",
+            "The hash of such a line does not fit its content, or it does not follow the line before. Audit names each.",
             _mending(("audit", "audit_key"), config),
             "bad",
             code="changed",
