@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from guardproxy.console.contract import Visit
 
 ROWS = 50
+ROWS_OF_TABLE = 200
+"""The rows of a table of an exchange. A record may have any number of rules, answers and later entries."""
 GROUPS = ("outcome", "rule", "label", "model", "tenant", "keep")
 LIMIT_RESCANNED_CHARS = 200_000
 """The length of all texts above which an exchange is not played again under other policies."""
@@ -218,6 +220,7 @@ def _values(visit: Visit, seen: SeenExchange) -> dict[str, object]:
         "fault": seen.fault,
         "policies": seen.policies,
         "is_viewer": visit.login.role == "viewer",
+        "most_rows": ROWS_OF_TABLE,
     }
     if record is None:
         return values

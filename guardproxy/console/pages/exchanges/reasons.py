@@ -137,8 +137,10 @@ def reasons(record: Record, policies: PolicySet | None) -> RuleReasons:
 def _recorded(record: Record) -> Iterator[RuleOutcome]:
     """Yields the rules that the record names, which are those that held."""
     counted = deciding(record)
-    for policy, rule in dict.fromkeys((decision.policy, decision.rule) for decision in record.decisions):
-        held = [each for each in record.decisions if (each.policy, each.rule) == (policy, rule)]
+    rules: dict[tuple[str, str], list[RecordedDecision]] = {}
+    for decision in record.decisions:
+        rules.setdefault((decision.policy, decision.rule), []).append(decision)
+    for (policy, rule), held in rules.items():
         found = ", ".join(dict.fromkeys(f"`{each.check}` found {each.label}" for each in held))
         if held[0].mode == "shadow":
             yield RuleOutcome(policy, rule, held[0].action, "shadow", f"{found}; in shadow mode")

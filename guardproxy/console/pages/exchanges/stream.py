@@ -143,7 +143,8 @@ def held_streams(record: Record, steps: Sequence[HoldStep], piece_chars: int) ->
     """Returns what was held of each text of the answers."""
     streams = []
     for (attempt, path), each in _by_text(steps):
-        text = next((text for text in record.answers[attempt].texts if text.path == path), None)
+        answer = record.answers[min(attempt, len(record.answers) - 1)]
+        text = next((text for text in answer.texts if text.path == path), None)
         if text is not None and (text.fixed or text.kind == "metadata"):
             continue  # a word of the protocol comes in one piece
         shown = (read_text(text) or "") if text is not None else ""

@@ -15,6 +15,7 @@ from msgspec import inspect
 
 from guardproxy.audit import AnyEntry, Record, RecordedFinding, entry_of, open_line
 from guardproxy.audit.record.document import ENTRY_VERSION, LogEntry
+from guardproxy.audit.record.feedback import RecordedFeedback
 from guardproxy.console.access.people import Role
 from guardproxy.console.pages.exchanges import PAGE
 from guardproxy.wire.contract.writing import Prompt, Reply
@@ -22,7 +23,7 @@ from guardproxy.wire.registry import codecs
 from tests.kit.console import ConsoleSite, console_site
 from tests.kit.console_exchanges import write_lines
 from tests.kit.play import Play, policy_set
-from tests.kit.records import plain_answer, plain_record, plain_text
+from tests.kit.records import plain_answer, plain_attempt, plain_decision, plain_record, plain_text
 
 LIST = "/console/exchanges"
 POLICY = "policy: p\nchecks: {w: {use: words, words: [x]}}\nrules: [{id: r, when: w, action: redact}]\n"
@@ -238,6 +239,7 @@ def test_records_of_earlier_releases_are_shown(tmp_path: Path) -> None:
             assert page.status == 200, name
             assert "as written" in page.text
             assert (await site.get("viewer", f"{LIST}/{name}/record.json")).status == 200
+            assert (await site.get("viewer", f"{LIST}/{name}/replay")).status == 200
         assert (await site.get("viewer", f"{LIST}/compare?a={names[0]}&b={names[-1]}")).status == 200
 
     visit(tmp_path, scene)
@@ -290,6 +292,32 @@ def test_a_large_record_is_shown_in_parts(tmp_path: Path) -> None:
         assert "LABEL_" in further.text
         assert (await site.get("reviewer", f"{LIST}/gx_large/findings?first=999999999")).status == 200
         assert (await site.get("reviewer", f"{LIST}/gx_large/findings?first=-1&part=x")).status == 200
+
+    visit(tmp_path, scene)
+
+
+def test_many_rules_labels_and_answers_fill_no_page(tmp_path: Path) -> None:
+    decisions = tuple(plain_decision(rule=f"rule-{number}", policy=f"policy-{number}") for number in range(10_000))
+    findings = tuple(
+        RecordedFinding(check="pii", label=f"LABEL_{number}", start=0, end=5, score=0.5) for number in range(10_000)
+    )
+    attempts = (*(plain_attempt(plain_answer()) for _ in range(2000)), plain_attempt())
+    record = plain_record(
+        None, plain_text(findings=findings), decisions=decisions, attempts=attempts, id="gx_full", checks={"pii": "d"}
+    )
+    opinions = [
+        plain_record(id=f"gx_opinion{number}", feedback=RecordedFeedback(exchange="gx_full", thumbs="up"))
+        for number in range(300)
+    ]
+    write_lines(tmp_path, "audit", [record, *opinions])
+
+    async def scene(site: ConsoleSite) -> None:
+        for role in ("viewer", "reviewer"):
+            page = await site.get(role, f"{LIST}/gx_full")
+            assert page.status == 200
+            assert len(page.text) < 1_000_000
+            assert "9,800 more" in page.text
+            assert "9,950 more labels" in page.text
 
     visit(tmp_path, scene)
 
