@@ -17,6 +17,9 @@ from guardproxy.findings import QUICK, Scan, Window
 from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.replay.pacing import HoldStep, pace_of
 from guardproxy.replay.replays import Rerun, rerun
+from guardproxy.wire.contract.codec import Codec
+from guardproxy.wire.contract.writing import Call, Prompt, Reply
+from guardproxy.wire.registry import codecs
 from tests.kit.play import Play, chat_frames, policy_set
 from tests.kit.records import record_of
 
@@ -152,6 +155,34 @@ def test_an_answer_that_came_whole_has_no_steps() -> None:
     again, steps = paced(record_of(play.record))
     assert steps == []
     assert again.record.outcome == "answered"
+
+
+REPLIES = {
+    "text": Reply("It is a secret place, and anna@example.com is there."),
+    "call": Reply("I ask.", "Is it a secret place?", calls=(Call("find", '{"who": "anna@example.com", "n": [1, 2]}'),)),
+}
+
+
+@pytest.mark.parametrize("reply", REPLIES.values(), ids=REPLIES)
+@pytest.mark.parametrize("codec", codecs(), ids=lambda codec: codec.name)
+def test_a_stream_of_every_format_decides_in_pieces_as_it_does_at_once(codec: Codec, reply: Reply) -> None:
+    author = codec.author
+    prompt = Prompt("m", "write to anna@example.com", stream=True)
+    frames = list(author.frames(prompt, reply, "1", lambda text: [text[:9], text[9:]]))
+    play = Play(POLICIES, author.ROUTE).ask(author.request(prompt))
+    if not frames or play.exchange.is_over:
+        return  # the format has no streams
+    play.stream(frames)
+    record = record_of(play.record)
+    whole = rerun(record, POLICIES)
+    assert isinstance(whole, Rerun)
+    again, steps = paced(record)
+    assert again.record.response.texts == whole.record.response.texts
+    assert again.record.decisions == whole.record.decisions
+    assert again.record.outcome == whole.record.outcome == "answered"
+    assert any(step.released < step.arrived for step in steps)
+    ends = {step.path: step for step in steps}
+    assert all(step.released == step.arrived for step in ends.values())
 
 
 class Fragile:

@@ -67,3 +67,11 @@ def test_what_cannot_be_proven(tmp_path: Path) -> None:
     log.write_bytes(log.read_bytes().replace(b'"format"', b'"Format"'))
     with pytest.raises(AuditError, match=r"a\.jsonl is not what the checkpoint states"):
         prove_record(signed.folder, "a0")
+
+
+def test_a_proof_says_what_it_states(signed: SignedFolder) -> None:
+    first, last = (prove_record(signed.folder, name).statement for name in ("a0", "a5"))
+    # Every record is proven by the newest checkpoint, which covers its log as it is by then.
+    assert (first.number, first.line, first.signers) == (3, 1, ("guard.example",))
+    assert (last.number, last.at) == (3, signed.at)
+    assert last.line < last.size

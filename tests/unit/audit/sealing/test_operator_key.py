@@ -119,3 +119,14 @@ def test_a_command_that_cannot_be_started_or_does_not_end(tmp_path: Path, monkey
     endless = command(tmp_path, "import threading; threading.Event().wait()")
     with pytest.raises(SealError, match=r"wrap` did not end within 0\.01 s"):
         read_key(endless, tmp_path / "audit").wrap(RING, ABOUT)
+
+
+def test_a_key_that_a_person_gives(tmp_path: Path) -> None:
+    text = new_key()
+    file = tmp_path / "key"
+    file.write_text(text)
+    (tmp_path / "log").mkdir()
+    wrapped = read_key(f"file:{file}", tmp_path / "log").wrap(b"r" * 32, b"about")
+    assert operator_key.key_of_text(f"  {text}\n").unwrap(wrapped, b"about") == b"r" * 32
+    with pytest.raises(SealError, match="what was given holds no key"):
+        operator_key.key_of_text("nonsense")
