@@ -22,9 +22,9 @@ from guardproxy.console.drift_watch import DriftWatch, MeasuredShift
 from guardproxy.console.index import Filter
 from guardproxy.console.pages.models.abouts import ModelAbout, TextCost, costs_of, model_about, score_plots
 from guardproxy.console.pages.models.cards import blocks_of
-from guardproxy.console.pages.models.measuring import LIMIT_ROWS_BYTES, MeasuringDesk, counts_of
+from guardproxy.console.pages.models.measuring import LIMIT_ROWS_BYTES, MeasuringDesk, counts_of, labelled_texts
 from guardproxy.console.proxy_client import ProxyError
-from guardproxy.console.proxy_status import ProcessStatus, first_status, read_statuses
+from guardproxy.console.proxy_status import ProcessStatus, StatusScorer, first_status, read_statuses
 from guardproxy.errors import QueryError
 from guardproxy.findings import Kind
 from guardproxy.reading import ReviewedTexts, reviewed_rows
@@ -163,9 +163,9 @@ async def _measure(visit: Visit) -> web.StreamResponse:
         return await _model_page(visit, "Choose a label that a check in force looks for, and a kind of texts.", 422)
     if desk.is_busy:
         return await _model_page(visit, "Another measurement is under way: wait for its end.", 409)
-    checks = [scorer.check for scorer in about.scorers if label in scorer.least]
+    scorers = [scorer for scorer in about.scorers if label in scorer.least]
     try:
-        lines, without = await console.run(_labelled, console.audit, checks, kind)
+        lines, without = await console.run(_labelled, console.audit, scorers, kind)
     except OSError as error:
         return await _model_page(visit, f"The log cannot be read: {error.strerror}", 503)
     harmless, attacks = counts_of(lines)
@@ -177,20 +177,18 @@ async def _measure(visit: Visit) -> web.StreamResponse:
     return visit.see_other("models", f"/{about.name}")
 
 
-def _labelled(folder: Path | None, checks: list[str], kind: str) -> tuple[list[bytes], Counter[str]]:
+def _labelled(folder: Path | None, scorers: list[StatusScorer], kind: str) -> tuple[list[bytes], Counter[str]]:
     """Reads the texts that reviewers labelled, in a thread. Sealed texts stay sealed: they have no row."""
-    lines: dict[bytes, None] = {}
-    size, without = 0, Counter[str]()
+    without = Counter[str]()
     if folder is None:
         return [], without
-    for check in checks:
-        for line in reviewed_rows(folder, ReviewedTexts(check=check, kind=kind), Counter(), without):
-            data = line.encode()
-            size += len(data)
-            if size > LIMIT_ROWS_BYTES:
-                return list(lines), without
-            lines[data] = None
-    return list(lines), without
+    of_checks = (
+        line
+        for scorer in scorers
+        for line in reviewed_rows(folder, ReviewedTexts(check=scorer.check, kind=kind), Counter(), Counter())
+    )
+    all_rows = reviewed_rows(folder, ReviewedTexts(kind=kind), Counter(), without)
+    return labelled_texts(of_checks, all_rows, scorers, LIMIT_ROWS_BYTES), without
 
 
 PAGE = Page(

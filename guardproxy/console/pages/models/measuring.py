@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
+
+from guardproxy.console.proxy_status import StatusScorer
 
 LIMIT_S = 600.0
 LIMIT_ROWS_BYTES = 64 * 1024 * 1024
@@ -65,6 +67,39 @@ class Measurement:
     by: str = ""
     result: Measured | None = None
     problem: str = ""
+
+
+class _Row(msgspec.Struct):
+    """What is read of a row. `source`: the policy and the rule that were judged, or that there was none."""
+
+    text: str
+    label: int
+    source: str = ""
+
+
+def labelled_texts(
+    of_checks: Iterable[str], all_rows: Iterable[str], scorers: Sequence[StatusScorer], limit_bytes: int
+) -> list[bytes]:
+    """Returns the rows that say something about a model. `of_checks`: rows of texts in which a check of `scorers` found
+    something, of which those of policies that use the model count. `all_rows`: every row, of which those without a rule count:
+    another rule that was right, such as one about personal data, found no attack. A text with two labels is left out."""
+    policies = {policy for scorer in scorers for policy in scorer.policies}
+    labels: dict[str, set[int]] = {}
+    for lines, known in ((of_checks, policies), (all_rows, set[str]())):
+        for line in lines:
+            row = msgspec.json.decode(line, type=_Row)
+            policy, _, rule = row.source.partition(": ")
+            if not rule or policy in known:
+                labels.setdefault(row.text, set()).add(row.label)
+    rows: list[bytes] = []
+    size = 0
+    for text, given in labels.items():
+        if len(given) == 1:
+            rows.append(msgspec.json.encode({"text": text, "label": given.pop()}) + b"\n")
+            size += len(rows[-1])
+            if size > limit_bytes:
+                return rows[:-1]
+    return rows
 
 
 def counts_of(lines: Sequence[bytes]) -> tuple[int, int]:

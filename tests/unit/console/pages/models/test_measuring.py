@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from guardproxy.console.pages.models.measuring import LIMIT_KEPT, MeasuringDesk, counts_of, read_measured
+from guardproxy.console.pages.models.measuring import (
+    LIMIT_KEPT,
+    MeasuringDesk,
+    counts_of,
+    labelled_texts,
+    read_measured,
+)
+from guardproxy.console.proxy_status import StatusScorer
 
 SHARE = {"value": 0.5, "low": 0.4, "high": 0.6}
 RESULT = {
@@ -90,6 +97,30 @@ async def test_results_are_bounded() -> None:
         await done(desk)
     assert desk.last("/m", "0") is None
     assert desk.last("/m", str(LIMIT_KEPT + 4)) is not None
+
+
+SCORER = StatusScorer("attack", "supervisor", {"injection": 0.9}, ("strict",))
+
+
+def rows(*given: tuple[str, int, str]) -> list[str]:
+    return [
+        json.dumps({"text": text, "label": label, "source": source, "kind": "user"}) for text, label, source in given
+    ]
+
+
+def test_rows_about_a_model_are_those_of_its_policies_and_those_without_a_rule() -> None:
+    of_checks = rows(("a", 1, "strict: no-attacks"), ("b", 0, "strict: no-attacks"), ("c", 1, "other: no-attacks"))
+    others = rows(("d", 0, "no rule"), ("e", 1, "strict: no-cards"), ("f", 1, "no rule"), ("b", 0, "no rule"))
+    found = [json.loads(line) for line in labelled_texts(of_checks, others, [SCORER], 1000)]
+    assert {row["text"]: row["label"] for row in found} == {"a": 1, "b": 0, "d": 0, "f": 1}
+
+
+def test_a_text_with_two_labels_says_nothing_and_rows_are_bounded() -> None:
+    assert labelled_texts(rows(("a", 1, "strict: x")), rows(("a", 0, "no rule")), [SCORER], 1000) == []
+    many = rows(*[(f"text {number}", 0, "no rule") for number in range(100)])
+    kept = labelled_texts([], many, [SCORER], 200)
+    assert 0 < len(kept) < 10
+    assert sum(map(len, kept)) <= 200
 
 
 def test_labels_are_counted() -> None:

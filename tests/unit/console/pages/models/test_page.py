@@ -28,7 +28,7 @@ guardproxy_supervisor_run_seconds_bucket{worker="0",model="supervisor",le="+Inf"
 guardproxy_supervisor_run_seconds_count{worker="0",model="supervisor"} 4
 guardproxy_supervisor_run_seconds_sum{worker="0",model="supervisor"} 0.0234
 """
-SCORER = {"check": "attack", "model": "supervisor", "least": {"injection": 0.62}, "policies": ["strict"]}
+SCORER = {"check": "attack", "model": "supervisor", "least": {"injection": 0.62}, "policies": ["strict", "support"]}
 
 
 @pytest.fixture(autouse=True)
@@ -161,8 +161,8 @@ async def test_a_model_is_measured_on_what_reviewers_labelled(audit: Path) -> No
         page = await site.get("viewer", "/console/models/supervisor")
     assert (answer.status, answer.headers["Location"]) == (303, "/console/models/supervisor")
     rows = [json.loads(line) for line in run.rows[0].splitlines()]
-    assert {row["kind"] for row in rows} == {"user"}
     assert {row["label"] for row in rows} == {0}
+    assert all(row.keys() == {"text", "label"} for row in rows), "nothing of who said it"
     for seen in ("0.93", "25.0 %", "no attack is labelled", "asked for by reviewer", "3 harmless texts and 2 attacks"):
         assert seen in page.text
     assert "<script>alert" not in page.text
