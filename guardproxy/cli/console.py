@@ -34,8 +34,8 @@ def add(
     role: Annotated[
         str,
         typer.Option(
-            help="`viewer` sees what was decided, without values; `reviewer` judges decisions; `operator` also changes "
-            "policies and keys; `auditor` verifies, exports, erases, and opens sealed texts with the key."
+            help="`viewer` sees what was decided, without values; `reviewer` judges decisions and proposes changes; "
+            "`operator` also verifies and changes keys; `auditor` also erases, and opens sealed texts with the key."
         ),
     ],
     file: File,
