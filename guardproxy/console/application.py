@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 from urllib.parse import quote
 
@@ -56,14 +57,20 @@ class Entrance:
     def session_of(self, request: web.Request) -> PersonSession | None:
         """Returns the session of a request. It ends when the login is gone, or has another token or role."""
         cookie = request.cookies.get(COOKIE, "")
-        session = self.sessions.find(cookie) if cookie else None
+        if not cookie or not self.is_current(cookie):
+            return None
+        return self.sessions.find(cookie)
+
+    def is_current(self, cookie: str) -> bool:
+        """Whether the session of a cookie goes on. Asking is no sign that its person is there."""
+        session = self.sessions.peek(cookie)
         if session is None or not session.fingerprint:
-            return session
+            return session is not None
         stored = self.logins().find(session.login.name)
         if stored is None or stored.fingerprint != session.fingerprint:
             self.sessions.end(cookie)
-            return None
-        return session
+            return False
+        return True
 
 
 def console_app(console: Console, entrance: Entrance) -> web.Application:
@@ -220,7 +227,9 @@ class _EntranceDoor:
             session = self._entrance.session_of(request)
             if session is None:
                 return self._asks_to_sign_in(request)
-            visit = Visit(request, session.login, self._console, _nonce(request), session, page)
+            cookie = request.cookies.get(COOKIE, "")
+            nonce, is_signed_in = _nonce(request), partial(self._entrance.is_current, cookie)
+            visit = Visit(request, session.login, self._console, nonce, session, page, is_signed_in)
             if session.login.role not in route.roles:
                 roles = " or ".join(sorted(route.roles))
                 return _problem(

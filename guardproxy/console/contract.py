@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
@@ -114,7 +114,8 @@ class Console:
 
 @dataclass(slots=True)
 class Visit:
-    """One request of a person. `nonce`: for `hx-nonce` and scripts; templates have it too."""
+    """One request of a person. `nonce`: for `hx-nonce` and scripts; templates have it too. `is_signed_in`: returns whether the
+    person still is, without which a stream ends."""
 
     request: web.Request
     login: Login
@@ -122,6 +123,7 @@ class Visit:
     nonce: str
     session: PersonSession
     page: Page
+    is_signed_in: Callable[[], bool] = lambda: True
     _form: Mapping[str, str] | None = None
 
     @property
@@ -188,27 +190,34 @@ class Visit:
     @asynccontextmanager
     async def events(self) -> AsyncIterator[EventStream]:
         """Opens a stream of server-sent events, as `async with visit.events() as stream`. The handler returns
-        `stream.response` in the end."""
+        `stream.response` in the end. The page may be closed meanwhile, which ends the block."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         await response.prepare(self.request)
-        yield EventStream(response)
+        with suppress(ConnectionError):
+            yield EventStream(response, self.is_signed_in)
 
 
 class EventStream:
-    """Server-sent events to a page."""
+    """Server-sent events to a page, as long as its person is signed in."""
 
-    def __init__(self, response: web.StreamResponse) -> None:
+    def __init__(self, response: web.StreamResponse, is_signed_in: Callable[[], bool] = lambda: True) -> None:
         self.response = response
+        self._is_signed_in = is_signed_in
 
     async def send(self, html: str, event: str = "", id: str = "") -> None:
-        """Sends a message. Raises `ConnectionError` when the page is closed."""
+        """Sends a message. Raises `ConnectionError` when the page is closed, or the session has ended."""
         head = "".join(f"{name}: {value}\n" for name, value in (("event", event), ("id", id)) if value)
         body = "".join(f"data: {line}\n" for line in html.splitlines() or [""])
-        await self.response.write(f"{head}{body}\n".encode())
+        await self._write(f"{head}{body}\n".encode())
 
     async def stay(self) -> None:
         """Shows that the stream is alive. Send it when nothing else was sent for `ALIVE_S`."""
-        await self.response.write(b":\n\n")
+        await self._write(b":\n\n")
+
+    async def _write(self, message: bytes) -> None:
+        if not self._is_signed_in():
+            raise ConnectionResetError("the session has ended")
+        await self.response.write(message)
 
 
 async def form_of(request: web.Request) -> Mapping[str, str]:

@@ -106,6 +106,13 @@ class PersonSessions:
         return cookie, session
 
     def find(self, cookie: str) -> PersonSession | None:
+        """Returns the session of a cookie, and notes that its person is there; `None` if it ended or never was."""
+        session = self.peek(cookie)
+        if session is not None:
+            session.seen_s = self._clock()
+        return session
+
+    def peek(self, cookie: str) -> PersonSession | None:
         """Returns the session of a cookie; `None` if it ended or never was."""
         # The digest is looked up, so the time tells nothing about cookies that are valid.
         session = self._sessions.get(_digest(cookie))
@@ -114,7 +121,6 @@ class PersonSessions:
         if self._is_over(session):
             self.end(cookie)
             return None
-        session.seen_s = self._clock()
         return session
 
     def end(self, cookie: str) -> None:

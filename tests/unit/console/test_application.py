@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ from aiohttp import web
 from guardproxy.console import LoginFile, new_token
 from guardproxy.console.access.attempts import WRONG_OF_ADDRESS
 from guardproxy.console.access.people import ROLES, Login, Role
+from guardproxy.console.access.sessions import IDLE_S, PersonSessions
 from guardproxy.console.application import BODY_BYTES, console_app
 from guardproxy.console.contract import EVERYBODY, Page, PageRoute, Visit, roles
 from guardproxy.console.pages import PAGES
@@ -112,11 +114,27 @@ async def _reads(visit: Visit) -> web.StreamResponse:
     return web.Response(text=f"{len(fields)} {fields.get('text', '')[:10]}")
 
 
+async def _follows(visit: Visit) -> web.StreamResponse:
+    async with visit.events() as stream:
+        while True:
+            await stream.send("<p>now</p>")
+            await asyncio.sleep(0)
+    return stream.response
+
+
 async def _streams(visit: Visit) -> web.StreamResponse:
     async with visit.events() as stream:
         await stream.send("<p>a</p>\n<p>b</p>", event="row", id="7")
         await stream.stay()
     return stream.response
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
 
 
 def own_page(folder: Path) -> Page:
@@ -132,6 +150,7 @@ def own_page(folder: Path) -> Page:
         PageRoute("GET", "", show, EVERYBODY, writes=False),
         PageRoute("GET", "/fails", _fails, EVERYBODY, writes=False),
         PageRoute("GET", "/refuses", _refuses, EVERYBODY, writes=False),
+        PageRoute("GET", "/follows", _follows, EVERYBODY, writes=False),
         PageRoute("GET", "/streams", _streams, EVERYBODY, writes=False),
         PageRoute("POST", "/reads", _reads, EVERYBODY, writes=True),
     )
@@ -189,6 +208,36 @@ async def test_events_are_sent_as_they_are_made() -> None:
         answer = await site.get("viewer", "/console/own/streams")
         assert answer.text == "event: row\nid: 7\ndata: <p>a</p>\ndata: <p>b</p>\n\n:\n\n"
         assert answer.headers["Content-Type"] == "text/event-stream"
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.parametrize("end", ["signed out", "login removed", "idle"])
+async def test_a_stream_ends_with_its_session(end: str) -> None:
+    files = [LOGINS]
+    async with console_site() as site:
+        site.entrance.logins = lambda: files[0]
+        site.entrance.sessions = PersonSessions(clock := Clock())
+        headers = {"Cookie": (await sign_in(site, "ann", TOKEN))[2].partition(";")[0]}
+        async with asyncio.timeout(30), site.client.get("/console/own/follows", headers=headers) as answer:
+            assert b"now" in await answer.content.readline()
+            if end == "signed out":
+                site.entrance.sessions.end(headers["Cookie"].partition("=")[2])
+            elif end == "login removed":
+                files[0] = LoginFile()
+            else:
+                clock.now_s += IDLE_S  # the stream is no sign that its person is there
+            await answer.content.read()  # to its end
+
+
+@pytest.mark.usefixtures("own")
+async def test_a_page_that_is_closed_is_no_fault(caplog: pytest.LogCaptureFixture) -> None:
+    async with console_site() as site:
+        headers = {"Cookie": f"guardproxy_console={site.people['viewer'][0]}"}
+        answer = await site.client.get("/console/own/follows", headers=headers)
+        await answer.content.readline()
+        answer.close()
+        assert (await site.get("viewer", "/console/own")).status == 200
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 @pytest.mark.usefixtures("own")
