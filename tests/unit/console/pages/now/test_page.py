@@ -229,6 +229,7 @@ async def test_a_view_that_took_long_is_kept_for_long(audit: Path) -> None:
             return await super()._ask(method, path)
 
     slow = Slow({"/all/status": json.dumps({"worker 0": STATUS})})
+    slow._clock = lambda: now_s[0]
     async with console_site(audit, proxy=slow) as site:
         board = NowBoard(site.console, drift_watch.DriftWatch(None), lambda: 0.0, lambda: now_s[0])
         for moment_s in (0.0, 5.0, 20.5, 21.5):
