@@ -14,7 +14,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
 
-.PHONY: run quick slow test coverage test-export timing lint format docs pages test-long kills test-clients test-site test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names train-difficulty names-weights names-without train-before-gate depth exit leave-out gate train-pairs train-embedding gate-pairs lock wheel release soak clean
+.PHONY: run quick slow test coverage test-export timing lint format docs pages test-long kills test-clients test-site test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names train-difficulty names-weights names-without train-before-gate depth exit leave-out gate train-pairs train-embedding gate-pairs lock chart wheel release soak clean
 
 # The first run installs for a minute or two: each step says what it does. The program is $(BIN)/guardproxy, and the log is in
 # the folder that the pages name.
@@ -281,6 +281,15 @@ wheel: $(VENV)/.test
 MINUTES ?= 30
 soak: $(VENV)/.test
 	$(BIN)/python -m benchmarks.path.soak --minutes $(MINUTES)
+
+# The manifests of deploy/kubernetes again, from the chart; needs helm. `kubernetes-validate`, if it is there, holds them against
+# the schemas of Kubernetes.
+chart:
+	for mode in gateway sidecar; do \
+	  (echo "# Made by \`make chart\` from deploy/chart and $$mode-values.yaml; kubectl apply -n llm -f $$mode.yaml" && \
+	   helm template guardproxy deploy/chart --namespace llm --kube-version 1.34.0 -f deploy/kubernetes/$$mode-values.yaml \
+	   | grep -v '^# Source' | sed 's/^ *$$//') > deploy/kubernetes/$$mode.yaml || exit 1; done
+	! command -v kubernetes-validate || kubernetes-validate --strict -k 1.34 deploy/kubernetes/gateway.yaml deploy/kubernetes/sidecar.yaml
 
 # Builds everything twice, and lists what a release still needs.
 release: $(VENV)/.test

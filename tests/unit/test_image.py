@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
+import threading
 import tomllib
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -18,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 def stages() -> dict[str, tuple[str, list[str]]]:
     """Returns the stages of the Dockerfile in order: name -> base, instructions."""
     text = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
-    found: dict[str, tuple[str, list[str]]] = {}
+    found: dict[str, tuple[str, list[str]]] = {"": ("", [])}
     name = ""
     for line in filter(None, (line.strip() for line in text.splitlines() if not line.startswith("#"))):
         if start := re.fullmatch(r"FROM (\S+) AS (\S+)", line):
@@ -37,15 +42,33 @@ def instructions(name: str) -> list[str]:
 
 def test_every_stage_starts_from_a_known_one_and_takes_files_from_known_ones() -> None:
     known: set[str] = set()
-    for name, (base, lines) in stages().items():
-        assert base in known or base == "python:3.13-slim"
+    (base_argument,) = stages()[""][1]
+    assert re.fullmatch(r"ARG PYTHON=python:3\.13-slim-\w+(@sha256:[0-9a-f]{64})?", base_argument)
+    for name, (base, lines) in list(stages().items())[1:]:
+        assert base in known or base == "${PYTHON}"
         assert {found for line in lines for found in re.findall(r"from=([\w-]+)", line)} <= known
         known.add(name)
 
 
+def test_a_change_of_the_code_downloads_nothing() -> None:
+    """What needs the network comes before the code: the layers of the packages are made of the lock file alone."""
+    for name in ("dependencies", "dependencies-cuda"):
+        copied = " ".join(line for line in instructions(name) if line.startswith("COPY"))
+        assert not re.search(r"\b(guardproxy|models|policies)\b", copied)
+    steps = (ROOT / "deploy" / "image" / "steps.sh").read_text("utf-8")
+    _, package = steps.split("\npackage)")
+    assert "--no-build-isolation" in package
+    assert "--no-index" in package
+    assert package.count("--no-deps") == 2
+    last = [line for line in instructions("cpu") if line.startswith("COPY --from")]
+    assert [re.search(r"from=(\S+) (\S+)", line)[2] for line in last] == [  # type: ignore[index]
+        *("/opt/guardproxy", "/layers/models", "/layers/code")
+    ], "what changes more often comes later"
+
+
 def test_a_build_without_a_target_is_for_the_cpu() -> None:
     assert list(stages())[-1] == "cpu"
-    assert "guardproxy[gpu" not in " ".join(instructions("cpu"))
+    assert "cuda" not in " ".join(instructions("cpu"))
 
 
 @pytest.mark.parametrize("target", ["cpu", "cuda"])
@@ -59,10 +82,80 @@ def test_an_image_runs_as_a_user_without_rights_and_serves(target: str) -> None:
 
 def test_the_image_for_a_gpu_installs_its_runtime_and_insists_on_it() -> None:
     lines = instructions("cuda")
-    assert any(line.endswith("'guardproxy[gpu,envoy]'") for line in lines)
-    (environment,) = [line for line in lines if line.startswith("ENV ")]
+    assert any(" gpu " in line for line in instructions("dependencies-cuda"))
+    (environment,) = [line for line in lines if line.startswith("ENV NVIDIA")]
     given = dict(pair.split("=", 1) for pair in environment.split()[1:])
     assert load({"upstream": ("https://api.example",)}, given).models.device == "cuda"
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "is_ready"),
+    [
+        ("--admin-port PORT", {}, True),
+        ("--admin-port=PORT --admin-host=127.0.0.1", {}, True),
+        ("--admin-port PORT --admin-host 0.0.0.0", {"GUARDPROXY_ADMIN_PORT": "1"}, True),
+        ("", {"GUARDPROXY_ADMIN_PORT": "PORT"}, True),
+        ("--admin-port PORT", {"GUARDPROXY_ADMIN_PORT": "tcp://10.0.0.1:9090"}, True),
+        ("--admin-port 1", {}, False),
+        ("--admin-port PORT --fail", {}, False),
+    ],
+)
+def test_the_health_check_asks_the_configured_port(
+    words: str, environ: dict[str, str], is_ready: bool, tmp_path: Path
+) -> None:
+    class Ready(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            assert (self.path, self.headers["Host"]) == ("/readyz", "127.0.0.1")
+            self.send_response(503 if "--fail" in words else 200)
+            self.end_headers()
+
+        def log_message(self, format: str, *arguments: object) -> None: ...
+
+    with HTTPServer(("127.0.0.1", 0), Ready) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            port = str(server.server_port)
+            line = f"python -m guardproxy serve {words.replace('PORT', port)}".split()
+            (tmp_path / "cmdline").write_bytes("".join(f"{word}\0" for word in line).encode())
+            given = {name: port if value == "PORT" else value for name, value in environ.items()}
+            ran = subprocess.run(
+                ["bash", str(ROOT / "deploy" / "image" / "health.sh")],
+                env={"PATH": os.environ["PATH"], "HEALTH_CMDLINE": str(tmp_path / "cmdline"), **given},
+                capture_output=True,
+                timeout=30,
+                check=False,
+            )
+        finally:
+            server.shutdown()
+            thread.join()
+    assert (ran.returncode == 0) == is_ready, ran.stderr
+
+
+def test_the_requirements_of_the_image_are_those_of_the_project() -> None:
+    script, project = ROOT / "deploy" / "image" / "requirements.py", ROOT / "pyproject.toml"
+    of = {}
+    for extras in (("envoy", "jwt"), ("gpu",)):
+        words = [sys.executable, str(script), str(project), *extras]
+        listed = subprocess.run(words, capture_output=True, check=True, text=True).stdout.splitlines()
+        of[extras] = {Requirement(line).name for line in listed}
+    assert {"aiohttp", "grpcio", "pyjwt", "onnxruntime"} <= of["envoy", "jwt"]
+    assert "onnxruntime-gpu" in of["gpu",]
+    assert "onnxruntime" not in of["gpu",], "both install the same files"
+    assert not any(name.startswith("guardproxy") for names in of.values() for name in names)
+
+
+def test_the_context_of_a_build_has_every_file_that_is_copied() -> None:
+    listed = (ROOT / ".dockerignore").read_text("utf-8").split()
+    assert listed[0] == "*"
+    copied = {
+        word
+        for line in instructions("package")
+        if line.startswith("COPY")
+        for word in line.split()[1:-1]
+        if "=" not in word
+    }
+    assert {f"!{word}" for word in copied} <= set(listed)
 
 
 def test_every_target_that_is_written_somewhere_exists() -> None:

@@ -104,6 +104,10 @@ lifecycle:
 resources:
   {{- toYaml .Values.resources | nindent 2 }}
 securityContext:
+  runAsNonRoot: true
+  runAsUser: 10001
+  runAsGroup: 10001
+  seccompProfile: {type: RuntimeDefault}
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
   capabilities: {drop: [ALL]}
