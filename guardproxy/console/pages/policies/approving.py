@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from guardproxy.console.contract import PageRoute, Visit
+from guardproxy.console.contract import PageRoute, Visit, roles
 from guardproxy.console.pages.policies import views
 from guardproxy.console.pages.policies.desk import desk_of, note_change
 from guardproxy.console.pages.policies.drafts import DraftError, Proposal
@@ -22,6 +22,7 @@ from guardproxy.console.pages.policies.tasks import LintReply
 from guardproxy.console.proxy_client import ProxyError
 from guardproxy.errors import AuditError
 
+SAVERS = roles("operator")
 STATES = {"waiting": "warn", "approved": "info", "saving": "info", "saved": "good", "refused": "bad", "void": "quiet"}
 
 
@@ -105,6 +106,7 @@ async def _shown(visit: Visit, proposal: Proposal, problem: str = "", status: in
         weights=views.WEIGHTS,
         states=STATES,
         is_own=proposal.is_of(visit.login.name),
+        may_save_it=visit.login.role in SAVERS and proposal.involves(visit.login.name),
         why_not=why_not_saved(visit),
         problem=problem,
     )
@@ -142,9 +144,11 @@ async def _refuse(visit: Visit) -> web.StreamResponse:
 
 
 async def _save(visit: Visit) -> web.StreamResponse:
-    """Saves an approved proposal and makes the proxy load it. Any of both people may ask for it."""
+    """Saves an approved proposal and makes the proxy load it. One of both people does it, as an operator."""
     form, desk, audit = await visit.form(), desk_of(visit.console), visit.console.audit
     asked = _asked(visit, form.get("id", ""))
+    if not asked.involves(visit.login.name):
+        return await _shown(visit, asked, "One of the two people saves: who proposed, or who approved.", 409)
     if (why_not := why_not_saved(visit)) or audit is None:
         return await _shown(visit, asked, why_not, 409)
     try:
@@ -225,5 +229,5 @@ ROUTES = (
     PageRoute("GET", "/change/download", _download, EDITORS, writes=False),
     PageRoute("POST", "/change/approve", _approve, EDITORS, writes=True),
     PageRoute("POST", "/change/refuse", _refuse, EDITORS, writes=False),
-    PageRoute("POST", "/change/save", _save, EDITORS, writes=True),
+    PageRoute("POST", "/change/save", _save, SAVERS, writes=True),
 )

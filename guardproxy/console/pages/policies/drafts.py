@@ -91,6 +91,10 @@ class Proposal:
         """Whether a person proposed it."""
         return person_of(self.by) == person_of(name)
 
+    def involves(self, name: str) -> bool:
+        """Whether a person proposed or approved it."""
+        return person_of(name) in (person_of(self.by), person_of(self.approved_by))
+
 
 @dataclass(slots=True)
 class DraftTable:

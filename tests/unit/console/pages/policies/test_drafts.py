@@ -44,7 +44,9 @@ def test_a_proposal_goes_from_one_person_to_the_next() -> None:
         made.begin_to_save("1", proposal.digest)
     with pytest.raises(DraftError, match="not the one that was shown"):
         made.approve("1", "bob", "sha256:other")
-    assert made.approve("1", "bob", proposal.digest).approved_by == "bob"
+    approved = made.approve("1", "bob", proposal.digest)
+    assert approved.approved_by == "bob"
+    assert [approved.involves(name) for name in ("ANN", "Bob ", "cid")] == [True, True, False]
     with pytest.raises(DraftError, match="approved, not waiting"):
         made.approve("1", "cid", proposal.digest)
     assert made.begin_to_save("1", proposal.digest).state == "saving"

@@ -14,6 +14,7 @@ import pytest
 from guardproxy.audit import PolicyChanged
 from guardproxy.audit.record.versions import entries_of
 from guardproxy.console.access.people import Login
+from guardproxy.console.pages.policies import desk
 from guardproxy.console.pages.policies.desk import desk_of
 from guardproxy.console.pages.policies.files import digest_of
 from tests.kit.console import ConsoleSite, FakeProxy, PageAnswer, console_site
@@ -46,7 +47,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-async def site(tmp_path: Path, folder: Path) -> AsyncIterator[ConsoleSite]:
+async def site(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ConsoleSite]:
+    monkeypatch.setattr(desk, "PATIENCE_S", 300.0)
     (tmp_path / "audit").mkdir()
     proxy = FakeProxy(answers=dict(RELOADED))
     async with console_site(audit=tmp_path / "audit", policies=folder, proxy=proxy) as made:
@@ -152,7 +154,9 @@ async def test_two_people_change_a_policy(site: ConsoleSite, folder: Path, tmp_p
     assert (await form(site, "operator", "/change/save", id=id, digest=digest)).status == 409  # not approved yet
     assert (await form(site, "operator", "/change/approve", id=id, digest=digest)).status == 303
     assert (folder / "shop.yaml").read_text() == POLICY
-    saved = await form(site, "reviewer", "/change/save", id=id, digest=digest)
+    for who, status in (("reviewer", 403), ("auditor", 403), (signed_in(site, "other", "operator"), 409)):
+        assert (await form(site, who, "/change/save", id=id, digest=digest)).status == status
+    saved = await form(site, "operator", "/change/save", id=id, digest=digest)
     assert saved.status == 303, saved.text
     assert (folder / "shop.yaml").read_text() == edited
     assert (folder / "shop.yaml").stat().st_mode & 0o777 == 0o640
@@ -166,7 +170,7 @@ async def test_two_people_change_a_policy(site: ConsoleSite, folder: Path, tmp_p
     assert not desk_of(site.console).drafts.of("reviewer")
 
 
-async def proposal(site: ConsoleSite, content: str, who: str = "reviewer", file: str = "shop.yaml") -> tuple[str, str]:
+async def proposal(site: ConsoleSite, content: str, who: str = "operator", file: str = "shop.yaml") -> tuple[str, str]:
     await form(site, who, "/drafts", file=file, content=content)
     answer = await form(site, who, "/changes", why="ticket")
     id = answer.headers["Location"].partition("id=")[2]
@@ -176,19 +180,19 @@ async def proposal(site: ConsoleSite, content: str, who: str = "reviewer", file:
 async def test_what_is_edited_after_the_approval_is_not_saved(site: ConsoleSite, folder: Path) -> None:
     id, digest = await proposal(site, POLICY + "# one\n")
     assert (await form(site, "auditor", "/change/approve", id=id, digest=digest)).status == 303
-    await form(site, "reviewer", "/drafts", file="shop.yaml", content=POLICY + "# two\n")
-    refused = await form(site, "reviewer", "/change/save", id=id, digest=digest)
+    await form(site, "operator", "/drafts", file="shop.yaml", content=POLICY + "# two\n")
+    refused = await form(site, "operator", "/change/save", id=id, digest=digest)
     assert refused.status == 409
     assert "void" in refused.text
     assert (folder / "shop.yaml").read_text() == POLICY
 
 
 async def test_two_editors_of_a_file_and_a_file_that_changes_on_disk(site: ConsoleSite, folder: Path) -> None:
-    first = await proposal(site, POLICY + "# one\n")
-    second = await proposal(site, POLICY + "# two\n", "operator")
+    first = await proposal(site, POLICY + "# one\n", "reviewer")
+    second = await proposal(site, POLICY + "# two\n")
     for (id, digest), who in ((first, "operator"), (second, "auditor")):
         assert (await form(site, who, "/change/approve", id=id, digest=digest)).status == 303
-    assert (await form(site, "reviewer", "/change/save", id=first[0], digest=first[1])).status == 303
+    assert (await form(site, "operator", "/change/save", id=first[0], digest=first[1])).status == 303
     late = await form(site, "operator", "/change/save", id=second[0], digest=second[1])
     assert late.status == 409
     assert "has changed since the edit began" in html.unescape(late.text)
@@ -204,7 +208,7 @@ async def test_two_editors_of_a_file_and_a_file_that_changes_on_disk(site: Conso
 async def test_policies_with_errors_are_not_saved(site: ConsoleSite, folder: Path) -> None:
     id, digest = await proposal(site, POLICY.replace("action: block", "action: blok"))
     assert (await form(site, "auditor", "/change/approve", id=id, digest=digest)).status == 303
-    refused = await form(site, "auditor", "/change/save", id=id, digest=digest)
+    refused = await form(site, "operator", "/change/save", id=id, digest=digest)
     assert refused.status == 409
     assert "Policies with errors are not saved" in refused.text
     assert (folder / "shop.yaml").read_text() == POLICY
@@ -237,7 +241,7 @@ async def test_nothing_is_saved_without_a_log(tmp_path: Path, folder: Path) -> N
     async with console_site(policies=folder) as site:
         id, digest = await proposal(site, POLICY + "# one\n")
         await form(site, "auditor", "/change/approve", id=id, digest=digest)
-        refused = await form(site, "auditor", "/change/save", id=id, digest=digest)
+        refused = await form(site, "operator", "/change/save", id=id, digest=digest)
         assert refused.status == 409
         assert "keeps no log" in refused.text
 
@@ -305,7 +309,7 @@ async def test_a_proxy_that_does_not_answer_is_said(site: ConsoleSite, folder: P
     del site.console.proxy.answers["/all/reload"]  # type: ignore[attr-defined]
     id, digest = await proposal(site, POLICY + "# one\n")
     await form(site, "auditor", "/change/approve", id=id, digest=digest)
-    assert (await form(site, "auditor", "/change/save", id=id, digest=digest)).status == 303
+    assert (await form(site, "operator", "/change/save", id=id, digest=digest)).status == 303
     assert "The files are saved, but" in (await site.get("auditor", f"/console/policies/change?id={id}")).text
 
 
