@@ -134,15 +134,18 @@ def download(name: str, content: bytes) -> web.Response:
 
 async def _coverage(visit: Visit) -> web.StreamResponse:
     reply, problem = await desk_of(visit.console).remarks(visit)
-    formats, rows = views.coverage_table(reply.coverage)
+    formats = views.covered_formats(reply.coverage)
+    asked = visit.query.get("format", "")
+    chosen = next((format.name for format in formats if format.name == asked), formats[0].name if formats else "")
     return visit.render(
         "policies/coverage.html",
         tabs=tabs(visit, "/coverage"),
         problem=problem,
         is_reading=problem == READING,
         errors=reply.errors,
-        columns=("Direction", "Text", *formats),
-        rows=rows,
+        formats=formats,
+        chosen=chosen,
+        rows=views.coverage_rows(reply.coverage, chosen),
         fields=reply.fields,
     )
 

@@ -67,12 +67,29 @@ class DiffLine:
 
 
 @dataclass(frozen=True, slots=True)
+class CoveredCheck:
+    """A check that reads a kind of text. `is_quiet`: only rules in shadow mode use it, or only some requests have it."""
+
+    name: str
+    is_quiet: bool
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
 class CoverageTableRow:
-    """The checks of a kind of text, by format."""
+    """A kind of text of a format, and the checks that read it."""
 
     direction: str
     kind: str
-    cells: tuple[tuple[str, ...] | None, ...]
+    checks: tuple[CoveredCheck, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CoveredFormat:
+    """A wire format. `unread`: the number of kinds of texts that no check reads."""
+
+    name: str
+    unread: int
 
 
 def file_lines(text: str, marks: Iterable[FileMark]) -> tuple[FileLine, ...]:
@@ -116,18 +133,30 @@ def file_rows(
     )
 
 
-def coverage_table(cells: Iterable[CoverageCell]) -> tuple[tuple[str, ...], tuple[CoverageTableRow, ...]]:
-    """Returns the formats, and a row for each kind of text with the checks of each format; `None` where a format has no such
-    text."""
-    found = {(cell.direction, cell.kind, cell.format): cell.checks for cell in cells}
-    formats = tuple(dict.fromkeys(format for _, _, format in found))
-    kinds = dict.fromkeys((direction, kind) for direction, kind, _ in found)
-    ordered = sorted(kinds, key=lambda place: place[0] != "request")
+def covered_formats(cells: Iterable[CoverageCell]) -> tuple[CoveredFormat, ...]:
+    """Returns the formats of a coverage."""
+    unread: dict[str, int] = {}
+    for cell in cells:
+        unread[cell.format] = unread.get(cell.format, 0) + (not cell.checks)
+    return tuple(CoveredFormat(name, count) for name, count in unread.items())
+
+
+def coverage_rows(cells: Iterable[CoverageCell], format: str) -> tuple[CoverageTableRow, ...]:
+    """Returns the kinds of texts of a format, those of requests first."""
     rows = (
-        CoverageTableRow(direction, kind, tuple(found.get((direction, kind, format)) for format in formats))
-        for direction, kind in ordered
+        CoverageTableRow(cell.direction, cell.kind, tuple(map(_covered, cell.checks)))
+        for cell in cells
+        if cell.format == format
     )
-    return formats, tuple(rows)
+    return tuple(sorted(rows, key=lambda row: row.direction != "request"))
+
+
+def _covered(name: str) -> CoveredCheck:
+    is_shadow, is_partial = name.startswith("("), name.endswith("*")
+    title = (
+        "only in shadow mode" if is_shadow else "only if the policy matches" if is_partial else "reads every request"
+    )
+    return CoveredCheck(name, is_shadow or is_partial, title)
 
 
 def diff_lines(old: str, new: str, around: int = AROUND_LINES) -> tuple[DiffLine, ...]:

@@ -89,7 +89,7 @@ async def test_files_are_shown_with_words_remarks_and_coverage(site: ConsoleSite
     assert 'id="line-9"' in file.text
     coverage = await site.get("viewer", "/console/policies/coverage")
     assert "shop/mail" in coverage.text
-    assert "none" in coverage.text
+    assert "Checks that read it" in coverage.text
     for name in ("../x.yaml", "none.yaml", "", ".hidden.yaml", "a/b.yaml", "\0.yaml"):
         assert (await site.get("viewer", f"/console/policies/file?name={name}")).status == 404, name
 

@@ -49,13 +49,19 @@ def test_files_with_what_is_known_of_them() -> None:
 
 def test_a_table_of_coverage() -> None:
     cells = [
-        CoverageCell("f", "response", "assistant", ("x",)),
+        CoverageCell("f", "response", "assistant", ("x", "(p/y)", "p/z*")),
         CoverageCell("f", "request", "user", ()),
         CoverageCell("g", "request", "user", ("y",)),
     ]
-    formats, rows = views.coverage_table(cells)
-    assert formats == ("f", "g")
-    assert [(row.direction, row.cells) for row in rows] == [("request", ((), ("y",))), ("response", (("x",), None))]
+    formats = views.covered_formats(cells)
+    assert [(format.name, format.unread) for format in formats] == [("f", 1), ("g", 0)]
+    rows = views.coverage_rows(cells, "f")
+    assert [(row.direction, row.kind, [check.name for check in row.checks]) for row in rows] == [
+        ("request", "user", []),
+        ("response", "assistant", ["x", "(p/y)", "p/z*"]),
+    ]
+    assert [check.is_quiet for check in rows[1].checks] == [False, True, True]
+    assert views.coverage_rows(cells, "none") == ()
 
 
 TEXTS = st.lists(st.sampled_from("abc"), max_size=12).map("\n".join)
