@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import json
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,9 @@ from guardproxy.console.access.people import Login
 from guardproxy.console.pages.policies import desk
 from guardproxy.console.pages.policies.desk import desk_of
 from guardproxy.console.pages.policies.files import digest_of
+from guardproxy.console.pages.policies.tasks import BenchReply, BenchTask, TaskProgress
+from guardproxy.console.pages.policies.work import PolicyWork
+from guardproxy.console.pages.policies.workshop import TaskBench
 from tests.kit.console import ConsoleSite, FakeProxy, PageAnswer, console_site
 
 POLICY = r"""policy: shop
@@ -35,6 +39,20 @@ tests:
     expect: {rule: no-mail}
 """
 RELOADED = {"/all/reload": json.dumps({"ok": True, "0": {"ok": True, "policies": "sha256:new", "errors": []}})}
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Does tasks in this process: `test_workshop.py` tries those of their own."""
+    work = PolicyWork()
+
+    async def ask(
+        bench: TaskBench, task: BenchTask, timeout_s: float, progress: Callable[[TaskProgress], object] | None = None
+    ) -> BenchReply:
+        await asyncio.sleep(0)
+        return work.do(task, lambda done, total: progress(TaskProgress(done, total)) if progress else None)
+
+    monkeypatch.setattr(TaskBench, "ask", ask)
 
 
 @pytest.fixture
@@ -280,13 +298,17 @@ async def test_drafts_are_listed_downloaded_compared_and_dropped(site: ConsoleSi
     job = desk_of(site.console).workshop.job("reviewer", "diff")
     assert job is not None
     assert job.runner is not None
-    running = await site.part("reviewer", "/console/policies/compare")
-    assert "Cancel" in running.text
     await job.runner
     compared = await site.get("reviewer", "/console/policies/compare")
     assert "tightens" in compared.text
     assert "no exchange of the log is in this period" in compared.text
     await form(site, "reviewer", "/compare", days="x", most="y")
+    again = desk_of(site.console).workshop.job("reviewer", "diff")
+    assert again is not None
+    again.state, again.reply = "running", None
+    running = await site.part("reviewer", "/console/policies/compare")
+    assert "Cancel" in running.text
+    assert "Replaying: 0 of" in running.text
     await form(site, "reviewer", "/compare", cancel="yes")
     assert "was cancelled" in (await site.part("reviewer", "/console/policies/compare")).text
     assert "other.yaml" not in (await site.get("operator", "/console/policies/changes")).text
