@@ -18,7 +18,8 @@ from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.replay.pacing import HoldStep, pace_of
 from guardproxy.replay.replays import Rerun, rerun
 from guardproxy.wire.contract.codec import Codec
-from guardproxy.wire.contract.writing import Call, Prompt, Reply
+from guardproxy.wire.contract.turns import Call
+from guardproxy.wire.contract.writing import Prompt, Reply
 from guardproxy.wire.registry import codecs
 from tests.kit.play import Play, chat_frames, policy_set
 from tests.kit.records import record_of
