@@ -6,6 +6,7 @@ of the command line. A task is ended between two scans of checks when it is canc
 
 from __future__ import annotations
 
+import heapq
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -262,7 +263,7 @@ class PolicyWork:
             traffic = Traffic(self._load(task.old, DISTANT), self._load(task.new, DISTANT), EXAMPLES)
         except PolicyError as error:
             return DiffReply(problem=str(error))
-        lines = newest_lines(Path(task.log), task.since_s, task.until_s, task.most) if task.log else []
+        lines = newest_lines(Path(task.log), task.since_s, task.until_s, task.most, self._go_on) if task.log else []
         for number, line in enumerate(lines):
             self._go_on()
             progress(number, len(lines))
@@ -289,18 +290,26 @@ class PolicyWork:
         return found
 
 
-def newest_lines(folder: Path, since_s: float, until_s: float, most: int) -> list[bytes]:
-    """Returns the lines of the newest exchanges in a period, oldest first."""
-    found: list[tuple[float, bytes]] = []
+def newest_lines(
+    folder: Path, since_s: float, until_s: float, most: int, go_on: Callable[[], object] = lambda: None
+) -> list[bytes]:
+    """Returns the lines of the newest exchanges in a period, oldest first. No more than `most` lines are in memory. `go_on`: is
+    called for each line, and may raise."""
+    found: list[tuple[float, int, bytes]] = []
+    number = 0
     for path in sorted(folder.glob("*.jsonl")):
         with path.open("rb") as lines:
             for line in lines:
+                go_on()
                 at = _time_of(line)
-                if at is not None and since_s <= at <= until_s:
-                    found.append((at, line))
-        if len(found) > 2 * most:
-            found = sorted(found, key=lambda known: known[0])[-most:]
-    return [line for _, line in sorted(found, key=lambda known: known[0])[-most:]]
+                if at is None or not since_s <= at <= until_s:
+                    continue
+                number += 1
+                if len(found) < most:
+                    heapq.heappush(found, (at, number, line))
+                else:
+                    heapq.heappushpop(found, (at, number, line))
+    return [line for _, _, line in sorted(found)]
 
 
 def _time_of(line: bytes) -> float | None:

@@ -143,13 +143,14 @@ class Workbench:
 def main() -> None:
     """Works until standard input ends."""
     crashes.hide_messages()
-    source, target = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    source, out = sys.stdin.buffer, os.dup(1)
     sys.stdout = sys.stderr  # nothing else goes to the pipe
     limit()
     guard()
-    bench = Workbench(source, target)
-    threading.Thread(target=bench.read, name="tasks", daemon=True).start()
-    bench.run()
+    with os.fdopen(out, "wb") as target:
+        bench = Workbench(source, target)
+        threading.Thread(target=bench.read, name="tasks", daemon=True).start()
+        bench.run()
 
 
 if __name__ == "__main__":

@@ -274,7 +274,7 @@ async def test_tests_run_and_say_what_differs(site: ConsoleSite) -> None:
     assert job.runner is not None
     await job.runner
     tested = await site.part("reviewer", "/console/policies/tests")
-    assert "1 tests, 1 failed" in tested.text
+    assert "1 test, 1 failed" in tested.text
     assert "expected the rule `no-bad` to hold" in html.unescape(tested.text)
     assert "shop: no-bad" in tested.text  # holds in no test
 

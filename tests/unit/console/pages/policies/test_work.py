@@ -259,6 +259,8 @@ def test_a_comparison_on_recorded_traffic(folder: Path, tmp_path: Path) -> None:
     assert sum(few.counts.values()) == 1
     assert PolicyWork().diff(DiffTask(task.old, task.new, "", 0.0, 1e12, 1), told).counts == {}
     assert newest_lines(log, 2e11, 1e12, 5) == []
+    newest = newest_lines(log, 0.0, 1e12, 2)
+    assert [json.loads(line)["at"] for line in newest] == [1001.0, 1002.0]
 
 
 def recorded(folder: Path, texts: list[str]) -> list[Record]:
@@ -298,10 +300,14 @@ def test_a_recorded_exchange_is_played_again(folder: Path) -> None:
     assert work.play(PlayTask(PolicySource(str(folder), {"shop.yaml": new}), record=line)).decision == "block"
 
 
-def test_a_task_is_cancelled_between_two_scans(folder: Path) -> None:
+def test_a_task_is_cancelled_between_two_scans(folder: Path, tmp_path: Path) -> None:
+    cancelled = tmp_path / "log"
+    cancelled.mkdir()
+    (cancelled / "audit-0.jsonl").write_bytes(b"a line\n")
     for task in (
         PlayTask(PolicySource(str(folder)), request="x"),
         TryTask(PolicySource(str(folder))),
+        DiffTask(PolicySource(str(folder)), PolicySource(str(folder)), str(cancelled), 0.0, 1.0, 1),
     ):
         with pytest.raises(CancelledError):
             PolicyWork(is_cancelled=lambda: True).do(task, told)

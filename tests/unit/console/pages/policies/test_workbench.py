@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from guardproxy import crashes
 from guardproxy.console.pages.policies import workbench as module
 from guardproxy.console.pages.policies.tasks import (
     CancelledTask,
@@ -104,16 +106,16 @@ def test_what_it_asks_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def setrlimit(what: int, bounds: tuple[int, int]) -> None:
         limits.append((what, bounds))
-        if what == module.resource.RLIMIT_DATA:
+        if what == resource.RLIMIT_DATA:
             raise ValueError("not allowed")
 
     def nice(by: int) -> None:
         raise OSError("not allowed")
 
-    monkeypatch.setattr(module.resource, "setrlimit", setrlimit)
+    monkeypatch.setattr(resource, "setrlimit", setrlimit)
     monkeypatch.setattr(os, "nice", nice)
     module.limit()
-    assert limits[:2] == [(module.resource.RLIMIT_CORE, (0, 0)), (module.resource.RLIMIT_FSIZE, (0, 0))]
+    assert limits[:2] == [(resource.RLIMIT_CORE, (0, 0)), (resource.RLIMIT_FSIZE, (0, 0))]
 
 
 def test_what_its_guard_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +148,7 @@ def test_the_program(
     monkeypatch.setattr("sys.stdout", None)
     for name in ("limit", "guard"):
         monkeypatch.setattr(module, name, lambda: None)
-    monkeypatch.setattr(module.crashes, "hide_messages", lambda: None)
+    monkeypatch.setattr(crashes, "hide_messages", lambda: None)
     monkeypatch.setattr(Workbench.__init__, "__defaults__", (lambda code: None,))
     module.main()
     out = capfdbinary.readouterr().out
