@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from guardproxy.cli.engine_arguments import ShownEngine, engine_of
+from guardproxy.cli.engine_arguments import PROGRESS, ShownEngine, engine_of
 from guardproxy.engine import LocalEngine
 
 
@@ -57,6 +57,17 @@ def test_without_a_terminal_nothing_is_shown(monkeypatch: pytest.MonkeyPatch) ->
     file = io.StringIO()
     assert results(monkeypatch, file, [10, 20]) == ([10, 20], "row 10\nrow 20\n")
     assert file.getvalue() == ""
+
+
+def test_another_program_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PROGRESS, "lines")
+    file = io.StringIO()
+    assert results(monkeypatch, file, [1] * 4) == ([1] * 4, "row 1\n" * 4)
+    assert file.getvalue() == "counting 1/4\ncounting 2/4\ncounting 3/4\ncounting 4/4\n"
+    file = io.StringIO()
+    results(monkeypatch, file, iter([1] * 1000))
+    assert len(file.getvalue().splitlines()) == 100
+    assert results(monkeypatch, io.StringIO(), []) == ([], "")
 
 
 def test_engines_by_name() -> None:

@@ -131,6 +131,23 @@ def test_erased_keys_are_gone_from_the_disk(who: dict[str, str], gone: set[Owner
     store.close()
 
 
+def test_what_an_erasure_would_remove_is_known_before(tmp_path: Path) -> None:
+    store = store_at(tmp_path)
+    keys = store.keys_for([ANN, BOB, ANN_2, TALK, TENANT])
+    store.close()
+    keyless = KeyStore(tmp_path / "seal.keys")
+    assert set(keyless.owned(subject="ann")) == {keys[ANN].id, keys[ANN_2].id}
+    assert keyless.owned(subject="ann", tenant="t1") == [keys[ANN].id]
+    assert keyless.owned(conversation="c1") == [keys[TALK].id]
+    assert len(keyless.owned(tenant="t1")) == 4
+    assert keyless.owned(subject="nobody") == []
+    for chosen in ({"subject": "ann"}, {"tenant": "t1"}):
+        would = keyless.owned(**chosen)
+        assert keyless.erase(event, **chosen) == len(would)
+        assert keyless.owned(**chosen) == []
+    keyless.close()
+
+
 def test_a_running_process_forgets_an_erased_key(tmp_path: Path) -> None:
     running, command = store_at(tmp_path), store_at(tmp_path, (), create=False)
     before = running.keys_for([ANN])[ANN]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import duckdb
 import pytest
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from guardproxy.audit import RecordedFeedback
 from guardproxy.cli import app
 from guardproxy.cli.audit import read as audit_read
+from guardproxy.reading import EXPORT_FORMS
 from tests.kit.logs import write_log
 from tests.kit.records import plain_answer, plain_record, plain_text
 
@@ -110,3 +112,12 @@ def test_report(folder: Path, tmp_path: Path) -> None:
     code, out, _ = run("report", folder, "--out", page, "--heads", folder)
     assert (code, out) == (1, f"{page}: 2 exchanges, log NOT verified\n")
     assert "Log not verified" in page.read_text("utf-8")
+
+
+def test_the_command_knows_every_form_of_an_export() -> None:
+    (form,) = [
+        part.annotation
+        for name, part in signature(audit_read.export, eval_str=True).parameters.items()
+        if name == "form"
+    ]
+    assert get_args(get_args(form)[0]) == tuple(EXPORT_FORMS)
