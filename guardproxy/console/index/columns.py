@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from guardproxy.audit import ENTRY_VERSION, SERVER_ERROR, UPSTREAM_5XX, open_line, read_entry
+from guardproxy.audit import ENTRY_VERSION, SERVER_ERROR, UPSTREAM_5XX, entry_of, open_line
 from guardproxy.errors import AuditError
 from guardproxy.wire import codec_named
 
@@ -296,9 +296,7 @@ def _by_readers(line: bytes) -> _LineMembers | None:
     if "seq" not in members:
         return _LineMembers(hash=str(members.get("hash", "")))
     try:
-        entry = read_entry(line)
-        if entry is None:
-            return None
+        entry = entry_of(members)
         chain = {name: members.get(name) for name in ("seq", "hash", "prev")}
         return msgspec.convert({**_plain(entry.document()), **chain}, _LineMembers)
     except (AuditError, msgspec.ValidationError):

@@ -117,6 +117,7 @@ class LogFollower:
     version: int = 0
     _files: dict[str, IndexedFile] | None = None
     _present: dict[str, PresentFile] = field(default_factory=dict)
+    _headless: int = 0
 
     def step(self) -> bool:
         """Reads what is new. Returns whether anything changed. Raises `OSError` and the errors of DuckDB."""
@@ -137,7 +138,7 @@ class LogFollower:
         changed = [found for name, found in present.items() if name not in files or files[name].stamp != found.stamp]
         if not gone and not changed:
             total = sum(found.size for found in present.values())
-            self.progress = _progress(total, total, files)
+            self.progress = self._progress_of(total, total, files)
             return False
         for file in gone:
             _drop(cursor, files, file)
@@ -150,6 +151,11 @@ class LogFollower:
         self._read(cursor, files, [found for found in present.values() if found in changed], present)
         self.version += 1
         return True
+
+    def _progress_of(self, done: int, total: int, files: Mapping[str, IndexedFile]) -> IndexProgress:
+        """Returns how far the index is, with the lines of all files that are not as they should be."""
+        unread = self._headless + sum(file.unread for file in files.values())
+        return IndexProgress(done, total, unread=unread, broken=sum(file.broken for file in files.values()))
 
     def _look(self, files: Mapping[str, IndexedFile]) -> dict[str, PresentFile]:
         """Returns the files of the folder by name. A header is read again if its file changed since the last look."""
@@ -171,6 +177,9 @@ class LogFollower:
             if now is not None:
                 found[name] = now
         self._present = dict(found)
+        # A file whose first line is no header is in no list, and is counted.
+        self._headless = sum(not now.origin for now in found.values())
+        found = {name: now for name, now in found.items() if now.origin}
         # A copy of a log has the same id, and its exchanges are in the index already.
         owners: dict[str, str] = {}
         for name in sorted(found, key=lambda name: (name not in files, name)):
@@ -192,11 +201,11 @@ class LogFollower:
         rest = sum(part.end - part.start for part in parts)
         is_large = rest > WORTH_A_LINE_BYTES
         done, logged = total - rest, -1
-        self.progress = _progress(done, total, files)
+        self.progress = self._progress_of(done, total, files)
         for batch in _batches(self.engine.each(ColumnsWork(), parts)):
             self._store(cursor, files, batch, names)
             done += sum(columns.part.end - columns.part.start for columns in batch)
-            self.progress = _progress(done, total, files)
+            self.progress = self._progress_of(done, total, files)
             self.version += 1
             if is_large and self.progress.percent // 10 > logged:
                 logged = self.progress.percent // 10
@@ -204,7 +213,7 @@ class LogFollower:
         files.update({found.path.name: replace(files[found.path.name], stamp=found.stamp) for found in newest})
         with transaction(cursor):
             self._insert(cursor, "files", [_ENCODER.encode_lines(list(files.values()))])
-        self.progress = _progress(total, total, files)
+        self.progress = self._progress_of(total, total, files)
 
     def _store(
         self,
@@ -251,13 +260,15 @@ class LogFollower:
 
 
 def _present(path: Path, stamp: Stamp) -> PresentFile | None:
-    """Returns a file with what its header says; `None` if it has no header, as at a start that is in progress. Raises
-    `OSError`."""
+    """Returns a file with what its header says, without an origin if its first line is no header; `None` if it has no line, as
+    at a start that is in progress. Raises `OSError`."""
     with path.open("rb") as lines:
         line = lines.readline(LIMIT_HEADER_BYTES)
-    header = open_line(line) if line.endswith(b"\n") else None
-    if header is None or not isinstance(header.get("log"), str) or "seq" in header:
+    if not line.endswith(b"\n"):
         return None
+    header = open_line(line)
+    if header is None or not isinstance(header.get("log"), str) or "seq" in header:
+        return PresentFile(path, stamp, "", None)
     follows = header.get("follows")
     before, last = (follows.get("log"), follows.get("seq")) if isinstance(follows, Mapping) else (None, None)
     is_named = isinstance(before, str) and type(last) is int
@@ -353,13 +364,6 @@ def _stored(cursor: DuckDBPyConnection) -> dict[str, IndexedFile]:
     rows = cursor.execute(f"SELECT {', '.join(FILES)} FROM files").fetchall()
     files = [msgspec.convert(dict(zip(FILES, row, strict=True)), IndexedFile) for row in rows]
     return {file.name: file for file in files}
-
-
-def _progress(done: int, total: int, files: Mapping[str, IndexedFile]) -> IndexProgress:
-    """Returns how far the index is, with the lines of all files that are not as they should be."""
-    unread = sum(file.unread for file in files.values())
-    broken = sum(file.broken for file in files.values())
-    return IndexProgress(done, total, unread=unread, broken=broken)
 
 
 def _chained(file: IndexedFile, columns: PartColumns) -> IndexedFile:

@@ -531,3 +531,48 @@ def test_a_break_of_the_chain_is_counted(
     ids(again)
     assert (again.progress.broken, again.progress.unread) == (broken, unread)
     again.close()
+
+
+def test_a_file_without_a_header_is_counted(index: Index, tmp_path: Path) -> None:
+    lines = write(tmp_path / "audit-0.jsonl", plain("a"), plain("b"))
+    ids(index)
+    (tmp_path / "audit-1.jsonl").write_bytes(b'{"log":')  # a start in progress
+    assert ids(index) == ["b", "a"]
+    assert index.progress.unread == 0
+    (tmp_path / "audit-0.jsonl").write_bytes(b"".join(lines[1:]))
+    assert ids(index) == []
+    assert index.progress.unread == 1
+    (tmp_path / "audit-0.jsonl").write_bytes(b"".join(lines))
+    assert ids(index) == ["b", "a"]
+    assert index.progress.unread == 0
+
+
+def test_large_logs_come_in_batches_and_say_how_far_they_are(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, size in (("PART_BYTES", 20_000), ("BATCH_BYTES", 30_000), ("WORTH_A_LINE_BYTES", 0)):
+        monkeypatch.setattr(following, name, size)
+    log = write_console_log(tmp_path, 150, segment_lines=60)
+    with caplog.at_level("INFO", "guardproxy.console.index"):
+        assert ids(index) == list(reversed(log.ids))
+    said = [record.getMessage() for record in caplog.records]
+    assert len(said) > 3
+    assert said[-1].startswith("console index: 100 % of ")
+
+
+def test_a_file_that_goes_while_it_is_read_is_left_out(
+    index: Index, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "audit-0.jsonl", plain("a"))
+    write(tmp_path / "audit-1.jsonl", plain("b"))
+    real = following._present
+
+    def gone(path: Path, stamp: following.Stamp) -> following.PresentFile | None:
+        if path.name == "audit-1.jsonl":
+            raise FileNotFoundError(path)
+        return real(path, stamp)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(following, "_present", gone)
+        assert ids(index) == ["a"]
+    assert sorted(ids(index)) == ["a", "b"]
