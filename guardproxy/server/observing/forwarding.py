@@ -84,10 +84,10 @@ class Forwarder:
         if (request.content_length or 0) > BODY_BYTES:
             return _too_large()
         if self._open >= AT_ONCE:
-            return self._unavailable("It has too many open requests.")
+            return self._unavailable(request, "It has too many open requests.")
         has_body = request.body_exists
         if has_body and self._bodies >= BODIES_AT_ONCE:
-            return self._unavailable("It has too many open requests.")
+            return self._unavailable(request, "It has too many open requests.")
         self._open += 1
         self._bodies += has_body
         try:
@@ -120,7 +120,7 @@ class Forwarder:
             if response is None or not response.prepared:
                 if isinstance(error, _TooLargeError) or isinstance(error.__cause__, _TooLargeError):
                     return _too_large()
-                return self._unavailable("It is being started.")
+                return self._unavailable(request, "It is being started.")
             # The browser must not take a part for the whole, if it is still there.
             if request.transport is not None:
                 request.transport.abort()
@@ -141,8 +141,11 @@ class Forwarder:
         if self._session is not None:
             await self._session.close()
 
-    def _unavailable(self, why: str) -> web.Response:
+    def _unavailable(self, request: web.Request, why: str) -> web.Response:
         text = f"The {self._title} does not answer. {why} This page asks again in {AGAIN_S} seconds."
+        if "HX-Request" in request.headers:  # the answer is put into a page, which does not load itself again
+            text = text.partition(" This page")[0] + " Try again in a moment."
+            return web.Response(status=503, text=f"<p>{text}</p>", content_type="text/html")
         page = webpage(f"The {self._title} does not answer", [f"<h1>One moment</h1><p>{text}</p>"])
         headers = {"Retry-After": str(AGAIN_S), "Refresh": str(AGAIN_S), "Cache-Control": "no-store"}
         return web.Response(status=503, text=page, content_type="text/html", headers=headers)

@@ -262,6 +262,8 @@ async def test_a_process_that_is_not_there_is_named(tmp_path: Path) -> None:
                 assert answer.status == 503
                 assert answer.headers["Retry-After"] == "2"
                 assert "asks again" in await answer.text()
+            async with client.get(f"http://127.0.0.1:{port}/console/now", headers={"HX-Request": "true"}) as part:
+                assert (part.status, (await part.text()).partition(" ")[0]) == (503, "<p>The")
             if not path.exists():
                 with socket.socket(socket.AF_UNIX) as left:  # a file that nobody listens on
                     left.bind(str(path))
