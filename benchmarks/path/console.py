@@ -11,7 +11,8 @@ Out: `console.json` and a line. `requests_per_s`: medians without and with pages
 the second by the first. `proxy_us`: processor time of the proxy for a request, without and with pages, and `proxy_share`:
 their ratio, which depends less on what else the machine does. `admin_share`: the part of a core that the thread of the admin
 port takes, without and with pages. It is all that pages take of the proxy's process, and the loop can lose no more than that
-to them; it hardly depends on other work of the machine. `events`: messages that the pages got.
+to them; it hardly depends on other work of the machine. `console_share`: the part of a core that the process of the console
+takes, which also reads what the proxy writes into the log. `events`: messages that the pages got.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Rounds:
     requests_per_s: list[float] = field(default_factory=list)
     proxy_us: list[float] = field(default_factory=list)
     admin_share: list[float] = field(default_factory=list)
+    console_share: list[float] = field(default_factory=list)
     events: int = 0
 
 
@@ -134,7 +136,7 @@ def measure(cores: Sequence[int], pages: int, rounds: int, seconds: float) -> di
         ):
             if not wait_ready(process, url):
                 raise SystemExit(f"not ready: {url}: {last_lines(folder / 'proxy.log')}")
-        _settle_console(proxy.pid, others)
+        console = _settle_console(proxy.pid, others)
         people, admin = Pages(admin_port, token), admin_thread(proxy.pid, admin_port)
         measured = {0: Rounds(), pages: Rounds()}
         settings = {
@@ -153,13 +155,15 @@ def measure(cores: Sequence[int], pages: int, rounds: int, seconds: float) -> di
                 with people.opened(count):
                     time.sleep(SETTLED_S)
                     before_s, began_s = own_processor_s(proxy.pid), time.monotonic()
-                    admin_s = thread_s(proxy.pid)[admin]
+                    admin_s, console_s = thread_s(proxy.pid)[admin], own_processor_s(console)
                     row = _load(load, others)
                     measured[count].requests_per_s.append(row["requests_per_s"])
                     used_s = own_processor_s(proxy.pid) - before_s
                     measured[count].proxy_us.append(1e6 * used_s / row["answers"])
                     admin_s = thread_s(proxy.pid)[admin] - admin_s
-                    measured[count].admin_share.append(admin_s / (time.monotonic() - began_s))
+                    took_s = time.monotonic() - began_s
+                    measured[count].admin_share.append(admin_s / took_s)
+                    measured[count].console_share.append((own_processor_s(console) - console_s) / took_s)
                 measured[count].events += people.events - before_events
     return _row(measured[0], measured[pages], pages, rounds)
 
@@ -190,6 +194,7 @@ def _row(without: Rounds, with_pages: Rounds, pages: int, rounds: int) -> dict[s
         "proxy_us": [round(median(part.proxy_us), 1) for part in (without, with_pages)],
         "proxy_share": round(median(after / before for before, after in times), 4),
         "admin_share": [round(median(part.admin_share), 5) for part in (without, with_pages)],
+        "console_share": [round(median(part.console_share), 4) for part in (without, with_pages)],
         "events": with_pages.events,
         "machine": machine(),
     }
@@ -210,7 +215,7 @@ def main() -> None:
         f"{row['pages']} pages: {row['requests_per_s'][0]:.0f} -> {row['requests_per_s'][1]:.0f} requests/s "
         f"(kept {row['share_kept']:.1%}), proxy {row['proxy_us'][0]:.0f} -> {row['proxy_us'][1]:.0f} us "
         f"({row['proxy_share']:.1%}), admin thread {row['admin_share'][0]:.2%} -> {row['admin_share'][1]:.2%} of a core, "
-        f"{row['events']} events"
+        f"console {row['console_share'][0]:.1%} -> {row['console_share'][1]:.1%} of a core, {row['events']} events"
     )
 
 

@@ -32,6 +32,7 @@ _log = logging.getLogger(__name__)
 COOKIE = "guardproxy_console"
 BINDER = "guardproxy_console_signin"
 BODY_BYTES = 8 * 1024 * 1024  # of a request; the admin port refuses more, too
+STRANGER_BYTES = 16 * 1024  # of a form of somebody who has not signed in
 PEER = "X-Console-Peer"  # the address of the person, from the admin port, which sets it for every request
 CHECKS_AT_ONCE = 2  # tokens whose slow hash is computed at the same time
 # Parts of a path that some program between the browser and here could read as a way to another path.
@@ -133,7 +134,7 @@ class _EntranceDoor:
         """Begins a session for a name with its token."""
         if forgery.is_from_elsewhere(request.headers):
             return self._alone(request, "Not from here", "The form was sent by a page of another site.", 403)
-        fields = await form_of(request)
+        fields = await form_of(request.clone(client_max_size=STRANGER_BYTES))
         name, token, target = fields.get("name", "").strip(), fields.get("token", "").strip(), fields.get("next", "")
         peer, now_s = request.headers.get(PEER, ""), self._entrance.unix_s()
         wait_s = self._entrance.attempts.wait_s(peer, name, now_s)

@@ -37,6 +37,7 @@ from guardproxy.telemetry import configure_logs
 
 _log = logging.getLogger(__name__)
 THREADS = 8
+NICE = 10
 LIMIT_START_BYTES = 1024 * 1024
 
 
@@ -153,6 +154,7 @@ def end_with_the_proxy(source: int, start: ConsoleStart) -> None:
 
 def run() -> int:
     """Runs the process to its end. Returns the exit code."""
+    os.nice(NICE)  # where all cores are busy, requests come before pages
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     with open(sys.stdin.fileno(), "rb", buffering=0, closefd=False) as source:  # what comes later is for the watch

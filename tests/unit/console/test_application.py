@@ -15,7 +15,7 @@ from guardproxy.console import LoginFile, new_token
 from guardproxy.console.access.attempts import WRONG_OF_ADDRESS
 from guardproxy.console.access.people import ROLES, Login, Role
 from guardproxy.console.access.sessions import IDLE_S, PersonSessions
-from guardproxy.console.application import BODY_BYTES, console_app
+from guardproxy.console.application import BODY_BYTES, STRANGER_BYTES, console_app
 from guardproxy.console.contract import EVERYBODY, Page, PageRoute, Visit, roles
 from guardproxy.console.pages import PAGES
 from tests.kit.console import ConsoleSite, console_site
@@ -339,6 +339,12 @@ async def test_a_wrong_token_lets_nobody_in_and_guesses_end() -> None:
         assert (await sign_in(site, "ann", TOKEN, "10.0.0.2"))[0] == 303
         for _ in range(2 * WRONG_OF_ADDRESS):  # right ones do not count
             assert (await sign_in(site, "ann", TOKEN, "10.0.0.3"))[0] == 303
+
+
+async def test_a_stranger_sends_little() -> None:
+    async with console_site(logins=LOGINS) as site:
+        assert (await sign_in(site, "ann", TOKEN, next="x" * STRANGER_BYTES))[0] == 413
+        assert (await sign_in(site, "ann", TOKEN))[0] == 303
 
 
 async def test_a_form_of_another_site_signs_nobody_in() -> None:
