@@ -76,6 +76,10 @@ async def show_list(visit: Visit) -> web.StreamResponse:
         before, after = (_cursor(visit.query.get(name, "")) for name in ("before", "after"))
     except QueryError as error:
         chosen, before, after, fault = Filter(), None, None, str(error)
+    if (
+        not fault and "" in visit.query.values()
+    ):  # a form sends its empty fields too, and the address should be worth copying
+        return visit.see_other("exchanges", "", **{name: text for name, text in visit.query.items() if text})
     index = _index(visit)
 
     def ask() -> tuple[Rows, int]:

@@ -55,7 +55,9 @@ def test_the_list_shows_exchanges_and_a_filter_is_an_address(log: PlayedLog) -> 
         assert log.id_of("blocked") in blocked.text
         assert log.id_of("plain") not in blocked.text
         assert "1 exchanges fit the filter" in blocked.text
-        wrong = await site.get("viewer", f"{LIST}?cost_above=much")
+        form = await site.get("viewer", f"{LIST}?rule=no-attacks&model=&since=&label=%26x")
+        assert (form.status, form.headers["Location"]) == (303, f"{LIST}?rule=no-attacks&label=%26x")
+        wrong = await site.get("viewer", f"{LIST}?cost_above=much&model=")
         assert wrong.status == 200
         assert "expected a number" in wrong.text
         nothing = await site.get("viewer", f"{LIST}?rule=no-such-rule")
