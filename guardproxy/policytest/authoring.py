@@ -118,10 +118,11 @@ class _Author:
         self.rule = rule
         self.chosen = record.placed_texts[number]
         self.values: dict[str, str] = {}
-        codec = policies.formats.codec_for(record.route)
+        route = f"{record.route.partition(' ')[0]} {record.path}" if record.path else record.route
+        codec = policies.formats.codec_for(route)
         usual = RequestFacts(formats=policies.formats)
         self._codec = codec or policies.formats.codec_for(usual.route)
-        self._facts = replace(usual, route=record.route) if codec else usual
+        self._facts = replace(usual, route=route) if codec else usual
 
     def scenes(self) -> Iterator[_Scene]:
         """Yields what a test may send, the shortest first. Every value is made up by then."""
@@ -232,9 +233,7 @@ class _Author:
             spec, built = self.policy.checks.get(check), self.policies.checks.get((self.policy.name, check))
             if spec is None or built is None or (built.traits.labels and label not in built.traits.labels):
                 continue
-            for value in invented(built, spec.options, label):
-                if value in used:
-                    continue
+            for value in sorted(invented(built, spec.options, label), key=used.__contains__):  # others first
                 first = first or value
                 if _is_found(built, channel, before, value, after, label):
                     return value

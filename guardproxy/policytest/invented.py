@@ -131,8 +131,11 @@ EXAMPLES: Mapping[str, str] = {
     "NRP": "He is {German}.",
 }
 
-# Further values, for labels that a model finds, whose values no rule makes, or that have no form.
+# Further values: for labels of which a text often has several, that a model finds, or whose values no rule makes.
 MORE: Mapping[str, tuple[str, ...]] = {
+    "EMAIL_ADDRESS": ("mira.tolvanen@post.example", "j.miller@mail.example", "office@firm.example", "kim@home.example"),
+    "PHONE_NUMBER": ("+49 30 48130527", "212-555-0142", "+44 20 7946 0958", "(415) 555-0137"),
+    "CREDIT_CARD": ("4716 2093 8841 0577", "4111 1111 1111 1111", "5500 0000 0000 0004"),
     "PERSON": ("Maria Fischer", "John Miller", "Anna Kowalska", "Mr. Peter Novak"),
     "LOCATION": ("Berlin", "London", "Madrid", "12 Garden Street, Springfield"),
     "ORGANIZATION": ("Siemens", "Acme Corporation"),
@@ -182,6 +185,16 @@ def completions(given: str) -> Iterator[str]:
         yield "".join(next(rest) if letter in "?!" else letter for letter in given)
 
 
+_CLASSES_OF_RE2 = {
+    "alnum": "a-zA-Z0-9",
+    "alpha": "a-zA-Z",
+    "digit": "0-9",
+    "upper": "A-Z",
+    "xdigit": "0-9a-f",
+    "space": r"\s",
+}
+
+
 def _rules(check: Any) -> Iterator[Any]:
     """Yields the search rules of a check that looks for patterns, through what is wrapped around it (undone disguises, lists of
     allowed values). A check without such rules has none."""
@@ -205,7 +218,8 @@ def _matches(rule: Any) -> Iterator[str]:
 def _tree(pattern: str) -> Any:
     """Returns the pattern as Python reads it; `None` if only RE2 can."""
     plain = re.sub(r"\\x\{([0-9A-Fa-f]+)\}", lambda match: re.escape(chr(int(match[1], 16))), pattern)
-    plain = re.sub(r"\[:\^?\w+:\]|\\p(?:\{\w+\}|\w)", "a-z", plain.replace(r"\z", r"\Z"))
+    plain = re.sub(r"\[:(\w+):\]", lambda match: _CLASSES_OF_RE2.get(match[1], "a-z"), plain.replace(r"\z", r"\Z"))
+    plain = re.sub(r"\\p(?:\{\w+\}|\w)", lambda match: r"\d" if "N" in match[0] else r"\w", plain)
     try:
         with warnings.catch_warnings(action="ignore"):  # syntax that a later Python may read differently
             return patterns.parse(plain)

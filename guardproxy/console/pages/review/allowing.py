@@ -7,6 +7,7 @@ words.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 from guardproxy.checks import ALLOW, options
 
 LIMIT_CHARS = 1000
+_OPAQUE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:(?![/0-9])")  # `mailto:`, but not a host with a port
 OTHER_WAYS = {
     "words": "put a phrase in which the name is meant otherwise under `unless`",
     "threshold": "raise its `threshold`, or take the kind of text out of `on` of the rule",
@@ -60,6 +62,8 @@ def _takes_hosts(option: Any) -> bool:
 
 def _host(text: str) -> str:
     """Returns the host of an address; empty if it has none."""
+    if _OPAQUE.match(text):
+        return ""
     try:
         return (urlsplit(text if "//" in text else f"//{text}").hostname or "").strip(".")
     except ValueError:
