@@ -10,7 +10,17 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from guardproxy.audit import Record
-from guardproxy.exchange import DataReceived, Finish, RequestReceived, ResponseEnded, ResponseStarted, State, each, play
+from guardproxy.exchange import (
+    DataReceived,
+    Finish,
+    Input,
+    RequestReceived,
+    ResponseEnded,
+    ResponseStarted,
+    State,
+    each,
+    play,
+)
 from guardproxy.policy import Policy, PolicySet, RawExchange, RequestFacts, Texts
 from guardproxy.policytest.playing import _exchange
 from guardproxy.policytest.running import by_itself
@@ -52,7 +62,11 @@ def recorded(
         answer = answer_of(scene, facts, Cuts(), number, str) or answer_of(ANSWER, facts, Cuts(), 0, str)
         assert answer is not None
         number += 1
-        inputs = [ResponseStarted(answer.status, answer.media), *map(DataReceived, answer.pieces), ResponseEnded()]
+        inputs: list[Input] = [
+            ResponseStarted(answer.status, answer.media),
+            *map(DataReceived, answer.pieces),
+            ResponseEnded(),
+        ]
         done += play(exchange, inputs, each(scan_job))
     last = done[-1]
     assert isinstance(last, Finish)

@@ -13,11 +13,11 @@ from guardproxy.audit import Reviewed
 from guardproxy.audit.proof.folder import verify_folder
 from guardproxy.audit.record.versions import entries_of
 from guardproxy.audit.sealing import operator_log
-from guardproxy.console.access.people import ROLES
+from guardproxy.console.access.people import ROLES, Role
 from tests.kit.console import ConsoleSite, PageAnswer, console_site
 from tests.kit.review_log import write_review_log
 
-REVIEWERS = ("reviewer", "operator", "auditor")
+REVIEWERS: tuple[Role, ...] = ("reviewer", "operator", "auditor")
 RULE = "/console/review/next?queue=rule&rule=no-mail"
 
 
@@ -105,17 +105,18 @@ async def test_two_people_get_different_items_unless_two_readers_are_asked_for(s
     got = [item(place(await site.get(role, RULE))) for role in REVIEWERS]
     assert got[:2] == ["x0", "x3"]
     assert len(set(got)) == 3
-    both = [item(place(await site.get(role, RULE + "&double=1"))) for role in ("reviewer", "operator")]
+    both = [item(place(await site.get(role, RULE + "&double=1"))) for role in REVIEWERS[:2]]
     assert both == ["x0", "x0"], "two people read each item"
 
 
 async def test_two_readers_judge_the_same_items_and_agree(site: ConsoleSite) -> None:
-    for role, verdicts in (("reviewer", ["right", "right"]), ("operator", ["right", "false_alarm"])):
-        for verdict in verdicts:
-            address = place(await site.get(role, RULE + "&double=1"))  # type: ignore[arg-type]
-            page = await site.get(role, address)  # type: ignore[arg-type]
+    verdicts: dict[Role, list[str]] = {"reviewer": ["right", "right"], "operator": ["right", "false_alarm"]}
+    for role, words in verdicts.items():
+        for verdict in words:
+            address = place(await site.get(role, RULE + "&double=1"))
+            page = await site.get(role, address)
             assert "said <strong>" not in page.text, "what the other person said is not shown before"
-            await site.post(role, address, {"of": "no-mail", "verdict": verdict})  # type: ignore[arg-type]
+            await site.post(role, address, {"of": "no-mail", "verdict": verdict})
     page = await site.get("reviewer", "/console/review")
     assert "operator and reviewer" in page.text
     assert "50 %" in page.text
