@@ -24,6 +24,8 @@ from guardproxy.console.pages.review.queues import ItemKey, ReviewQueue, sample_
 from guardproxy.reading import GivenVerdict
 
 BATCH = 500
+LIMIT_READ = 20_000
+"""Exchanges with some verdict that are looked at for an item, each time that one is asked for."""
 LIMIT_SAMPLES = 16
 LIMIT_QUEUES = 200
 ERASED = "erased"
@@ -76,7 +78,7 @@ class ReviewDesk:
 
     def _next(self, queue: ReviewQueue, by: str) -> ItemKey | None:
         now_s = self.clock()
-        for row, item in self._items(queue):
+        for row, item in self._items(queue, by):
             if row.keep == ERASED or self.claims.has_skipped(item, by):
                 continue
             places = self._places(queue, item, by)
@@ -95,7 +97,7 @@ class ReviewDesk:
         given = self.ledger.given(*item)
         return not _is_disputed(given) if queue.kind == "disagreed" else len(given) >= queue.readers
 
-    def _items(self, queue: ReviewQueue) -> Iterator[tuple[Row, ItemKey]]:
+    def _items(self, queue: ReviewQueue, by: str) -> Iterator[tuple[Row, ItemKey]]:
         """Yields the items of a queue in order. What is done from the start on is not read again."""
         if queue.kind == "sampled":
             yield from self.sample(queue)
@@ -107,23 +109,37 @@ class ReviewDesk:
                 if (row := self.index.row(key.exchange)) is not None:
                     yield row, key
         else:
-            for row in self._oldest_first(queue):
-                yield row, queue.item_of(row)
+            # What is quick to find comes first: what one person has judged of two, and exchanges without any verdict.
+            if queue.is_double:
+                yield from self._half_done(queue, by)
+            if queue.chosen.later is None:
+                yield from self._oldest_first(queue, replace(queue.chosen, later="-reviewed"))
+            yield from itertools.islice(self._oldest_first(queue, queue.chosen), LIMIT_READ)
 
-    def _oldest_first(self, queue: ReviewQueue) -> Iterator[Row]:
-        name = str(sorted(queue.query().items()))
+    def _half_done(self, queue: ReviewQueue, by: str) -> Iterator[tuple[Row, ItemKey]]:
+        """Yields what other people have judged, and who need one more."""
+        for (name, _, rule), given in self.ledger.verdicts():
+            if by in given or len(given) >= queue.readers or queue.chosen.rule not in (None, rule):
+                continue
+            row = self.index.row(name) if self.index.count(replace(queue.chosen, id_prefix=name)) else None
+            if row is not None and queue.item_of(row) == ItemKey(name, rule):
+                yield row, ItemKey(name, rule)
+
+    def _oldest_first(self, queue: ReviewQueue, chosen: Filter) -> Iterator[tuple[Row, ItemKey]]:
+        name = str(sorted({**queue.query(), **chosen.query()}.items()))
         at = self._done.get(name, _START)
         is_done = True
-        while rows := self.index.rows(queue.chosen, BATCH, after=at).rows:
+        while rows := self.index.rows(chosen, BATCH, after=at).rows:
             for row in reversed(rows):
                 at = row.cursor
-                is_done = is_done and (row.keep == ERASED or self._is_done(queue, queue.item_of(row)))
+                item = queue.item_of(row)
+                is_done = is_done and (row.keep == ERASED or self._is_done(queue, item))
                 if is_done:
                     self._done[name] = at
                     self._done.move_to_end(name)
                     if len(self._done) > LIMIT_QUEUES:
                         self._done.popitem(last=False)
-                yield row
+                yield row, item
 
     def sample(self, queue: ReviewQueue) -> tuple[tuple[Row, ItemKey], ...]:
         """Returns the items of a sample: as many of each rule as there are, up to an equal share. It stays the same while the

@@ -76,6 +76,8 @@ async def show_desk(visit: Visit) -> web.StreamResponse:
     if visit.console.audit is None:
         return visit.render("review/none.html")
     now_s = time.time()
+    # Loading policies takes seconds, and nobody waits for a number: the queue of scores near thresholds has none until then.
+    _, _, is_known = SERVED.ready(visit.console.policies, visit.console.config.policies.allow_code)
 
     def ask() -> dict[str, Any]:
         desk.ledger.follow()
@@ -83,7 +85,10 @@ async def show_desk(visit: Visit) -> web.StreamResponse:
         queues = [ReviewQueue.parse({"queue": kind, **since}, now_s) for kind in KINDS if kind != "rule"]
         verdicts = desk.ledger.verdicts()
         return {
-            "queues": [(queue, TITLES[queue.kind][1], desk.progress(queue)) for queue in queues],
+            "queues": [
+                (queue, TITLES[queue.kind][1], desk.progress(queue) if is_known or queue.kind != "near" else None)
+                for queue in queues
+            ],
             "rules": desk.rules(now_s - WEEK_S),
             "shadow_rules": _shadow_rules(desk, now_s),
             "tallies": tallies.rule_tallies(verdicts),

@@ -67,6 +67,8 @@ class ReviewQueue:
         seed, size = (
             _number(query, key, usual, most) for key, usual, most in (("seed", 1, 1 << 31), ("size", SIZE, MOST_SIZE))
         )
+        if kind != "sampled":
+            seed, size = 1, SIZE
         return cls(kind, query.get("double") in ("1", "yes", "on"), seed, size, chosen)
 
     def query(self) -> dict[str, str]:

@@ -53,8 +53,8 @@ async def test_the_page_opens_for_its_roles_without_a_log() -> None:
 
 
 async def test_an_empty_log_teaches(tmp_path: Path) -> None:
-    (tmp_path / "audit").mkdir()
-    async with console_site(audit=tmp_path / "audit") as site:
+    audit, policies, _ = write_review_log(tmp_path, 0)
+    async with console_site(audit=audit, policies=policies) as site:
         assert "curl" in (await site.get("reviewer", "/console/review")).text
         assert "This queue is empty" in (await site.get("reviewer", "/console/review/next?queue=near")).text
 
