@@ -102,3 +102,9 @@ def test_text_is_for_people(form: str, terminal: bool, monkeypatch: pytest.Monke
 def test_colours_can_be_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     assert "\x1b" not in written("auto", True, monkeypatch)
+
+
+def test_a_message_that_is_no_text_is_written_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure_logs("info")
+    logging.getLogger("guardproxy.test").info(7)
+    assert json.loads(capsys.readouterr().err)["event"] in (7, "7")
