@@ -11,7 +11,9 @@ from collections.abc import Collection, Mapping
 PREFIX = "GUARDPROXY_"
 NEAR_EDITS = 2
 """A name within this distance of a setting is a misspelled setting."""
-FURTHER = frozenset(f"{PREFIX}{name}" for name in ("SHIP_TOKEN", "DATA", "CLIENTS", "GATEWAYS", "KILLS", "KILLS_FIRST"))
+FURTHER = frozenset(
+    f"{PREFIX}{name}" for name in ("SHIP_TOKEN", "PROGRESS", "DATA", "CLIENTS", "GATEWAYS", "KILLS", "KILLS_FIRST")
+)
 """Variables that other commands, benchmarks and tests read."""
 # Kubernetes gives every container variables for each Service of its namespace. Those of a Service that is called `guardproxy`
 # begin like ours: GUARDPROXY_SERVICE_HOST, GUARDPROXY_PORT=tcp://10.0.0.1:80, GUARDPROXY_PORT_80_TCP_ADDR.
