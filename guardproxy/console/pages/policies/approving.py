@@ -199,7 +199,10 @@ def reload_words(told: object) -> str:
     if failed:
         errors = failed[0].get("errors") or ["it gave no reason"]
         first = errors[0] if isinstance(errors, list) else errors
-        return f"Saved, but the proxy did not load the files; the old policies stay in force: {_error(first)}"
+        return (
+            f"Saved, but the proxy did not load the files; the old policies stay in force: {_error(first)}. "
+            "The proxy would not start with these files: mend them, or put the old ones back."
+        )
     if not known:
         return "Saved. The proxy did not say whether it has loaded the files."
     digest = next((str(answer["policies"]) for answer in known if answer.get("policies")), "")

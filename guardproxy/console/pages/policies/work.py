@@ -273,7 +273,10 @@ class PolicyWork:
                 traffic.skip(str(error))
                 continue
             if isinstance(entry, (Record, Closing)):
-                traffic.see(entry)
+                try:
+                    traffic.see(entry)
+                except Exception as error:
+                    traffic.skip(without_texts(error))
         progress(len(lines), len(lines))
         return diff_reply(listed, traffic)
 

@@ -18,26 +18,19 @@ from guardproxy.console.access.people import Login
 from guardproxy.console.pages.policies import desk
 from guardproxy.console.pages.policies.desk import desk_of
 from guardproxy.console.pages.policies.files import digest_of
-from guardproxy.console.pages.policies.tasks import BenchReply, BenchTask, TaskProgress
+from guardproxy.console.pages.policies.tasks import (
+    BenchReply,
+    BenchTask,
+    CancelledTask,
+    FailedTask,
+    LintReply,
+    TaskProgress,
+)
 from guardproxy.console.pages.policies.work import PolicyWork
-from guardproxy.console.pages.policies.workshop import TaskBench
+from guardproxy.console.pages.policies.workshop import TaskBench, Workshop
 from tests.kit.console import ConsoleSite, FakeProxy, PageAnswer, console_site
+from tests.kit.shop_policy import POLICY, recorded
 
-POLICY = r"""policy: shop
-description: No mail leaves.
-checks:
-  mail: {use: pattern, label: MAIL, patterns: ["[a-z]+@[a-z]+\\.io"]}
-  bad: {use: pattern, label: BAD, words: [forbidden]}
-  far: {use: http, url: "http://127.0.0.1:9/"}
-rules:
-  - {id: no-mail, when: mail, action: redact}
-  - {id: no-bad, when: bad, action: block}
-  - {id: far-away, on: request, when: far, action: block, mode: shadow}
-tests:
-  - name: a mail is redacted
-    request: "write to jo@ab.io"
-    expect: {rule: no-mail}
-"""
 RELOADED = {"/all/reload": json.dumps({"ok": True, "0": {"ok": True, "policies": "sha256:new", "errors": []}})}
 
 
@@ -356,3 +349,60 @@ async def test_hostile_texts_in_files_and_names_are_shown_as_texts(site: Console
     shown = await site.get("operator", proposed.headers["Location"])
     assert "<script>alert" not in shown.text
     assert 'title="RIGHT-TO-LEFT OVERRIDE"' in shown.text
+
+
+async def test_the_playground_opens_with_an_example_or_an_exchange(
+    site: ConsoleSite, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = await site.get("viewer", "/console/policies/playground?example=1")
+    assert "4111 1111 1111 1111" in example.text
+    assert 'hx-trigger="load"' in example.text
+    assert 'name="id"' not in example.text
+    opened = await site.get("reviewer", "/console/policies/playground?id=x1")
+    assert 'value="x1"' in opened.text
+    (record,) = recorded(folder, ["I am al@ab.io"])
+    monkeypatch.setattr(site.console.index, "record", lambda id: record)
+    played = await post(site, "reviewer", "/play", id="x0")
+    assert "the recorded exchange" in played.text
+    assert "no-mail" in played.text
+    assert "al@ab.io" not in played.text
+
+
+async def test_an_older_question_is_not_answered(site: ConsoleSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def older(*_: object) -> CancelledTask:
+        return CancelledTask()
+
+    monkeypatch.setattr(Workshop, "ask", older)
+    assert (await post(site, "reviewer", "/play", request="x")).status == 204
+    assert (await post(site, "reviewer", "/drafts", file="shop.yaml", content="x")).status == 204
+    assert (await form(site, "reviewer", "/playground", request="x")).status == 200
+
+
+async def test_a_process_that_fails_is_said_on_every_page(site: ConsoleSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    id, digest = await proposal(site, POLICY + "# one\n")
+    await form(site, "auditor", "/change/approve", id=id, digest=digest)
+
+    async def fails(*_: object) -> FailedTask:
+        return FailedTask("it takes more than 10 s")
+
+    monkeypatch.setattr(Workshop, "ask", fails)
+    for path in ("", "/file?name=shop.yaml", "/coverage", "/edit?file=shop.yaml", f"/change?id={id}"):
+        desk_of(site.console).linted = None
+        assert "it takes more than 10 s" in (await site.get("operator", f"/console/policies{path}")).text, path
+    assert "it takes more than 10 s" in (await post(site, "operator", "/play", request="x")).text
+    refused = await form(site, "operator", "/change/save", id=id, digest=digest)
+    assert refused.status == 409
+    assert "it takes more than 10 s" in refused.text
+
+
+async def test_shipped_policies_are_shown_and_not_saved(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def quick(*_: object) -> LintReply:
+        return LintReply()
+
+    monkeypatch.setattr(Workshop, "ask", quick)
+    async with console_site() as site:
+        assert "come with guardproxy" in (await site.get("operator", "/console/policies")).text
+        assert (
+            "nothing can be saved here"
+            in (await site.get("operator", "/console/policies/edit?file=default.yaml")).text.lower()
+        )

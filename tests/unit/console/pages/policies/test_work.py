@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from guardproxy.audit import Record
 from guardproxy.console.pages.policies import work as module
 from guardproxy.console.pages.policies.tasks import (
     DiffReply,
@@ -27,27 +26,11 @@ from guardproxy.console.pages.policies.tasks import (
 )
 from guardproxy.console.pages.policies.work import CancelledError, PolicyWork, newest_lines, without_texts
 from guardproxy.errors import PolicyError
-from guardproxy.exchange import (
-    Address,
-    DataReceived,
-    Exchange,
-    Finish,
-    Input,
-    Keys,
-    RequestReceived,
-    ResponseEnded,
-    ResponseStarted,
-    Setting,
-    each,
-    play,
-    unsealed,
-)
-from guardproxy.library import DISTANT
+from guardproxy.policydiff import Traffic
 from guardproxy.policytest import Mismatch
-from guardproxy.policytest.scan import scan_job
 from guardproxy.wire import codecs
 from tests.kit.logs import write_log
-from tests.unit.console.pages.policies.test_journey import POLICY
+from tests.kit.shop_policy import POLICY, recorded
 
 ROUTES = [codec.author.ROUTE for codec in codecs()]
 STREAMING = [codec.author.ROUTE for codec in codecs() if codec.author.frames_with("assistant", [""]) is not None]
@@ -263,33 +246,6 @@ def test_a_comparison_on_recorded_traffic(folder: Path, tmp_path: Path) -> None:
     assert [json.loads(line)["at"] for line in newest] == [1001.0, 1002.0]
 
 
-def recorded(folder: Path, texts: list[str]) -> list[Record]:
-    """Returns the records of exchanges under the policies of a folder."""
-    policies = PolicyWork()._load(PolicySource(str(folder)), DISTANT)
-    codec = codecs()[0]
-    out = []
-    for number, text in enumerate(texts):
-        setting = Setting(
-            id=f"x{number}",
-            address=Address(codec.author.ROUTE),
-            tenant="",
-            codec=codec,
-            policies=policies,
-            keys=Keys.of(b"k" * 32, "", unsealed),
-        )
-        inputs: list[Input] = [
-            RequestReceived(codec.write_body(codec.author.request_with("user", text)), unix_s=1000.0 + number),
-            ResponseStarted(200, codec.contract.media.whole),
-            DataReceived(codec.write_body(codec.author.answer_with("assistant", "fine"))),
-            ResponseEnded(),
-        ]
-        last = play(Exchange(setting), inputs, each(scan_job))[-1]
-        assert isinstance(last, Finish)
-        assert isinstance(last.record, Record)
-        out.append(last.record)
-    return out
-
-
 def test_a_recorded_exchange_is_played_again(folder: Path) -> None:
     (line,) = (each.to_json() for each in recorded(folder, ["I am al@ab.io"]))
     work = PolicyWork()
@@ -335,3 +291,47 @@ def test_messages_go_there_and_back(folder: Path) -> None:
 def test_an_unexpected_error_is_told_without_its_message() -> None:
     assert without_texts(ValueError("a secret")) == "unexpected: ValueError"
     assert "secret" not in without_texts(PolicyError("a secret"))
+
+
+def test_a_strange_record_does_not_end_a_comparison(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(traffic: object, record: object) -> None:
+        raise ValueError("a secret text")
+
+    log = tmp_path / "log"
+    log.mkdir()
+    write_log(log, "audit-0", *recorded(folder, ["one"]))
+    monkeypatch.setattr(Traffic, "see", fails)
+    source = PolicySource(str(folder))
+    reply = PolicyWork().do(DiffTask(source, source, str(log), 0.0, 1e12, 10), told)
+    assert isinstance(reply, DiffReply)
+    assert reply.reasons == {"unexpected: ValueError": 1}
+
+
+SECTIONS = """policy: all
+match: {routes: ["POST /v1/chat/completions"]}
+cache: {mode: exact, ttl_s: 60}
+prompt: {prepend: "Be brief."}
+allow_fields: [lora]
+limits:
+  - {name: calls, unit: requests, rate: 60/1m, per: [client]}
+checks:
+  word: {use: pattern, label: WORD, words: [falcon], allow: [falcons]}
+rules:
+  - {id: word, on: request, when: word, action: flag}
+"""
+
+
+def test_what_else_policies_do_is_said_in_words(folder: Path) -> None:
+    source = PolicySource(str(folder), {"all.yaml": SECTIONS.encode()})
+    linted = PolicyWork().lint(LintTask(source, covered=True))
+    assert not linted.errors, linted.errors
+    words = next(policy for policy in linted.policies if policy.name == "all")
+    assert words.matches == "routes POST /v1/chat/completions"
+    reply = PolicyWork().play(PlayTask(source, request="a falcon", route=ROUTES[0]))
+    assert reply.problem == ""
+    assert any("the cache may answer" in line for line in reply.more), reply.more
+    assert any("limit" in line for line in reply.more)
+    assert all(line.startswith("all: ") for line in reply.more)
+    assert any(field.state != "refused" for field in linted.fields)

@@ -30,7 +30,7 @@ from guardproxy.console.pages.policies.tasks import (
 )
 from guardproxy.console.pages.policies.work import CancelledError, PolicyWork
 from guardproxy.console.pages.policies.workbench import Workbench
-from tests.unit.console.pages.policies.test_journey import POLICY
+from tests.kit.shop_policy import POLICY
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from guardproxy.console.pages.policies.tasks import (
     TryTask,
 )
 from guardproxy.console.pages.policies.workshop import TaskBench, Workshop
-from tests.unit.console.pages.policies.test_journey import POLICY
+from tests.kit.shop_policy import POLICY
 
 HANG = "import sys, time; sys.stdin.buffer.read(4); time.sleep(600)"
 DIE = "import sys; sys.stdin.buffer.read(4); sys.exit(3)"
