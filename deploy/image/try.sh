@@ -8,6 +8,7 @@ shift
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$root/opt" "$root/audit"
 [ -e "$root/opt/guardproxy" ] || sh "$here/steps.sh" dependencies "$root/opt/guardproxy" "${@:-envoy jwt redis}"
+rm -rf "$root/opt/guardproxy/packages" && mkdir "$root/opt/guardproxy/packages" # pip replaces nothing there
 for project in ./models .; do sh "$here/steps.sh" package "$root/opt/guardproxy/packages" "$project"; done
 chmod -R go+rX "$root"
 du -sm "$root/opt/guardproxy" "$root/opt/guardproxy/packages"
@@ -19,7 +20,7 @@ unshare --mount sh -eu -c '
         PATH="$1/opt/guardproxy/bin:/usr/bin:/bin" LD_LIBRARY_PATH="${LD_LIBRARY_PATH:-}" bash -c "
             python -m guardproxy serve --upstream http://127.0.0.1:9 --policies strict --audit audit --port 28471 --admin-port 28472 &
             served=\$!
-            tr \" \" \"\\0\" <<<\"serve --admin-port 28472\" >/tmp/guardproxy-cmdline
+            printf \"%s\\0\" serve --admin-port 28472 >/tmp/guardproxy-cmdline
             for _ in {1..120}; do
                 HEALTH_CMDLINE=/tmp/guardproxy-cmdline bash $2 2>/dev/null && found=1 && break
                 kill -0 \$served && sleep 1
