@@ -196,23 +196,26 @@ class LogFollower:
         """Reads what is new in files, the newest files first, so that pages have the newest exchanges at once."""
         newest = sorted(changed, key=lambda found: found.stamp[3], reverse=True)
         parts = [part for found in newest for part in _parts(files[found.path.name], found)]
-        names = {files[found.path.name].number: found.path.name for found in newest}
+        by_number = {files[found.path.name].number: found for found in newest}
         total = sum(found.size for found in present.values())
         rest = sum(part.end - part.start for part in parts)
         is_large = rest > WORTH_A_LINE_BYTES
         done, logged = total - rest, -1
         self.progress = self._progress_of(done, total, files)
         for batch in _batches(self.engine.each(ColumnsWork(), parts)):
-            self._store(cursor, files, batch, names)
+            self._store(cursor, files, batch, by_number)
             done += sum(columns.part.end - columns.part.start for columns in batch)
             self.progress = self._progress_of(done, total, files)
             self.version += 1
             if is_large and self.progress.percent // 10 > logged:
                 logged = self.progress.percent // 10
                 _log.info("console index: %d %% of %d MB of the log", self.progress.percent, total >> 20)
-        files.update({found.path.name: replace(files[found.path.name], stamp=found.stamp) for found in newest})
-        with transaction(cursor):
-            self._insert(cursor, "files", [_ENCODER.encode_lines(list(files.values()))])
+        without_parts = [found for found in newest if files[found.path.name].stamp != found.stamp]
+        looked_at = {found.path.name: replace(files[found.path.name], stamp=found.stamp) for found in without_parts}
+        if looked_at:
+            with transaction(cursor):
+                self._insert(cursor, "files", [_ENCODER.encode_lines(list(looked_at.values()))])
+            files.update(looked_at)
         self.progress = self._progress_of(total, total, files)
 
     def _store(
@@ -220,17 +223,19 @@ class LogFollower:
         cursor: DuckDBPyConnection,
         files: dict[str, IndexedFile],
         batch: Sequence[PartColumns],
-        names: Mapping[int, str],
+        by_number: Mapping[int, PresentFile],
     ) -> None:
         """Puts parts into the tables, together with how far their files were read."""
         require_room(self.database.folder, 2 * BATCH_BYTES if len(batch) > 1 else 0)
         read: dict[str, IndexedFile] = {}
         for columns in batch:
-            file = files[names[columns.part.file]]
-            file = read.get(file.name, file)
+            found = by_number[columns.part.file]
+            file = read.get(found.path.name) or files[found.path.name]
             file = _chained(file, columns)
             if columns.last_start >= 0:
                 file = replace(file, size=columns.end, last_start=columns.last_start)
+            if columns.part.end >= found.size:
+                file = replace(file, stamp=found.stamp)
             read[file.name] = file
         for name, file in read.items():
             if file.last_start >= 0:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 POLL_S = 0.5
 NICE = 10
+REST, REST_MOST_S = 40, 2.0
+"""After a step the thread rests so many times as long, at most so many seconds: new exchanges cost a small share of a core."""
 RETRY_MOST_S = 30.0
 LIMIT_ROWS = 1000
 LIMIT_GROUPS = 200
@@ -180,8 +182,10 @@ class Index:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         wait_s = 0.0
         while not self._over.wait(wait_s):
+            began_s = time.monotonic()
             self.follow()
-            wait_s = min(2 * wait_s + self._poll_s, RETRY_MOST_S) if self._problem else self._poll_s
+            rest_s = min(REST * (time.monotonic() - began_s), REST_MOST_S)
+            wait_s = min(2 * wait_s + self._poll_s, RETRY_MOST_S) if self._problem else max(self._poll_s, rest_s)
 
     def _opened(self, folder: Path) -> LogFollower | None:
         """Returns the follower with a database that can be used; `None` while there is no folder."""

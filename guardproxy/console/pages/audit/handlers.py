@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 DEEDS = 20
 """The newest entries of the log of what people do that the page shows."""
 TAIL_BYTES = 1 << 18
+TAIL_FILES = 4
 VERIFIED_ALONE_BYTES = 1 << 30
 """A log up to this size is verified when the page is opened for the first time."""
 
@@ -256,7 +257,8 @@ def _bytes_of(folder: Path) -> int:
 
 def _deeds(folder: Path) -> Iterator[Deed]:
     """Yields what people did, from the ends of the files of the log of commands. Lines that cannot be read are left out."""
-    for path in sorted(folder.glob("operator*.jsonl")):
+    files = sorted(folder.glob("operator*.jsonl"), key=_changed_ns, reverse=True)
+    for path in files[:TAIL_FILES]:
         try:
             with path.open("rb") as lines:
                 lines.seek(max(0, path.stat().st_size - TAIL_BYTES))
@@ -267,3 +269,10 @@ def _deeds(folder: Path) -> Iterator[Deed]:
                         yield Deed(entry.at, entry.by, entry.done, str(why), str(about))
         except (OSError, RecordError):
             continue
+
+
+def _changed_ns(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
