@@ -1,6 +1,8 @@
 """What is wrong now, for operators: a text, the settings that mend it, and the error that requests get meanwhile.
 
 `/livez` and `/readyz` show the texts; the console also shows the settings.
+
+Decision: docs/decisions/0085-a-fault-names-what-mends-it.md
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 In: what the workers say of themselves, the errors of the last minutes, counts that have grown, and how far the log was read.
 Out: causes, the worst first. Each names the settings that the code declares for it: a trouble, a code of an error and a metric
 have them; nothing is listed here.
+
+Decision: docs/decisions/0085-a-fault-names-what-mends-it.md
 """
 
 from __future__ import annotations

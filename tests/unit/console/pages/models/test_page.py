@@ -163,7 +163,7 @@ async def test_a_model_is_measured_on_what_reviewers_labelled(audit: Path) -> No
     rows = [json.loads(line) for line in run.rows[0].splitlines()]
     assert {row["label"] for row in rows} == {0}
     assert all(row.keys() == {"text", "label"} for row in rows), "nothing of who said it"
-    for seen in ("0.93", "25.0 %", "no attack is labelled", "asked for by reviewer", "3 harmless texts and 2 attacks"):
+    for seen in ("0.93", "25.0 %", "no attack is labelled", "asked for by reviewer", "3 harmless, 2 with an attack"):
         assert seen in page.text
     assert "<script>alert" not in page.text
 
