@@ -195,7 +195,7 @@ class Server:
         if tokens is not None:
             self.adapters = AdapterPort(config, tokens, self._admission, self._direct_driver, self._call_finished)
         show_breakers(self._breakers, self.metrics)
-        self.metrics.certificates_fine.set_function(lambda: self.certificates.is_fine)
+        self.metrics.certificates_failing.set_function(lambda: not self.certificates.is_fine)
         self.certificates.show(self.metrics.certificates_end)
         self.hang_up: Callable[[], None] = lambda: None
 

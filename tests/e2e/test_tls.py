@@ -114,9 +114,7 @@ async def test_certificates_are_replaced_under_open_streams(tmp_path: Path) -> N
             await asyncio.to_thread(pair.become, Pair(stranger.cert, pair.key))
             said = await until_ready_says(proxy, "the key does not belong to the certificate")
             assert said.startswith("ready\n`tls_cert`")
-            assert "guardproxy_certificates_last_reload_successful 0.0" in await asyncio.to_thread(
-                admin, proxy, "metrics"
-            )
+            assert "guardproxy_certificates_reload_failing 1.0" in await asyncio.to_thread(admin, proxy, "metrics")
             # A right one, which ends soon.
             new = authority.pair("new", [("CN", "new")], host="localhost", ends_in=3 * DAY)
             await asyncio.to_thread(pair.become, new)

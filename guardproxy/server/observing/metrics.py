@@ -229,8 +229,8 @@ class Metrics:
     certificates_end: Gauge = metric(
         "certificate_expiry_timestamp_seconds", "When certificates of a file end, as Unix time.", "setting", "upstream"
     )
-    certificates_fine: Gauge = metric(
-        "certificates_last_reload_successful", "1, or 0 while a file of certificates or its key cannot be used."
+    certificates_failing: Gauge = metric(
+        "certificates_reload_failing", "1 while a file of certificates or its key cannot be used, or 0."
     )
     lag: Durations = metric("event_loop_lag_seconds", "How late the loop's clock ticks.")
     policies: Gauge = metric("policy_info", "The policies in force.", "digest")
