@@ -69,7 +69,7 @@ class Measurement:
     problem: str = ""
 
 
-class _Row(msgspec.Struct):
+class _ReviewedText(msgspec.Struct):
     """What is read of a row. `source`: the policy and the rule that were judged, or that there was none."""
 
     text: str
@@ -87,7 +87,7 @@ def labelled_texts(
     labels: dict[str, set[int]] = {}
     for lines, known in ((of_checks, policies), (all_rows, set[str]())):
         for line in lines:
-            row = msgspec.json.decode(line, type=_Row)
+            row = msgspec.json.decode(line, type=_ReviewedText)
             policy, _, rule = row.source.partition(": ")
             if not rule or policy in known:
                 labels.setdefault(row.text, set()).add(row.label)
