@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from guardproxy.config import SETTINGS, Config
-from guardproxy.console.access.logins import load_logins
+from guardproxy.console.access.logins import LoginFile, load_logins
 from guardproxy.errors import ConfigError
 
 PACKAGES = ("jinja2", "duckdb")
@@ -72,7 +72,7 @@ def starter(config: Config) -> Callable[[Path, Path, Path | None], Started]:
         raise ConfigError(f"{SETTINGS['console_oidc_issuer'].names}: pip install 'guardproxy[jwt]'")
     if path is None and not has_provider:
         raise ConfigError(f"{names} needs {SETTINGS['console_logins'].names}")
-    if path is not None and not load_logins(path).logins and not has_provider:
+    if path is not None and not _logins(path).logins and not has_provider:
         raise ConfigError(
             f"{path}: no login, so nobody could come in: guardproxy console login add NAME --role auditor --file {path}"
         )
@@ -82,6 +82,14 @@ def starter(config: Config) -> Callable[[Path, Path, Path | None], Started]:
         return command, _environment(os.environ), ConsoleStart(config, socket, proxy, folder).line()
 
     return started
+
+
+def _logins(path: Path) -> LoginFile:
+    """Reads the file of logins. Raises `ConfigError` with the name of the setting."""
+    try:
+        return load_logins(path)
+    except ConfigError as error:
+        raise ConfigError(f"{SETTINGS['console_logins'].names}: {error}") from None
 
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from guardproxy import server
+from guardproxy import telemetry
 from guardproxy.cli import app as commands
 from guardproxy.config import SETTINGS, Config
 from guardproxy.errors import ConfigError, PolicyError
@@ -28,12 +28,19 @@ FILES = {
     "audit_former_key": "{}",
     "audit_public_key": "{} --audit-sign-command cat",
     "client_keys": "{}",
+    "console_logins": "{} --console read",
     "jwt_keys": "{} --jwt-issuer x --jwt-audience y",
     "limits": "{}",
     "mcp_token": "files=@{} --mcp files=http://127.0.0.1:9/mcp --client-keys KEYS",
     "models": "{}",
     "policies": "{}",
     "seal_key": "file:{}",
+    "tls_cert": "{}",
+    "tls_key": "{0} --tls-cert {0}",
+    "tls_client_ca": "{0} --tls-cert {0}",
+    "upstream_ca": "{} --upstream backup=https://127.0.0.1:9",
+    "upstream_cert": "{} --upstream backup=https://127.0.0.1:9",
+    "upstream_cert_key": "{0} --upstream-cert {0} --upstream backup=https://127.0.0.1:9",
     "seal_store": "{} --seal-key env:SEAL",
 }
 # These name files too, and a start goes on without them: what fails is retried, and `/readyz` names it.
@@ -51,7 +58,7 @@ HOSTS = ("no.such.host.invalid", "a..b", "x" * 70, "203.0.113.7", "2001:db8::1",
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keeps what a process sets for itself out of this one."""
-    monkeypatch.setattr(server, "configure", lambda level, log_format: None)
+    monkeypatch.setattr(telemetry, "configure_logs", lambda level, log_format: None)
     monkeypatch.setenv("SEAL", "guardproxy-seal-key:AAAA")
     interval_s = sys.getswitchinterval()
     yield
