@@ -57,7 +57,7 @@ class BegunSignIn:
 
 
 @dataclass(frozen=True, slots=True)
-class Provider:
+class IdentityProvider:
     """What the provider says of itself."""
 
     authorization: str
@@ -81,7 +81,7 @@ class SignIn:
         self._clock = clock
         self._unix_s = unix_s
         self._begun: OrderedDict[str, BegunSignIn] = OrderedDict()
-        self._provider: Provider | None = None
+        self._provider: IdentityProvider | None = None
         self._redirect = f"{settings.url.rstrip('/').removesuffix('/console')}/console/oidc/callback"
 
     @property
@@ -170,7 +170,7 @@ class SignIn:
             raise SignInError("The token of the provider is not valid.") from None
         return claims
 
-    async def _key(self, provider: Provider, kid: object) -> Any:
+    async def _key(self, provider: IdentityProvider, kid: object) -> Any:
         """Returns the key of a token. Raises `KeyError` if the provider has none of this name."""
         if kid not in provider.keys and self._clock() - provider.at_s >= AGAIN_S:  # it may have a new one
             self._provider = None
@@ -179,7 +179,7 @@ class SignIn:
             return next(iter(provider.keys.values()))
         return provider.keys[kid]
 
-    async def _described(self) -> Provider:
+    async def _described(self) -> IdentityProvider:
         """Returns what the provider says of itself, asked anew after `KEPT_S`."""
         if self._provider is None or self._clock() - self._provider.at_s >= KEPT_S:
             about = await _asked("GET", f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
@@ -187,7 +187,7 @@ class SignIn:
                 raise SignInError("The provider has another name than the settings say.")
             places = [_place(about.get(f"{name}"), self._issuer) for name in _PLACES]
             keys = _keys(await _asked("GET", places[2]))
-            self._provider = Provider(places[0], places[1], places[2], keys, self._clock())
+            self._provider = IdentityProvider(places[0], places[1], places[2], keys, self._clock())
         return self._provider
 
 
