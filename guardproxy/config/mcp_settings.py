@@ -73,7 +73,7 @@ class McpSettings:
         "mcp_address",
         "",
         "The address under which clients reach the proxy, like https://guard.example, for the metadata of authorization. "
-        "Empty: http and the `Host` of each request.",
+        "Empty: http, or https with `tls_cert`, and the `Host` of each request.",
         AllowedValues(form="like https://guard.example", is_right=is_address),
     )
 

@@ -124,6 +124,7 @@ class McpDoors:
         self._tokens = tokens
         self._origins = frozenset(config.mcp.origins)
         self._address = config.mcp.address.rstrip("/")
+        self._scheme = "https" if config.network.tls_cert else "http"
         self._issuer = config.clients.jwt_issuer if config.clients.jwt_keys else ""
         self._is_ending = config.clients.has_credentials and config.clients.keys_mode == "enforce"
         self._described: dict[str, str] = {}
@@ -136,7 +137,7 @@ class McpDoors:
             return None
         return McpDoor(
             head.path.rpartition("/")[2] if asks_metadata else provider.removeprefix(PROVIDER),
-            self._address or f"http://{head.headers.get('Host', 'localhost')}",
+            self._address or f"{self._scheme}://{head.headers.get('Host', 'localhost')}",
             self._seal,
             self._issuer,
             self._described,

@@ -45,6 +45,18 @@ def test_other_formats_have_no_door() -> None:
     assert doors().door("openai", head()) is None
 
 
+@pytest.mark.parametrize(
+    ("settings", "base"),
+    [
+        ({}, "http://proxy:8080"),
+        ({"tls_cert": Path("cert.pem")}, "https://proxy:8080"),
+        ({"mcp_address": "https://guard.example/", "tls_cert": Path("cert.pem")}, "https://guard.example"),
+    ],
+)
+def test_a_refusal_names_the_address_by_which_the_client_came(settings: dict[str, Any], base: str) -> None:
+    assert f'resource_metadata="{base}/' in door(doors(**TOKENS, **settings)).refusal()["WWW-Authenticate"]
+
+
 @pytest.mark.parametrize(("name", "url"), [("files", "https://up.example/base/mcp/"), ("none", "")])
 def test_a_server_is_the_upstream_of_its_name(name: str, url: str) -> None:
     opened = doors()
