@@ -18,6 +18,7 @@ import aiohttp
 
 ASK_S = 10.0
 KEPT_S = 2.0  # of an answer to GET
+LIMIT_KEPT = 100
 
 
 class ProxyError(Exception):
@@ -55,7 +56,16 @@ class ProxyClient:
             if kept is None or kept.until_s <= self._clock():
                 kept = KeptAnswer(await self._ask("GET", path), self._clock() + KEPT_S)
                 self._kept[path] = kept
+                self._forget()
             return kept.text
+
+    def _forget(self) -> None:
+        """Drops answers that are too old, once many paths were asked for: a page of each client has a path of its own."""
+        if len(self._kept) <= LIMIT_KEPT:
+            return
+        now_s = self._clock()
+        self._kept = {path: kept for path, kept in self._kept.items() if kept.until_s > now_s}
+        self._turns = {path: turn for path, turn in self._turns.items() if path in self._kept or turn.locked()}
 
     async def post(self, path: str) -> Any:
         """Asks for a change, such as `/all/reload`. Returns the answer in JSON, also if it says that the change failed. Raises
