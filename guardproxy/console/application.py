@@ -200,6 +200,8 @@ class _EntranceDoor:
 
     async def sign_out(self, request: web.Request) -> web.StreamResponse:
         """Ends the session."""
+        if forgery.is_from_elsewhere(request.headers):  # such a request has no cookie, so it would only lose one
+            return self._alone(request, "Not from here", "The form was sent by a page of another site.", 403)
         session = self._entrance.session_of(request)
         if session is not None:
             if fault := await _forged(request, session):

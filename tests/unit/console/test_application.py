@@ -347,13 +347,14 @@ async def test_a_stranger_sends_little() -> None:
         assert (await sign_in(site, "ann", TOKEN))[0] == 303
 
 
-async def test_a_form_of_another_site_signs_nobody_in() -> None:
+async def test_a_form_of_another_site_signs_nobody_in_or_out() -> None:
     async with console_site(logins=LOGINS) as site:
         fields = {"name": "ann", "token": TOKEN}
         for headers in ({"Sec-Fetch-Site": "cross-site"}, {"Origin": "http://evil.example"}):
-            answer = await site.send("POST", None, "/console/login", fields, headers)
-            assert answer.status == 403
-            assert "Set-Cookie" not in answer.headers
+            for path in ("/console/login", "/console/logout"):
+                answer = await site.send("POST", None, path, fields, headers)
+                assert answer.status == 403
+                assert "Set-Cookie" not in answer.headers
 
 
 @pytest.mark.parametrize(
