@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 LIMIT_HEADS = 32  # of answers that arrived and that nobody has read yet
 NOT_HTTP = "the answer is not HTTP"
 _ROOT = URL("/")  # nothing reads the parsed URL of a request
+UNREAD_BYTES = 64 * 1024  # of an answer, encrypted, that a client does not take
 WAITING_REQUESTS = 2  # on a connection, above which it is not read further
 LINGER_S = 2.0  # the time for which a client may read its refusal, and for which the rest of a refused body is read
 
@@ -346,6 +347,8 @@ class ClientConnection(RequestHandler):
         encrypted = transport.get_extra_info("ssl_object")
         if encrypted is not None:
             self.certificate = self._listener.certified(encrypted.getpeercert())
+            # asyncio keeps eight times as much for a client that reads slowly if the connection is encrypted.
+            cast(asyncio.Transport, transport).set_write_buffer_limits(UNREAD_BYTES)
         if self.is_counted or self._listener.welcome(self):
             self.is_counted = False  # from now on as itself
             super().connection_made(transport)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from guardproxy.server.aiohttp_parts import HttpRequest
+from guardproxy.server.aiohttp_parts import UNREAD_BYTES, HttpRequest
 from guardproxy.server.intake import tls_site as module
 from guardproxy.server.intake.listener import Listener
 from guardproxy.server.intake.tls_site import TlsSite
@@ -247,3 +247,12 @@ async def test_a_shortage_of_descriptors_ends_nothing(tmp_path: Path, monkeypatc
         assert await ask(reader, writer) == b"None"
         writer.transport.abort()
     assert monkeys == []
+
+
+async def test_a_client_that_does_not_read_holds_no_more_than_without_tls(tmp_path: Path) -> None:
+    async with serving(tmp_path) as site:
+        reader, writer = await site.connect()
+        assert await ask(reader, writer) == b"None"
+        (connection,) = site.listener.connections
+        assert connection.transport is not None
+        assert connection.transport.get_write_buffer_limits()[1] == UNREAD_BYTES
