@@ -262,7 +262,7 @@ bench-peers: $(VENV)/.test $(VENV)/.lock
 
 # The releases that CI installs, for each Python and platform. A new release upstream waits for the next `make lock`.
 # All extras but `models`, which this checkout has, and `gpu`, whose runtime takes the place of the one that tests use.
-EXTRAS = $(foreach extra,agentgateway analysis demo docs envoy jwt kafka languages lint objects otel plots prices ray redis templates test train,--extra $(extra))
+EXTRAS = $(foreach extra,agentgateway analysis console demo docs envoy jwt kafka languages lint objects otel plots prices ray redis templates test train,--extra $(extra))
 lock: $(VENV)/.lock
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 $(EXTRAS) --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command 'make lock' --output-file requirements-ci.txt pyproject.toml
