@@ -118,8 +118,13 @@ async def _keep(visit: Visit) -> web.StreamResponse:
         desk.drafts.drop(visit.login.name, name)
         return visit.see_other("policies", "/edit", file=name)
     content = from_form(form.get("content", ""), found.content if found else b"")
-    if form.get("mine") or "base" not in form:
-        base = (found.digest if found else "") if form.get("mine") or draft is None else draft.base or ""
+    is_handed_over = "base" not in form and not form.get("mine")
+    if is_handed_over and draft is not None and draft.is_changed and draft.content != content:
+        raise web.HTTPConflict(
+            text=f"You have a draft of {name} already. Propose it or discard it, and hand this over again."
+        )
+    if is_handed_over or form.get("mine"):
+        base = found.digest if found else ""
     try:
         kept = desk.drafts.put(visit.login.name, PolicyDraft(name, base or None, content))
     except DraftError as error:

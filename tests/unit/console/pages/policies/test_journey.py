@@ -191,7 +191,11 @@ async def proposal(site: ConsoleSite, content: str, who: str = "operator", file:
 async def test_what_is_edited_after_the_approval_is_not_saved(site: ConsoleSite, folder: Path) -> None:
     id, digest = await proposal(site, POLICY + "# one\n")
     assert (await form(site, "auditor", "/change/approve", id=id, digest=digest)).status == 303
-    await form(site, "operator", "/drafts", file="shop.yaml", content=POLICY + "# two\n")
+    handed_over = await form(site, "operator", "/drafts", file="shop.yaml", content=POLICY + "# two\n")
+    assert handed_over.status == 409
+    assert "a draft of shop.yaml already" in handed_over.text
+    base = digest_of(POLICY.encode())
+    await form(site, "operator", "/drafts", file="shop.yaml", base=base, content=POLICY + "# two\n")
     refused = await form(site, "operator", "/change/save", id=id, digest=digest)
     assert refused.status == 409
     assert "void" in refused.text
