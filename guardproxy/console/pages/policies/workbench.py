@@ -143,11 +143,11 @@ class Workbench:
 def main() -> None:
     """Works until standard input ends."""
     crashes.hide_messages()
-    source, out = sys.stdin.buffer, os.dup(1)
-    sys.stdout = sys.stderr  # nothing else goes to the pipe
-    limit()
-    guard()
-    with os.fdopen(out, "wb") as target:
+    source = sys.stdin.buffer
+    with os.fdopen(os.dup(1), "wb") as target:  # opened before the guard, which refuses it
+        sys.stdout = sys.stderr  # nothing else goes to the pipe
+        limit()
+        guard()
         bench = Workbench(source, target)
         threading.Thread(target=bench.read, name="tasks", daemon=True).start()
         bench.run()

@@ -29,7 +29,7 @@ from guardproxy.console.pages.policies.tasks import (
     encode,
 )
 
-START_S = 60.0  # to start a process and to load the policies as they are
+START_S = 240.0  # to start a process and to load the policies as they are
 QUICK_S = 10.0
 SLOW_S = 60.0
 TESTS_S = 300.0
@@ -55,7 +55,9 @@ class TaskBench:
         """Returns the reply to a task. After an error or `timeout_s` seconds the process is ended, and the next task starts
         another."""
         if self.first is not None and not self._runs:
-            await self._ask(self.first, START_S, None)
+            begun = await self._ask(self.first, START_S, None)
+            if isinstance(begun, FailedTask) and not self._runs:
+                return begun
         return await self._ask(task, timeout_s, progress)
 
     @property

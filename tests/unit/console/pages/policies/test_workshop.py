@@ -73,6 +73,15 @@ async def test_a_process_that_fails_is_ended_and_replaced(
     assert isinstance(await workshop.ask("ann", "x", LintTask(source), 60), LintReply)
 
 
+async def test_a_process_that_cannot_load_the_files_says_so(
+    monkeypatch: pytest.MonkeyPatch, source: PolicySource, workshop: Workshop
+) -> None:
+    workshop.bench.first = LintTask(source)
+    monkeypatch.setattr(module, "START_S", 0.5)
+    program(monkeypatch, HANG)
+    assert await workshop.ask("ann", "x", LintTask(source), 60) == FailedTask("it takes more than 0.5 s")
+
+
 async def test_a_newer_task_for_the_same_place_takes_the_place_of_an_older(
     source: PolicySource, workshop: Workshop
 ) -> None:
