@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -130,7 +131,7 @@ async def show_next(visit: Visit) -> web.StreamResponse:
     last: dict[str, Any] = {name: visit.query.get(name, "") for name in ("last", "last_rule", "said")}
     if item is None:
         return visit.render("review/done.html", queue=queue, query=queue.query(), progress=progress, **last)
-    return visit.see_other("review", f"/item/{item.exchange}", **{**queue.query(), "of": item.rule, **last})
+    return visit.see_other("review", f"/item/{quote(item.exchange)}", **{**queue.query(), "of": item.rule, **last})
 
 
 async def show_item(visit: Visit) -> web.StreamResponse:
@@ -257,7 +258,7 @@ async def undo(visit: Visit) -> web.StreamResponse:
     except AuditError as error:
         raise web.HTTPServiceUnavailable(text=f"The log cannot be written: {error}") from None
     query = _queue(visit, visit.query).query()
-    return visit.see_other("review", f"/item/{key.exchange}", **query, of=key.rule)
+    return visit.see_other("review", f"/item/{quote(key.exchange)}", **query, of=key.rule)
 
 
 async def skip(visit: Visit) -> web.StreamResponse:

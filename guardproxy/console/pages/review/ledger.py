@@ -6,7 +6,7 @@ thread may use it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import RLock
 
@@ -28,6 +28,7 @@ class ReviewLedger:
         self._read: dict[tuple[str, int], int] = {}
         self._given: dict[Subject, dict[str, GivenVerdict]] = {}
         self._of_exchange: dict[str, set[Subject]] = {}
+        self._made: tuple[int, list[tuple[Subject, Mapping[str, GivenVerdict]]]] | None = None
         self.version = 0
 
     def follow(self) -> None:
@@ -78,14 +79,17 @@ class ReviewLedger:
         with self._lock:
             subjects = [subject for subject in self._of_exchange.get(exchange, ()) if subject[2] == rule]
             every = [pair for subject in sorted(subjects) for pair in self._given[subject].items()]
-        return {by: said for by, said in every if said.verdict != "withdrawn"}
+        return _standing(dict(every))
 
-    def verdicts(self) -> list[tuple[Subject, Mapping[str, GivenVerdict]]]:
-        """Returns all verdicts that were not taken back."""
+    def verdicts(self) -> Sequence[tuple[Subject, Mapping[str, GivenVerdict]]]:
+        """Returns all verdicts that were not taken back. They are made once for each change."""
         with self._lock:
-            every = [(subject, dict(given)) for subject, given in self._given.items()]
-        kept = (
-            (subject, {by: said for by, said in given.items() if said.verdict != "withdrawn"})
-            for subject, given in every
-        )
-        return [(subject, given) for subject, given in kept if given]
+            if self._made is None or self._made[0] != self.version:
+                kept = ((subject, _standing(given)) for subject, given in self._given.items())
+                self._made = self.version, [(subject, given) for subject, given in kept if given]
+            return self._made[1]
+
+
+def _standing(given: Mapping[str, GivenVerdict]) -> dict[str, GivenVerdict]:
+    """Returns the verdicts that were not taken back."""
+    return {by: said for by, said in given.items() if said.verdict != "withdrawn"}

@@ -11,10 +11,12 @@ import pytest
 
 from guardproxy.audit import Reviewed
 from guardproxy.audit.proof.folder import verify_folder
+from guardproxy.audit.record.entries import Unsealed
 from guardproxy.audit.record.versions import entries_of
 from guardproxy.audit.sealing import operator_log
 from guardproxy.console.access.people import ROLES, Role
 from tests.kit.console import ConsoleSite, PageAnswer, console_site
+from tests.kit.console_log import OPERATOR, write_console_log
 from tests.kit.review_log import write_review_log
 
 REVIEWERS: tuple[Role, ...] = ("reviewer", "operator", "auditor")
@@ -310,3 +312,29 @@ async def test_hostile_notes_and_queries_are_shown_as_they_are(site: ConsoleSite
     assert "{{ 7 * 7 }}" in page.text
     for path in ("/item/%3Cscript%3E", "/shadow/%3Cscript%3Ealert(1)", "/next?queue=rule&rule=%3Cscript%3Ealert(1)"):
         assert "<script>alert" not in (await site.get("reviewer", f"/console/review{path}")).text
+
+
+async def test_an_auditor_with_the_key_exports_sealed_texts_and_the_log_says_so(tmp_path: Path) -> None:
+    written = write_console_log(tmp_path / "audit", 60, keep=("sealed",))
+    name = next(name for name, kind in written.kinds.items() if kind == "attack")
+    async with console_site(audit=written.folder) as site:
+        place(await site.post("auditor", f"/console/review/item/{name}", {"of": "no-attacks", "verdict": "right"}))
+        fields = {"rule": "no-attacks", "sealed": "yes"}
+        page = await site.post("auditor", "/console/review/export", {"rule": "no-attacks"})
+        assert "the texts of the exchange are sealed or not kept" in page.text
+        for role in ("auditor", "operator"):
+            assert (await site.post(role, "/console/review/export", fields)).status == 403  # type: ignore[arg-type]
+            session = site.entrance.sessions.find(site.people[role][0])
+            assert session
+            session.hold_key(OPERATOR, "ticket 7")
+        assert (await site.post("operator", "/console/review/export", fields)).status == 403
+        rows = [
+            json.loads(line)
+            for line in (await site.post("auditor", "/console/review/export", fields)).text.splitlines()
+        ]
+        assert [(row["id"], row["label"]) for row in rows] == [(name, 1)]
+        assert rows[0]["text"]
+    opened = [entry for entry in entries_of(written.folder / "operator.jsonl") if isinstance(entry, Unsealed)]
+    assert [(entry.id, entry.by, entry.why) for entry in opened] == [
+        (name, "auditor", "export of reviewed texts: ticket 7")
+    ]
