@@ -68,13 +68,13 @@ def written_test(
     played = [(scene, author.play(scene)) for scene in author.scenes()]
     holding = [(scene, result) for scene, result in played if rule in (*result.rules, *result.shadow)]
     if not played:
-        raise RecordError("the request is too long for a test")
+        raise RecordError("the text is too long for a test, or no request of its format can hold it")
     scene, result = (holding or played)[0]
     expected = _expectation(result, rule, verdict, author.values, is_shadow=shadow)
     day = datetime.fromtimestamp(record.at, UTC).date()
     name = f"{rule}: {verdict.replace('_', ' ')}, {day} {record.id[:_NAME_CHARS]}"
     test = PolicyTest(name, scene.scene, expected, scene.facts)
-    case = next(run_tests(replace(policies, policies=(replace(its, tests=(test,)),), _bound={}), _no_file))
+    case = next(run_tests(replace(policies, policies=(replace(its, tests=(test,)),), _bound={}), str.encode))
     lines = "\n".join(_lines(test, scene))
     note = ""
     if verdict != "missed" and not holding:
@@ -87,10 +87,6 @@ def written_test(
         dict(author.values),
         note,
     )
-
-
-def _no_file(path: str) -> bytes:
-    raise FileNotFoundError(path)
 
 
 def _chosen(record: Record, policy: str, rule: str, number: int | None) -> int:
@@ -149,13 +145,13 @@ class _Author:
         assert self._codec is not None  # noqa: S101 - the usual route has a format
         try:
             scene = scene_of(text, direction, cast(Kind, recorded.kind), self._codec.author)
-        except (KeyError, ValueError, TypeError):
+        except KeyError:  # an answer of this format has no texts of this kind
             return None
         return _Scene(scene, replace(self._facts, applies=True)) if direction == "request" or scene.answers else None
 
     def _every(self, text: str) -> _Scene | None:
         """The whole request, and for a text of an answer that answer."""
-        direction, _, recorded = self.chosen
+        direction, _, _recorded = self.chosen
         body = self.record.request.body
         if not isinstance(body, Mapping) or self._codec is None:
             return None
@@ -164,8 +160,8 @@ class _Author:
                 self._filled("request", place.text)
         answers: tuple[Any, ...] = ()
         if direction == "response":
-            answer = self._codec.author.answer_with(cast(Kind, recorded.kind), text)
-            answers = () if answer is None else (answer,)
+            alone = self._alone(text)
+            answers = alone.scene.answers if alone else ()
         tree = self._tree(body)
         if len(json.dumps(tree)) > LIMIT_CHARS or (direction == "response" and not answers):
             return None

@@ -241,14 +241,12 @@ def _part(kind: Any, about: Any, dice: Random) -> str:
             return dice.choice(_LETTERS)
         case kinds.IN:
             return _of_set(about, dice)
-        case kinds.MAX_REPEAT | kinds.MIN_REPEAT | kinds.POSSESSIVE_REPEAT:
+        case kinds.MAX_REPEAT | kinds.MIN_REPEAT:
             low, high, what = about
             high = min(int(high), low + _MOST_REPEATS) if low else min(int(high), dice.randint(0, 1))
             return "".join(_text(what, dice) for _ in range(dice.randint(low, max(low, high))))
         case kinds.SUBPATTERN:
             return _text(about[3], dice)
-        case kinds.ATOMIC_GROUP:
-            return _text(about, dice)
         case kinds.BRANCH:
             return _text(dice.choice(about[1]), dice)
     return ""  # a place, as the border of a word

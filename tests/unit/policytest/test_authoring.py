@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -26,6 +27,7 @@ from guardproxy.policytest.invented import EXAMPLES, invented
 from guardproxy.policytest.running import run_tests
 from guardproxy.testing import whole
 from tests.kit.play import policy_set
+from tests.kit.records import plain_answer, plain_text
 from tests.kit.review_log import POLICY, SHIPPED, recorded
 from tests.unit.policytest.test_invented import AROUND
 
@@ -240,3 +242,32 @@ def test_a_text_that_is_too_long_makes_no_test() -> None:
     record = recorded(policies, policies.policies[0], Texts("x" * LIMIT_CHARS + " jane.roe@example.com"))
     with pytest.raises(RecordError, match="too long for a test"):
         written_test(replace(record, route="POST /other"), policies, "desk", "no-mail", "right")
+
+
+def with_text(text: str, **changes: Any) -> Record:
+    """The record of a request with another text in its place, as a log could hold it."""
+    policies = policy_set(POLICY)
+    record = recorded(policies, policies.policies[0], Texts("Write to jane.roe@example.com."))
+    asked = replace(record.request.texts[-1], text=text, findings=())
+    return replace(record, request=replace(record.request, texts=(asked,), body=None), **changes)
+
+
+@pytest.mark.parametrize(
+    ("mark", "value"),
+    [
+        ("[US_SSN_bcdfghjkmnpq]", "us ssn"),  # no check of the policy finds it
+        ("[CREDIT_CARD_bcdfghjkmnpq]12345678", "4716 2093 8841 0577"),  # the digits behind it make another number
+    ],
+)
+def test_a_mark_that_no_check_finds_becomes_the_likeliest_value(mark: str, value: str) -> None:
+    test = written_test(with_text(f"It is {mark} here."), policy_set(POLICY), "desk", "no-mail", "missed")
+    assert tuple(test.values.values()) == (value,)
+
+
+def test_a_format_without_such_texts_makes_no_test() -> None:
+    policies = policy_set(POLICY)
+    record = recorded(policies, policies.policies[0], Texts("Hello.", ("Fine.",)))
+    answer = plain_answer(plain_text("response", "No.", kind="refusal"))
+    other = replace(record, response=answer, route="POST /api/generate")
+    with pytest.raises(RecordError, match="too long for a test"):
+        written_test(other, policies, "desk", "no-mail", "missed", len(record.request.texts))

@@ -10,7 +10,16 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policytest.editing import EditError, difference, enforced, quoted, with_allowed, with_test, written
+from guardproxy.policytest.editing import (
+    EditError,
+    PolicyText,
+    difference,
+    enforced,
+    quoted,
+    with_allowed,
+    with_test,
+    written,
+)
 
 SHIPPED = sorted((Path(__file__).parents[3] / "policies").rglob("*.yaml"))
 FILE = """\
@@ -109,6 +118,20 @@ def test_a_check_of_another_file_is_not_changed_here() -> None:
         with_allowed(FILE, "z", "v")
     with pytest.raises(EditError, match="`use` of the check `f` is no list"):
         with_allowed(FILE, "f", "v", "use")
+
+
+def test_an_edit_that_would_change_more_is_refused() -> None:
+    with pytest.raises(EditError, match="in a form that this program does not edit"):
+        with_allowed("a: &x [one]\nchecks: {c: {use: pii, allow: *x}}\n", "c", "v")
+
+
+def test_texts_have_the_edits_as_methods() -> None:
+    text = PolicyText(FILE)
+    assert text.enforced("r1").text == enforced(FILE, "r1")
+    assert text.with_allowed("c", "v").text == with_allowed(FILE, "c", "v")
+    assert text.with_test(TEST).text == with_test(FILE, TEST)
+    assert text.difference(text.enforced(), "f") == difference(FILE, enforced(FILE), "f")
+    assert PolicyText.quoted("a") == '"a"'
 
 
 def test_a_test_is_added_at_the_end() -> None:

@@ -21,6 +21,7 @@ PATTERNS = [
     r"secret=(?P<value>[A-Za-z0-9]{20,})\z",
     "[\u00e9-\u00eb]{2}",
     r"[^\s]{3}.",
+    r"[^x]yz\b",
 ]
 
 
@@ -33,6 +34,11 @@ def test_a_pattern_gives_what_it_matches(pattern: str) -> None:
     assert values
     assert all(whole(check, value) for value in values)
     assert list(invented(check, options, "OTHER")) == []
+
+
+def test_a_pattern_that_only_re2_reads_gives_nothing() -> None:
+    options = {"patterns": ["(?U)ab+"], "label": "MINE", "evasions": "off"}
+    assert list(invented(build("pattern", "c", options, Resources()), options, "MINE")) == []
 
 
 def test_words_and_topics_are_their_own_examples() -> None:

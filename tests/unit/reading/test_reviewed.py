@@ -71,6 +71,7 @@ def test_the_newest_verdict_of_a_person_counts_and_people_may_disagree(tmp_path:
         "operator",
         said("x0", "false_alarm", at=1.0),
         said("x0", "right", at=2.0),
+        said("x0", "missed", at=1.5),  # of a clock that was set back
         said("x1", "right"),
         said("x1", "false_alarm", by="bob"),
         said("x2", "right"),

@@ -323,7 +323,7 @@ async def test_an_auditor_with_the_key_exports_sealed_texts_and_the_log_says_so(
         page = await site.post("auditor", "/console/review/export", {"rule": "no-attacks"})
         assert "the texts of the exchange are sealed or not kept" in page.text
         for role in ("auditor", "operator"):
-            assert (await site.post(role, "/console/review/export", fields)).status == 403  # type: ignore[arg-type]
+            assert (await site.post(role, "/console/review/export", fields)).status == 403
             session = site.entrance.sessions.find(site.people[role][0])
             assert session
             session.hold_key(OPERATOR, "ticket 7")
