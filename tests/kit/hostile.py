@@ -1,0 +1,108 @@
+"""Texts that attack a page, and entries of the log that hold them in every field.
+
+In: a type of entry. Out: an entry in which each string is hostile, each list has entries and each optional member is there. The
+fields come from the types, so a field that is added tomorrow is attacked tomorrow.
+
+Every attack that succeeds asks for an address that holds `MARK`, or sets `window.attacked`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec.inspect import (
+    AnyType,
+    BoolType,
+    DictType,
+    FloatType,
+    IntType,
+    ListType,
+    LiteralType,
+    NoneType,
+    StrType,
+    StructType,
+    Type,
+    UnionType,
+    VarTupleType,
+    type_info,
+)
+from msgspec.inspect import Field as MemberField
+from msgspec.inspect import Metadata, TupleType
+
+Entry = TypeVar("Entry", bound=msgspec.Struct)
+
+MARK = "attacked-here"
+_RUN = f"window.attacked=1;fetch('/{MARK}')"
+TEXTS: Mapping[str, str] = {
+    "script": f"<script>{_RUN}</script>",
+    "closing tags": f"</textarea></title></style></script></option></template>--><script>{_RUN}</script>",
+    "handler": f'<img src="/{MARK}.png" onerror="{_RUN}"><svg onload="{_RUN}">',
+    "attribute": f"""x" onmouseover="{_RUN}" autofocus onfocus="{_RUN}" a='b' onclick='{_RUN}' `""",
+    "htmx": f'<div hx-get="/{MARK}" hx-trigger="load" hx-on:click="{_RUN}" hx-on::load="{_RUN}"></div>',
+    "htmx attribute": f'" hx-get="/{MARK}" hx-trigger="load" hx-vals="js:{_RUN}',
+    "elements": f'<base href="//{MARK}.example/"><meta http-equiv="refresh" content="0;url=/{MARK}"><iframe src="/{MARK}">'
+    f'</iframe><link rel="stylesheet" href="/{MARK}.css"><form action="/{MARK}"><button>send</button></form>',
+    "link": f"javascript:{_RUN}",
+    "links": f'<a href="javascript:{_RUN}">here</a> [here](javascript:{_RUN}) data:text/html,<script>{_RUN}</script>',
+    "template": "{{ 7 * 7 }} {% include '/etc/passwd' %} ${7*7} {{ config }} {# #} %s %(name)s {0} {name!r}",
+    "path": f"../../../../etc/passwd //{MARK}.example/x ?a=b&c=d#e;f %2e%2e%2f %00 \\..\\",
+    "bidi": "user \u202e nimda \u2066 admin \u2069\u202c \u200f\u061c",
+    "controls": "a\x00b\x07c\x1b[31mred\x1b]0;title\x07\x08\x7f\x85\u2028\u2029",
+    "invisible": "a\u200bb\u200dc\ufeffd\U000e0041\U000e0042\ufe0f",
+    "marks": "e" + "\u0301\u0489\u0316" * 40,
+    "wide": "\U0001f469\u200d\U0001f469\u200d\U0001f467 \uff21\ufdfd\u202f\u3000",
+    "unbroken": "W" * 400,
+    "entities": "&lt;script&gt; &amp;amp; &#x3c;b&#x3e; &NotAnEntity;",
+    "yaml": "a: [b, {c: d}]\n- !!python/object/apply:os.system ['id']\n*anchor &x <<: *y # comment",
+    "csv": "=HYPERLINK(\"//x.example\",\"a\"),+1,-1,@SUM(1)\t|\r\n",
+}
+EVERY = " ".join(TEXTS.values())
+
+
+def filled(kind: type[Entry], **given: Any) -> Entry:
+    """An entry or a part of one, with hostile texts in every field. `given`: members as they stand in the log."""
+    made = _members(_struct(type_info(kind)), given)
+    return msgspec.convert(made, kind)
+
+
+def _struct(found: Type) -> StructType:
+    assert isinstance(found, StructType)
+    return found
+
+
+def _members(struct: StructType, given: Mapping[str, Any]) -> dict[str, Any]:
+    tag = {str(struct.tag_field): struct.tag} if struct.tag_field else {}
+    made = {field.encode_name: _value(field, field.type, len(given)) for field in struct.fields}
+    return {**tag, **made, **given}
+
+
+def _value(field: MemberField, found: Type, depth: int) -> Any:
+    """A value of a type. Offsets lie within the texts: they start at 3 and end at 40."""
+    match found:
+        case Metadata(type=inner):
+            return _value(field, inner, depth)
+        case StrType() | AnyType():
+            return EVERY
+        case BoolType():
+            return True
+        case IntType():
+            return {"start": 3, "end": 40}.get(field.encode_name, 1)
+        case FloatType():
+            return 0.5
+        case NoneType():
+            return None
+        case LiteralType(values=values):
+            return values[0]
+        case ListType(item_type=item) | VarTupleType(item_type=item):
+            return [_value(field, item, depth), _value(field, item, depth)]
+        case TupleType(item_types=items):
+            return [3, 40] if all(isinstance(item, IntType) for item in items) else [_value(field, item, depth) for item in items]
+        case DictType(value_type=value):
+            return {EVERY: _value(field, value, depth), "request": _value(field, value, depth)}
+        case UnionType(types=types):
+            return _value(field, next(each for each in types if not isinstance(each, NoneType)), depth)
+        case StructType() as struct:
+            return _members(struct, {})
+    raise TypeError(f"no hostile value for {found}")
