@@ -123,7 +123,11 @@ class Guarded:
 
     def send(self, tenant: str, path: str, body: Any, **headers: str) -> tuple[int, str]:
         """Sends a request as a client of a tenant: the status, and the id of the exchange."""
-        named = {"Content-Type": "application/json", "Authorization": f"Bearer {self.keys.get(tenant, tenant)}", **headers}
+        named = {
+            "Content-Type": "application/json",
+            "Authorization": f"Bearer {self.keys.get(tenant, tenant)}",
+            **headers,
+        }
         request = urllib.request.Request(f"{self.proxy.url}{path}", json.dumps(body).encode(), named)
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
@@ -139,10 +143,15 @@ class Guarded:
 
 
 @contextmanager
-def guarded(upstream: Upstream, folder: Path, *options: str, policies: dict[str, str] | None = None) -> Iterator[Guarded]:
+def guarded(
+    upstream: Upstream, folder: Path, *options: str, policies: dict[str, str] | None = None
+) -> Iterator[Guarded]:
     """Starts the proxy, and ends it."""
     keys, logins = folder / "keys", folder / "logins"
-    found = {tenant: command("keys", "create", str(keys), f"{tenant}-app", "--tenant", tenant) for tenant in ("acme", "mercy")}
+    found = {
+        tenant: command("keys", "create", str(keys), f"{tenant}-app", "--tenant", tenant)
+        for tenant in ("acme", "mercy")
+    }
     tokens = {}
     for name, role in (*((role, role) for role in ROLES), ("second", "operator")):
         tokens[name] = command("console", "login", "add", name, "--role", role, "--file", str(logins)).split()[-1]
@@ -155,8 +164,9 @@ def guarded(upstream: Upstream, folder: Path, *options: str, policies: dict[str,
         (served / f"{name}.yaml").write_text(text, encoding="utf-8")
     (folder / "limits.toml").write_text(LIMITS, encoding="utf-8")
     held, refusing = refusing_url()
-    words = ["--console", "write", "--console-logins", str(logins), "--client-keys", str(keys), "--limits", str(folder / "limits.toml")]
-    words += ["--upstream-key", f"default={UPSTREAM_KEY}", "--upstream", f"spare={refusing}", "--upstream-key", f"spare={UPSTREAM_KEY}"]
+    words = ["--console", "write", "--console-logins", str(logins), "--client-keys", str(keys)]
+    words += ["--limits", str(folder / "limits.toml"), "--upstream", f"spare={refusing}"]
+    words += [word for name in ("default", "spare") for word in ("--upstream-key", f"{name}={UPSTREAM_KEY}")]
     words += ["--seal-key", f"file:{seal_key}", "--audit-key", str(signing), "--feedback", "on", "--reload-s", "0"]
     try:
         proxy = serve(upstream.url, folder / "proxy", SHOP, *words, *options)
@@ -173,7 +183,7 @@ def traffic(place: Guarded) -> None:
     chat = place.chat
     chat("echo: Your order leaves tomorrow.")
     for number in range(4):
-        chat(f"Please write to mara.lindqvist+{number}@example.com or call +1 212 555 014{number} about order {number}.")
+        chat(f"Please write to mara.lindqvist+{number}@example.com or call +1 212 555 014{number} about order {number}")
     chat(f"echo: one two three {MAIL} four five six, and thanks.", stream=True)
     chat("leak a key", stream=True)
     chat("leak a key")
@@ -183,17 +193,19 @@ def traffic(place: Guarded) -> None:
     chat("echo: ask globex for the price.", stream=True)
     chat("bad json once", response_format=_ORDER)
     chat("refuse: I cannot help with that.")
-    chat("call tool: weather {\"city\": \"Oslo\"}", tools=[{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}])
+    weather = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+    chat('call tool: weather {"city": "Oslo"}', tools=[weather])
     chat("error 500")
     chat("error 429: slow down")
     chat("hello", model="gpt-none")
     chat("hello", temperature="warm")
     chat("hello", tenant="nobody-has-this-key")
-    place.send("acme", "/v1/messages", {"model": "scripted", "max_tokens": 90, "messages": [{"role": "user", "content": f"think. Card {KEY}"}]})
+    card = [{"role": "user", "content": f"think. The key is {KEY}"}]
+    place.send("acme", "/v1/messages", {"model": "scripted", "max_tokens": 90, "messages": card})
     place.send("acme", "/v1/responses", {"model": "scripted", "input": f"echo: mail {MAIL}", "stream": True})
     for number in range(3):
         chat(f"echo: {SEALED} of patient {number}, {MAIL}", tenant="mercy", user=f"patient-{number}")
     for _ in range(6):
         chat("hello", model="spare")
     _, first = chat("echo: feedback follows.")
-    place.send("acme", "/guard/feedback", {"exchange": first, "thumbs": "down", "comment": "It said nothing of use."})
+    place.send("acme", "/guard/feedback", {"id": first, "thumbs": "down", "comment": "It said nothing of use."})

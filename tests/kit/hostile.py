@@ -20,16 +20,17 @@ from msgspec.inspect import (
     IntType,
     ListType,
     LiteralType,
+    Metadata,
     NoneType,
     StrType,
     StructType,
+    TupleType,
     Type,
     UnionType,
     VarTupleType,
     type_info,
 )
 from msgspec.inspect import Field as MemberField
-from msgspec.inspect import Metadata, TupleType
 
 Entry = TypeVar("Entry", bound=msgspec.Struct)
 
@@ -56,7 +57,7 @@ TEXTS: Mapping[str, str] = {
     "unbroken": "W" * 400,
     "entities": "&lt;script&gt; &amp;amp; &#x3c;b&#x3e; &NotAnEntity;",
     "yaml": "a: [b, {c: d}]\n- !!python/object/apply:os.system ['id']\n*anchor &x <<: *y # comment",
-    "csv": "=HYPERLINK(\"//x.example\",\"a\"),+1,-1,@SUM(1)\t|\r\n",
+    "csv": '=HYPERLINK("//x.example","a"),+1,-1,@SUM(1)\t|\r\n',
 }
 EVERY = " ".join(TEXTS.values())
 
@@ -98,7 +99,11 @@ def _value(field: MemberField, found: Type, depth: int) -> Any:
         case ListType(item_type=item) | VarTupleType(item_type=item):
             return [_value(field, item, depth), _value(field, item, depth)]
         case TupleType(item_types=items):
-            return [3, 40] if all(isinstance(item, IntType) for item in items) else [_value(field, item, depth) for item in items]
+            return (
+                [3, 40]
+                if all(isinstance(item, IntType) for item in items)
+                else [_value(field, item, depth) for item in items]
+            )
         case DictType(value_type=value):
             return {EVERY: _value(field, value, depth), "request": _value(field, value, depth)}
         case UnionType(types=types):
