@@ -1,14 +1,15 @@
 """People of the console who ask by HTTP, and the walk that finds an address of every route of every page.
 
-In: a token. Out: answers; and the addresses that links, forms and htmx attributes of the pages name, by route. Routes come from
-the table of pages, and what stands in their places comes from the log, as a person would get there.
+In: a login. Out: answers; the addresses that links, forms and htmx attributes of the pages name, by route; the forms. Routes
+come from the table of pages, and what stands in their places comes from the log, as a person would get there.
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
@@ -17,7 +18,8 @@ import httpx
 from guardproxy.console.contract import PREFIX, Page, PageRoute
 
 _ADDRESSES = ("href", "src", "hx-get", "hx-sse:connect", "action")
-MOST = 400  # addresses that one walk opens
+_FIELDS = ("input", "select", "textarea", "button")
+MOST = 600  # addresses that one walk opens
 
 
 class Place(NamedTuple):
@@ -30,8 +32,12 @@ class Place(NamedTuple):
     @property
     def pattern(self) -> re.Pattern[str]:
         """Matches the paths of the route."""
-        parts = re.split(r"\{[^}:]*(?::[^}]*)?\}", self.path)
+        parts = re.split(r"\{[^}]*\}", self.path)
         return re.compile(re.escape(f"{PREFIX}/{self.page}") + "[^/]+".join(map(re.escape, parts)))
+
+    def filled(self, value: str) -> str:
+        """An address of the route, with a value in every place."""
+        return f"{PREFIX}/{self.page}" + re.sub(r"\{[^}]*\}", value, self.path)
 
 
 def places(pages: Iterable[Page]) -> Iterator[tuple[Place, PageRoute]]:
@@ -41,67 +47,117 @@ def places(pages: Iterable[Page]) -> Iterator[tuple[Place, PageRoute]]:
             yield Place(page.name, route.method, route.path), route
 
 
-class _Links(HTMLParser):
-    """The addresses that a page names, but for those of forms that post."""
+@dataclass(slots=True)
+class Form:
+    """A form of a page. `fields`: their values as the page has them. `written`: those that a person writes into."""
 
-    def __init__(self, text: str) -> None:
+    address: str
+    method: str
+    fields: dict[str, str] = field(default_factory=dict)
+    written: list[str] = field(default_factory=list)
+
+
+class PageLinks(HTMLParser):
+    """The addresses that a page names, but for those of forms that post; and its forms."""
+
+    def __init__(self, address: str, text: str) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.address = address
+        self.links: list[str] = []
+        self.forms: list[Form] = []
+        self._select = ""
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
-        if tag == "form" and given.get("method", "get").lower() != "get":
-            return
-        self.found += [given[name] for name in _ADDRESSES if given.get(name)]
+        posts = given.get("hx-post") or (tag == "form" and given.get("method", "get").lower() == "post")
+        if tag == "form" or given.get("hx-post"):
+            target = given.get("hx-post") or given.get("action") or self.address
+            self.forms.append(Form(urljoin(self.address, target), "POST" if posts else "GET"))
+        if not posts:
+            self.links += [urljoin(self.address, given[name]) for name in _ADDRESSES if given.get(name)]
+        if tag == "option" and self._select:
+            self.forms[-1].fields.setdefault(self._select, given.get("value", ""))
+        if tag in _FIELDS and given.get("name") and self.forms:
+            self._select = given["name"] if tag == "select" else ""
+            kind = given.get("type", "submit" if tag == "button" else "text")
+            if tag == "textarea" or (tag == "input" and kind in ("text", "search", "password")):
+                self.forms[-1].written.append(given["name"])
+            if tag != "select":
+                self.forms[-1].fields.setdefault(given["name"], given.get("value", ""))
 
 
 class Person:
     """Somebody who signed in, without a browser."""
 
-    def __init__(self, host: str, token: str = "") -> None:
+    def __init__(self, host: str, name: str = "", token: str = "") -> None:
+        self.name = name
         self.http = httpx.Client(base_url=f"http://{host}", timeout=60, trust_env=False)
         if token:
-            answer = self.http.post(f"{PREFIX}/login", data={"token": token}, headers={"Sec-Fetch-Site": "same-origin"})
+            answer = self.post(f"{PREFIX}/login", {"name": name, "token": token})
             assert answer.status_code == 303, answer.text
 
-    def get(self, address: str) -> httpx.Response:
-        """Asks for a page; the head alone if its body has no end."""
-        with self.http.stream("GET", address) as answer:
-            if answer.headers.get("content-type", "").startswith("text/event-stream"):
-                return httpx.Response(answer.status_code, headers=answer.headers)
-            answer.read()
-        return answer
+    def post(self, address: str, fields: dict[str, str]) -> httpx.Response:
+        """Sends a form as a browser does."""
+        return self.http.post(address, data=fields, headers={"Sec-Fetch-Site": "same-origin"})
 
-    def walk(self, known: Mapping[Place, PageRoute], each: int = 1) -> dict[Place, list[str]]:
-        """The addresses of each route, at most `each` of them, that can be reached from the first page by links."""
-        patterns = [(place, place.pattern) for place in known if place.method == "GET"]
-        patterns.sort(key=lambda pair: "{" in pair[0].path)  # what is spelled out wins
-        found: dict[Place, list[str]] = {}
+    def get(self, address: str) -> httpx.Response:
+        """Asks for a page; for its head alone if its body has no end."""
+        with self.http.stream("GET", address) as answer:
+            if not answer.headers.get("content-type", "").startswith("text/event-stream"):
+                answer.read()
+                return answer
+            return httpx.Response(answer.status_code, headers=answer.headers)
+
+    def walk(self, known: Iterable[Place], each: int = 1) -> Walk:
+        """Opens what links lead to from the first page; of each route at most `each` addresses."""
+        patterns = sorted(
+            ((place, place.pattern) for place in known if place.method == "GET"), key=lambda pair: "{" in pair[0].path
+        )
+
+        def place_of(address: str) -> Place | None:
+            path = urlsplit(address).path
+            return next((place for place, pattern in patterns if pattern.fullmatch(path)), None)
+
+        walk = Walk()
         seen, waiting = {f"{PREFIX}/"}, deque([f"{PREFIX}/"])
-        for _ in range(MOST):
-            if not waiting:
-                break
+        while waiting and len(walk.answers) < MOST:
             address = waiting.popleft()
-            answer = self.get(address)
-            assert answer.status_code < 500, (address, answer.text[:500])
-            if answer.status_code == 200:
-                path = urlsplit(address).path
-                place = next((place for place, pattern in patterns if pattern.fullmatch(path)), None)
-                if place is not None and len(found.setdefault(place, [])) < each:
-                    found[place].append(address)
-            if "text/html" not in answer.headers.get("content-type", ""):
+            place = place_of(address)
+            if place is not None and len(walk.found.get(place, ())) >= each:
                 continue
-            for link in _Links(answer.text).found:
-                onward = urljoin(address, link).partition("#")[0]
+            answer = self.get(address)
+            walk.answers[address] = answer
+            if answer.status_code == 303:
+                links = [urljoin(address, answer.headers["location"])]
+            elif answer.status_code == 200 and place is not None:
+                walk.found.setdefault(place, []).append(address)
+                page = PageLinks(address, answer.text if answer.headers["content-type"].startswith("text/html") else "")
+                walk.forms += page.forms
+                links = page.links
+            else:
+                links = []
+            for link in links:
+                onward = link.partition("#")[0]
                 if onward not in seen and onward.startswith(f"{PREFIX}/") and "/static/" not in onward:
                     seen.add(onward)
-                    path = urlsplit(onward).path
-                    new = next((place for place, pattern in patterns if pattern.fullmatch(path)), None)
-                    if new is None or len(found.get(new, ())) < each:
-                        waiting.append(onward)
-        return found
+                    waiting.append(onward)
+        return walk
 
     def close(self) -> None:
         """Forgets the cookies."""
         self.http.close()
+
+
+@dataclass(slots=True)
+class Walk:
+    """What a walk saw. `found`: addresses that answered, by route. `answers`: of every address. `forms`: of all pages."""
+
+    found: dict[Place, list[str]] = field(default_factory=dict)
+    answers: dict[str, httpx.Response] = field(default_factory=dict)
+    forms: list[Form] = field(default_factory=list)
+
+    def is_page(self, address: str) -> bool:
+        """Whether a browser shows what is at an address, and does not save it."""
+        headers = self.answers[address].headers
+        return headers["content-type"].startswith("text/html") and "content-disposition" not in headers

@@ -72,7 +72,7 @@ class Tab:
         self.page: Page = self.context.new_page()
         self.complaints: list[str] = []
         self.requests: list[str] = []
-        self._host = host
+        self.host = host
         self.context.on("request", self._asked)
         self.context.on("console", self._said)
         self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
@@ -91,7 +91,7 @@ class Tab:
 
     def check(self) -> None:
         """Raises if the browser complained, or if something was asked of another host."""
-        away = [url for url in self.requests if urlsplit(url).netloc != self._host]
+        away = [url for url in self.requests if urlsplit(url).netloc != self.host]
         assert not away, f"asked other hosts: {away}"
         assert not self.complaints, "\n".join(self.complaints)
 

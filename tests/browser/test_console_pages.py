@@ -1,0 +1,214 @@
+"""Every page of the console, with hostile texts in every field of the log, of policies and of forms, for every role.
+
+The pages are those of the table `PAGES`. The addresses are found by walking, and each route must be reached.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+from urllib.parse import quote, urlencode
+
+import pytest
+from guardproxy.console.contract import PREFIX, ROLES, Role
+from guardproxy.console.pages import PAGES
+
+from guardproxy.audit.record.document import Record
+from guardproxy.audit.record.entries import AnyEntry
+from tests.browser.guarded import KEY, MAIL, SEALED, Guarded, guarded, traffic
+from tests.browser.people import Form, Person, Walk, places
+from tests.e2e.rig import Upstream
+from tests.kit.browser import PHONE, WIDE, Tab
+from tests.kit.hostile import EVERY, MARK, TEXTS, filled
+from tests.kit.logs import write_log
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+ROUTES = dict(places(PAGES))
+READ = [place for place in ROUTES if place.method == "GET"]
+BY_RIGHTS: tuple[Role, ...] = ("operator", "auditor", "reviewer", "viewer")
+LARGE = 1_000_000
+_SIGNS_OUT = (f"{PREFIX}/logout", f"{PREFIX}/session/lock", f"{PREFIX}/login")
+
+
+def hostile_log(folder: Path) -> None:
+    """A log of a worker that has an entry of each kind with hostile texts, some twice; and one with a text of 1 MB."""
+    kinds = get_args(AnyEntry)
+    entries = [filled(kind, v=3, at=1_790_000_000.0 + number) for number, kind in enumerate(kinds)]
+    opened = filled(Record, v=3, at=1_790_000_020.0, id="a" * 32, sealed=None, codec="openai_chat", outcome="answered")
+    text = {
+        "path": "messages[0].content",
+        "kind": "user",
+        "chars": LARGE,
+        "text": (EVERY + " ") * (LARGE // len(EVERY)),
+    }
+    text |= {"checks": [], "findings": [], "edits": [], "released": LARGE}
+    request = {"body": None, "texts": [text], "uninspected": [], "unmapped": []}
+    large = filled(Record, v=3, at=1_790_000_021.0, id="b" * 32, sealed=None, request=request)
+    write_log(folder, "audit-7", *entries, opened, large)
+
+
+@pytest.fixture(scope="module")
+def place(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    folder = tmp_path_factory.mktemp("pages")
+    hostile_log(folder / "proxy" / "audit")
+    with guarded(upstream, folder) as running:
+        traffic(running)
+        yield running
+
+
+@pytest.fixture(scope="module")
+def people(place: Guarded) -> Iterator[dict[Role, Person]]:
+    found = {role: Person(place.host, role, place.tokens[role]) for role in ROLES}
+    yield found
+    for person in found.values():
+        person.close()
+
+
+@pytest.fixture(scope="module")
+def walks(people: dict[Role, Person]) -> dict[Role, Walk]:
+    """What each role reaches, after each form of each page was sent with hostile texts."""
+    for role in BY_RIGHTS:
+        for form in people[role].walk(READ).forms:
+            if form.method == "POST" and not form.address.endswith(_SIGNS_OUT):
+                answer = people[role].post(form.address, _attacked(form))
+                assert answer.status_code < 500, (form, answer.text[:2000])
+    return {role: people[role].walk(READ, each=3) for role in ROLES}
+
+
+def _attacked(form: Form) -> dict[str, str]:
+    return {name: EVERY if name in form.written else value for name, value in form.fields.items()}
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_reaches_its_routes_alone(people: dict[Role, Person], role: Role) -> None:
+    """A route that is refused says so before it does anything; a form without the token of the session does nothing."""
+    for found, route in ROUTES.items():
+        address = found.filled("x")
+        if found.method == "GET":
+            answer = people[role].get(address)
+            assert (answer.status_code == 403) == (role not in route.roles), (found, answer.status_code)
+            assert answer.status_code < 500, found
+        else:
+            answer = people[role].post(address, {})
+            assert answer.status_code == 403, found
+            assert ("This needs the role" in answer.text) == (role not in route.roles), (found, answer.text)
+
+
+def test_nobody_reaches_anything(place: Guarded) -> None:
+    stranger = Person(place.host)
+    for found in ROUTES:
+        address = found.filled("x")
+        answer = stranger.get(address) if found.method == "GET" else stranger.post(address, {})
+        assert answer.status_code in (303, 401), found
+        assert answer.headers.get("location", "/console/login").startswith("/console/login"), found
+    stranger.close()
+
+
+def test_links_lead_to_every_route_and_to_none_that_is_refused(walks: dict[Role, Walk]) -> None:
+    reached = {found for walk in walks.values() for found in walk.found}
+    assert reached == set(READ), f"no link leads to {sorted(set(READ) - reached)}"
+    for role, walk in walks.items():
+        refused = [address for address, answer in walk.answers.items() if answer.status_code >= 400]
+        assert not refused, (role, refused)
+
+
+def test_no_page_holds_what_a_text_says_as_a_part_of_itself(walks: dict[Role, Walk]) -> None:
+    raw = [text for text in TEXTS.values() if html.escape(text, quote=False) != text]
+    assert len(raw) > 6
+    for walk in walks.values():
+        for address, answer in walk.answers.items():
+            if answer.status_code == 200 and answer.headers["content-type"].startswith("text/html"):
+                found = [text for text in raw if text in answer.text]
+                assert not found, (address, found)
+                assert "\u202e" not in answer.text, address
+
+
+def test_no_page_shows_sealed_texts(walks: dict[Role, Walk]) -> None:
+    for walk in walks.values():
+        for address, answer in walk.answers.items():
+            assert (
+                answer.headers.get("content-type", "").startswith("text/event-stream") or SEALED not in answer.text
+            ), address
+
+
+def test_a_viewer_sees_no_value(walks: dict[Role, Walk]) -> None:
+    for address, answer in walks["viewer"].answers.items():
+        if not answer.headers.get("content-type", "").startswith("text/event-stream"):
+            for value in (MAIL, KEY, "mara.lindqvist", "+1 212 555"):
+                assert value not in answer.text, (address, value)
+
+
+def test_hostile_filters_of_an_address_are_refused_or_escaped(
+    people: dict[Role, Person], walks: dict[Role, Walk]
+) -> None:
+    """Every field of every form that asks, and every name in the query of a link, with every hostile text."""
+    asked: dict[str, set[str]] = {}
+    for walk in walks.values():
+        for form in walk.forms:
+            if form.method == "GET":
+                asked.setdefault(form.address.partition("?")[0], set()).update(form.fields)
+    assert asked
+    for address, names in asked.items():
+        for text in (EVERY, TEXTS["attribute"], TEXTS["controls"], "9" * 400, "-1", "nan"):
+            answer = people["operator"].get(f"{address}?{urlencode(dict.fromkeys(names, text))}")
+            assert answer.status_code < 500, (address, names, answer.text[:2000])
+            assert "<script>window.attacked" not in answer.text, address
+            assert 'x" onmouseover' not in answer.text, address
+
+
+def test_hostile_parts_of_an_address_are_refused(people: dict[Role, Person]) -> None:
+    for found in READ:
+        for text in (*TEXTS.values(), "9" * 400, "-1"):
+            answer = people["auditor"].get(found.filled(quote(text[:1000], safe="")))
+            assert answer.status_code < 500, (found, text, answer.text[:2000])
+            assert "<script>window.attacked" not in answer.text
+
+
+@pytest.mark.browser
+def test_every_page_in_a_browser(browser: Browser, place: Guarded, walks: dict[Role, Walk]) -> None:
+    """The browser complains about nothing, asks nobody else and runs nothing of a text; axe-core finds nothing serious, in light
+    and in dark; and no page is wider than a phone."""
+    faults: list[str] = []
+    for role in BY_RIGHTS:
+        tab = signed_in(browser, place, role)
+        for found, addresses in walks[role].found.items():
+            if found.path and any(found in walks[other].found for other in BY_RIGHTS[: BY_RIGHTS.index(role)]):
+                continue  # a part that a role with more rights shows
+            for address in addresses:
+                if walks[role].is_page(address):
+                    faults += look(tab, address)
+        tab.close()
+    assert not faults, "\n".join(faults)
+
+
+def signed_in(browser: Browser, place: Guarded, name: str) -> Tab:
+    """The window of a person who signed in."""
+    tab = Tab(browser, place.host)
+    tab.page.goto(f"http://{place.host}{PREFIX}/")
+    tab.page.get_by_label("Name").fill(name)
+    tab.page.get_by_label("Token").fill(place.tokens[name])
+    tab.page.get_by_role("button", name="Sign in").click()
+    tab.page.wait_for_url(lambda url: "/login" not in url)
+    return tab
+
+
+def look(tab: Tab, address: str) -> list[str]:
+    """What is wrong with a page."""
+    tab.complaints.clear()
+    tab.page.goto(f"http://{tab.host}{address}")
+    found = []
+    for scheme in ("light", "dark"):
+        tab.page.emulate_media(color_scheme=scheme)
+        found += [f"{address} ({scheme}): {fault}" for fault in tab.serious()]
+    for width, height in (PHONE, WIDE):
+        tab.page.set_viewport_size({"width": width, "height": height})
+        if excess := tab.excess_px():
+            found.append(f"{address}: {excess} px wider than {width}")
+    found += [f"{address}: {complaint}" for complaint in tab.complaints]
+    if tab.page.evaluate("() => window.attacked") or any(MARK in url for url in tab.requests):
+        found.append(f"{address}: a text was run")
+    return found
