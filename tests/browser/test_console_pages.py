@@ -170,8 +170,8 @@ def test_hostile_parts_of_an_address_are_refused(people: dict[Role, Person]) -> 
 
 @pytest.mark.browser
 def test_every_page_in_a_browser(browser: Browser, place: Guarded, walks: dict[Role, Walk]) -> None:
-    """The browser complains about nothing, asks nobody else and runs nothing of a text; axe-core finds nothing serious, in light
-    and in dark; and no page is wider than a phone."""
+    """The browser complains about nothing, asks nobody else and runs nothing of a text; axe-core finds nothing serious,
+    in light and in dark; and no page is wider than a phone."""
     faults: list[str] = []
     for role in BY_RIGHTS:
         tab = signed_in(browser, place, role)
