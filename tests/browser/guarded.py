@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from typer.testing import CliRunner
+
+from guardproxy import cli
 from tests.e2e.rig import KEY, MAIL, Proxy, Upstream, refusing_url, serve
-from tests.kit import processes
 
 ROLES = ("viewer", "reviewer", "operator", "auditor")
 UPSTREAM_KEY = "sk-of-the-upstream-0123456789"
@@ -100,9 +102,9 @@ _ORDER = {
 
 
 def command(*words: str) -> str:
-    """Runs `guardproxy WORDS` and returns what it prints."""
-    ran = processes.run(*words)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    """Runs `guardproxy WORDS` in this process, and returns what it prints."""
+    ran = CliRunner().invoke(cli.app, words)
+    assert ran.exit_code == 0, ran.output
     return ran.stdout.strip()
 
 
