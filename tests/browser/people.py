@@ -15,6 +15,7 @@ from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import httpx
+
 from guardproxy.console.contract import PREFIX, Page, PageRoute
 
 _ADDRESSES = ("href", "src", "hx-get", "hx-sse:connect", "action")
@@ -71,6 +72,8 @@ class PageLinks(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
         posts = given.get("hx-post") or (tag == "form" and given.get("method", "get").lower() == "post")
+        if given.get("method", "").lower() == "dialog":
+            return
         if tag == "form" or given.get("hx-post"):
             target = given.get("hx-post") or given.get("action") or self.address
             self.forms.append(Form(urljoin(self.address, target), "POST" if posts else "GET"))

@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, get_args
 from urllib.parse import quote, urlencode
 
 import pytest
-from guardproxy.console.contract import PREFIX, ROLES, Role
-from guardproxy.console.pages import PAGES
 
 from guardproxy.audit.record.document import Record
 from guardproxy.audit.record.entries import AnyEntry
+from guardproxy.console.contract import PREFIX, ROLES, Role
+from guardproxy.console.pages import PAGES
 from tests.browser.guarded import KEY, MAIL, SEALED, Guarded, guarded, traffic
 from tests.browser.people import Form, Person, Walk, places
 from tests.e2e.rig import Upstream
 from tests.kit.browser import PHONE, WIDE, Tab
-from tests.kit.hostile import EVERY, MARK, TEXTS, filled
+from tests.kit.hostile import EVERY, FILE_NAME, MARK, TEXTS, filled, policy
 from tests.kit.logs import write_log
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ def place(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Itera
     hostile_log(folder / "proxy" / "audit")
     with guarded(upstream, folder) as running:
         traffic(running)
+        policies = folder / "proxy" / "policies"
+        (policies / "hostile.yaml").write_text(policy(is_broken=False), encoding="utf-8")
+        (policies / FILE_NAME).write_text(policy(is_broken=True), encoding="utf-8")
         yield running
 
 

@@ -8,6 +8,7 @@ Every attack that succeeds asks for an address that holds `MARK`, or sets `windo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -60,6 +61,28 @@ TEXTS: Mapping[str, str] = {
     "csv": '=HYPERLINK("//x.example","a"),+1,-1,@SUM(1)\t|\r\n',
 }
 EVERY = " ".join(TEXTS.values())
+
+FILE_NAME = '"><img src=x onerror=window.attacked=1>.yaml'
+
+
+def policy(*, is_broken: bool) -> str:
+    """A policy with hostile texts wherever it may hold words of people; with `is_broken` also where it may not."""
+    said = "".join(char for char in EVERY if char >= " " and char not in "\x7f\x85")
+    tree = {
+        **{"policy": said if is_broken else "hostile", "description": said, "match": {"tenants": [said]}},
+        "checks": {"words": {"use": "pattern", "words": [TEXTS["script"]], "label": said if is_broken else "WORD"}},
+        "rules": [
+            {
+                "id": said if is_broken else "no-words",
+                "on": "request",
+                "when": "words",
+                "action": "block",
+                "message": said,
+            }
+        ],
+        "tests": [{"name": said, "request": said, "expect": {"rule": "no-words", "decision": "pass"}}],
+    }
+    return json.dumps(tree)
 
 
 def filled(kind: type[Entry], **given: Any) -> Entry:
