@@ -68,7 +68,7 @@ FILE_NAME = '"><img src=x onerror=window.attacked=1>.yaml'
 def policy(*, is_broken: bool) -> str:
     """A policy with hostile texts wherever it may hold words of people; with `is_broken` also where it may not."""
     said = "".join(char for char in EVERY if char >= " " and char not in "\x7f\x85")
-    tree = {
+    tree: dict[str, Any] = {
         **{"policy": said if is_broken else "hostile", "description": said, "match": {"tenants": [said]}},
         "checks": {"words": {"use": "pattern", "words": [TEXTS["script"]], "label": said if is_broken else "WORD"}},
         "rules": [
@@ -82,6 +82,7 @@ def policy(*, is_broken: bool) -> str:
         ],
         "tests": [{"name": said, "request": said, "expect": {"rule": "no-words", "decision": "pass"}}],
     }
+    tree["rules"][0]["message"] = said
     return json.dumps(tree)
 
 
