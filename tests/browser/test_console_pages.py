@@ -6,6 +6,7 @@ The pages are those of the table `PAGES`. The addresses are found by walking, an
 from __future__ import annotations
 
 import html
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -37,17 +38,20 @@ _SIGNS_OUT = (f"{PREFIX}/logout", f"{PREFIX}/session/lock", f"{PREFIX}/login")
 def hostile_log(folder: Path) -> None:
     """A log of a worker that has an entry of each kind with hostile texts, some twice; and one with a text of 1 MB."""
     kinds = get_args(AnyEntry)
-    entries = [filled(kind, v=3, at=1_790_000_000.0 + number) for number, kind in enumerate(kinds)]
-    opened = filled(Record, v=3, at=1_790_000_020.0, id="a" * 32, sealed=None, codec="openai_chat", outcome="answered")
+    start_s = time.time() + 3600  # on top of every list
+    entries = [filled(kind, v=3, at=start_s + number) for number, kind in enumerate(kinds)]
+    opened = filled(Record, v=3, at=start_s + 20, id="a" * 32, sealed=None, codec="openai_chat", outcome="answered")
     text = {
         "path": "messages[0].content",
         "kind": "user",
         "chars": LARGE,
         "text": (EVERY + " ") * (LARGE // len(EVERY)),
     }
-    text |= {"checks": [], "findings": [], "edits": [], "released": LARGE}
+    spans = [(40 * number, 40 * number + 30) for number in range(1000)]
+    findings = [{"check": "pii", "label": EVERY, "start": start, "end": end, "score": 0.5} for start, end in spans]
+    text |= {"checks": [], "findings": findings, "edits": spans[:9], "released": LARGE}
     request = {"body": None, "texts": [text], "uninspected": [], "unmapped": []}
-    large = filled(Record, v=3, at=1_790_000_021.0, id="b" * 32, sealed=None, request=request)
+    large = filled(Record, v=3, at=start_s + 21, id="b" * 32, sealed=None, request=request)
     write_log(folder, "audit-7", *entries, opened, large)
 
 
@@ -79,7 +83,7 @@ def walks(people: dict[Role, Person]) -> dict[Role, Walk]:
             if form.method == "POST" and not form.address.endswith(_SIGNS_OUT):
                 answer = people[role].post(form.address, _attacked(form))
                 assert answer.status_code < 500, (form, answer.text[:2000])
-    return {role: people[role].walk(READ, each=3) for role in ROLES}
+    return {role: people[role].walk(READ, each=5) for role in ROLES}
 
 
 def _attacked(form: Form) -> dict[str, str]:
