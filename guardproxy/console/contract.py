@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, ParamSpec, TypeVar
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
@@ -176,9 +176,11 @@ class Visit:
         return self._form
 
     def url(self, page: str, path: str = "", **query: str) -> str:
-        """Returns an address in the console. `path`: below the page, such as "/abc". Empty values of the query are left out."""
+        """Returns an address in the console. `path`: below the page, such as "/abc", as it is read: whatever an address cannot
+        hold is quoted here. Empty values of the query are left out."""
         kept = {name: value for name, value in query.items() if value != ""}
-        return f"{PREFIX}/{page}{path}{'?' + urlencode(kept) if kept else ''}"
+        where = quote(path, errors="replace")
+        return f"{PREFIX}/{page}{where}{'?' + urlencode(kept, errors='replace') if kept else ''}"
 
     def see_other(self, page: str, path: str = "", **query: str) -> web.Response:
         """Returns an answer that sends the browser to another page, as after a form was sent."""

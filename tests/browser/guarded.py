@@ -136,7 +136,8 @@ class Guarded:
                 answer.read()
                 return answer.status, answer.headers["x-guardproxy-id"]
         except urllib.error.HTTPError as error:
-            return error.code, error.headers["x-guardproxy-id"] or ""
+            with error:
+                return error.code, error.headers["x-guardproxy-id"] or ""
 
     def chat(self, text: str, tenant: str = "acme", **more: Any) -> tuple[int, str]:
         """Sends one message of a user in the format of OpenAI."""
@@ -173,6 +174,7 @@ def guarded(
     try:
         proxy = serve(upstream.url, folder / "proxy", SHOP, *words, *options)
         try:
+            proxy.wait_for("the console is open")
             yield Guarded(proxy, folder, tokens, found, seal_key)
         finally:
             proxy.stop()

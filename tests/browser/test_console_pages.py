@@ -40,7 +40,13 @@ def hostile_log(folder: Path) -> None:
     kinds = get_args(AnyEntry)
     start_s = time.time() + 3600  # on top of every list
     entries = [filled(kind, v=3, at=start_s + number) for number, kind in enumerate(kinds)]
-    opened = filled(Record, v=3, at=start_s + 20, id="a" * 32, sealed=None, codec="openai_chat", outcome="answered")
+    entries += [
+        filled(Record, text, v=3, at=start_s + 10 + number, feedback=None) for number, text in enumerate(TEXTS.values())
+    ]
+    strange = filled(Record, v=3, at=start_s + 49, feedback=None)
+    opened = filled(
+        Record, v=3, at=start_s + 50, id="a" * 32, sealed=None, feedback=None, codec="openai_chat", outcome="answered"
+    )
     text = {
         "path": "messages[0].content",
         "kind": "user",
@@ -51,8 +57,8 @@ def hostile_log(folder: Path) -> None:
     findings = [{"check": "pii", "label": EVERY, "start": start, "end": end, "score": 0.5} for start, end in spans]
     text |= {"checks": [], "findings": findings, "edits": spans[:9], "released": LARGE}
     request = {"body": None, "texts": [text], "uninspected": [], "unmapped": []}
-    large = filled(Record, v=3, at=start_s + 21, id="b" * 32, sealed=None, request=request)
-    write_log(folder, "audit-7", *entries, opened, large)
+    large = filled(Record, v=3, at=start_s + 51, id="b" * 32, sealed=None, feedback=None, request=request)
+    write_log(folder, "audit-7", *entries, strange, opened, large)
 
 
 @pytest.fixture(scope="module")

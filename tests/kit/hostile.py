@@ -31,7 +31,6 @@ from msgspec.inspect import (
     VarTupleType,
     type_info,
 )
-from msgspec.inspect import Field as MemberField
 
 Entry = TypeVar("Entry", bound=msgspec.Struct)
 
@@ -86,34 +85,29 @@ def policy(*, is_broken: bool) -> str:
     return json.dumps(tree)
 
 
-def filled(kind: type[Entry], **given: Any) -> Entry:
-    """An entry or a part of one, with hostile texts in every field. `given`: members as they stand in the log."""
-    made = _members(_struct(type_info(kind)), given)
-    return msgspec.convert(made, kind)
-
-
-def _struct(found: Type) -> StructType:
+def filled(kind: type[Entry], said: str = EVERY, **given: Any) -> Entry:
+    """An entry or a part of one, with the text `said` in every field. `given`: members as they stand in the log."""
+    found = type_info(kind)
     assert isinstance(found, StructType)
-    return found
+    return msgspec.convert({**_members(found, said), **given}, kind)
 
 
-def _members(struct: StructType, given: Mapping[str, Any]) -> dict[str, Any]:
+def _members(struct: StructType, said: str) -> dict[str, Any]:
     tag = {str(struct.tag_field): struct.tag} if struct.tag_field else {}
-    made = {field.encode_name: _value(field, field.type, len(given)) for field in struct.fields}
-    return {**tag, **made, **given}
+    return {**tag, **{field.encode_name: _value(field.encode_name, field.type, said) for field in struct.fields}}
 
 
-def _value(field: MemberField, found: Type, depth: int) -> Any:
+def _value(name: str, found: Type, said: str) -> Any:
     """A value of a type. Offsets lie within the texts: they start at 3 and end at 40."""
     match found:
         case Metadata(type=inner):
-            return _value(field, inner, depth)
+            return _value(name, inner, said)
         case StrType() | AnyType():
-            return EVERY
+            return said
         case BoolType():
             return True
         case IntType():
-            return {"start": 3, "end": 40}.get(field.encode_name, 1)
+            return {"start": 3, "end": 40}.get(name, 1)
         case FloatType():
             return 0.5
         case NoneType():
@@ -121,17 +115,14 @@ def _value(field: MemberField, found: Type, depth: int) -> Any:
         case LiteralType(values=values):
             return values[0]
         case ListType(item_type=item) | VarTupleType(item_type=item):
-            return [_value(field, item, depth), _value(field, item, depth)]
+            return [_value(name, item, said)] * 2
         case TupleType(item_types=items):
-            return (
-                [3, 40]
-                if all(isinstance(item, IntType) for item in items)
-                else [_value(field, item, depth) for item in items]
-            )
+            are_offsets = all(isinstance(item, IntType) for item in items)
+            return [3, 40] if are_offsets else [_value(name, item, said) for item in items]
         case DictType(value_type=value):
-            return {EVERY: _value(field, value, depth), "request": _value(field, value, depth)}
+            return {said: _value(name, value, said), "request": _value(name, value, said)}
         case UnionType(types=types):
-            return _value(field, next(each for each in types if not isinstance(each, NoneType)), depth)
+            return _value(name, next(part for part in types if not isinstance(part, NoneType)), said)
         case StructType() as struct:
-            return _members(struct, {})
+            return _members(struct, said)
     raise TypeError(f"no hostile value for {found}")
