@@ -112,8 +112,8 @@ class Person:
                 return answer
             return httpx.Response(answer.status_code, headers=answer.headers)
 
-    def walk(self, known: Iterable[Place], each: int = 1) -> Walk:
-        """Opens what links lead to from the first page; of each route at most `each` addresses."""
+    def walk(self, known: Iterable[Place], each: int = 1, first: Iterable[str] = ()) -> Walk:
+        """Opens what links lead to from the first page; of each route at most `each` addresses. `first`: is opened before."""
         patterns = sorted(
             ((place, place.pattern) for place in known if place.method == "GET"), key=lambda pair: "{" in pair[0].path
         )
@@ -123,7 +123,8 @@ class Person:
             return next((place for place, pattern in patterns if pattern.fullmatch(path)), None)
 
         walk = Walk()
-        seen, waiting = {f"{PREFIX}/"}, deque([f"{PREFIX}/"])
+        waiting = deque([*first, f"{PREFIX}/"])
+        seen = set(waiting)
         while waiting and len(walk.answers) < MOST:
             address = waiting.popleft()
             place = place_of(address)
