@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import httpx
 
@@ -112,8 +112,9 @@ class Person:
                 return answer
             return httpx.Response(answer.status_code, headers=answer.headers)
 
-    def walk(self, known: Iterable[Place], each: int = 1, first: Iterable[str] = ()) -> Walk:
-        """Opens what links lead to from the first page; of each route at most `each` addresses. `first`: is opened before."""
+    def walk(self, known: Iterable[Place], walk: Walk, each: int = 1, first: Iterable[str] = ()) -> None:
+        """Opens what links lead to from the first page; of each route at most `each` addresses. Forms that ask are sent as they
+        are. `first`: is opened before. What is seen is added to `walk`."""
         patterns = sorted(
             ((place, place.pattern) for place in known if place.method == "GET"), key=lambda pair: "{" in pair[0].path
         )
@@ -122,23 +123,25 @@ class Person:
             path = urlsplit(address).path
             return next((place for place, pattern in patterns if pattern.fullmatch(path)), None)
 
-        walk = Walk()
+        opened: dict[Place, int] = {}
         waiting = deque([*first, f"{PREFIX}/"])
         seen = set(waiting)
-        while waiting and len(walk.answers) < MOST:
+        while waiting and sum(opened.values()) < MOST:
             address = waiting.popleft()
             place = place_of(address)
-            if place is not None and len(walk.found.get(place, ())) >= each:
+            if place is not None and opened.get(place, 0) >= each:
                 continue
             answer = self.get(address)
             walk.answers[address] = answer
             if answer.status_code == 303:
                 links = [urljoin(address, answer.headers["location"])]
             elif answer.status_code == 200 and place is not None:
-                walk.found.setdefault(place, []).append(address)
+                opened[place] = opened.get(place, 0) + 1
+                walk.found.setdefault(place, {})[address] = None
                 page = PageLinks(address, answer.text if answer.headers["content-type"].startswith("text/html") else "")
                 walk.forms += page.forms
                 links = page.links
+                links += [f"{form.address}?{urlencode(form.fields)}" for form in page.forms if form.method == "GET"]
             else:
                 links = []
             for link in links:
@@ -146,7 +149,6 @@ class Person:
                 if onward not in seen and onward.startswith(f"{PREFIX}/") and "/static/" not in onward:
                     seen.add(onward)
                     waiting.append(onward)
-        return walk
 
     def close(self) -> None:
         """Forgets the cookies."""
@@ -157,7 +159,7 @@ class Person:
 class Walk:
     """What a walk saw. `found`: addresses that answered, by route. `answers`: of every address. `forms`: of all pages."""
 
-    found: dict[Place, list[str]] = field(default_factory=dict)
+    found: dict[Place, dict[str, None]] = field(default_factory=dict)
     answers: dict[str, httpx.Response] = field(default_factory=dict)
     forms: list[Form] = field(default_factory=list)
 

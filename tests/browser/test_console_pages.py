@@ -19,7 +19,7 @@ from guardproxy.audit.record.document import Record
 from guardproxy.audit.record.entries import AnyEntry
 from guardproxy.console.contract import PREFIX, ROLES, Role
 from guardproxy.console.pages import PAGES
-from tests.browser.guarded import KEY, MAIL, SEALED, Guarded, guarded, traffic
+from tests.browser.guarded import KEY, LATER, MAIL, SEALED, Guarded, guarded, traffic
 from tests.browser.people import Form, Person, Place, Walk, places
 from tests.e2e.rig import Upstream
 from tests.kit.browser import PHONE, WIDE, Scheme, Tab
@@ -85,16 +85,21 @@ def people(place: Guarded) -> Iterator[dict[Role, Person]]:
 
 @pytest.fixture(scope="module")
 def walks(people: dict[Role, Person]) -> dict[Role, Walk]:
-    """What each role reaches, after each form of the pages was sent with hostile texts."""
+    """What each role reaches: before and after each form of the pages was sent, as it is and with hostile texts."""
+    walks: dict[Role, Walk] = {role: Walk() for role in ROLES}
     sent = set()
-    for role in BY_RIGHTS:
-        for form in people[role].walk(READ, first=HOSTILE).forms:
+    for role in BY_RIGHTS[:3]:
+        people[role].walk(READ, walks[role], first=HOSTILE)
+        for form in walks[role].forms:
             kind = re.sub(r"/[^/]{9,}/", "/id/", form.address.partition("?")[0]), *form.fields
             if form.method == "POST" and kind not in sent and not form.address.endswith(_SIGNS_OUT):
                 sent.add(kind)
-                answer = people[role].post(form.address, _attacked(form))
-                assert answer.status_code < 500, (form, answer.text[:2000])
-    return {role: people[role].walk(READ, each=3 if role == BY_RIGHTS[0] else 2, first=HOSTILE) for role in ROLES}
+                for fields in (form.fields, _attacked(form)):
+                    answer = people[role].post(form.address, fields)
+                    assert answer.status_code < 500, (form, answer.text[:2000])
+    for role in ROLES:
+        people[role].walk(READ, walks[role], each=4 if role == BY_RIGHTS[0] else 2, first=HOSTILE)
+    return walks
 
 
 def _attacked(form: Form) -> dict[str, str]:
@@ -128,7 +133,7 @@ def test_nobody_reaches_anything(place: Guarded) -> None:
 
 def test_links_lead_to_every_route_and_to_none_that_is_refused(walks: dict[Role, Walk]) -> None:
     reached = {found for walk in walks.values() for found in walk.found}
-    assert reached == set(READ), f"no link leads to {sorted(set(READ) - reached)}"
+    assert reached >= set(READ) - LATER, f"no link leads to {sorted(set(READ) - LATER - reached)}"
     for role, walk in walks.items():
         refused = [address for address, answer in walk.answers.items() if answer.status_code >= 400]
         assert not refused, (role, refused)
@@ -142,7 +147,9 @@ def test_no_page_holds_what_a_text_says_as_a_part_of_itself(walks: dict[Role, Wa
             if answer.status_code == 200 and answer.headers["content-type"].startswith("text/html"):
                 found = [text for text in raw if text in answer.text]
                 assert not found, (address, found)
-                assert "\u202e" not in answer.text, address
+                # What a person edits, and what a form sends back, stays as it is.
+                laid_out = re.sub(r' (value|data-copy)="[^"]*"|<textarea.*?</textarea>', "", answer.text, flags=re.S)
+                assert "\u202e" not in laid_out, address
 
 
 def test_no_page_shows_sealed_texts(walks: dict[Role, Walk]) -> None:
@@ -179,7 +186,7 @@ def test_hostile_filters_of_an_address_are_refused_or_escaped(
 
 
 def test_hostile_parts_of_an_address_are_refused(people: dict[Role, Person]) -> None:
-    for found in READ:
+    for found in (found for found in READ if "{" in found.path):
         for text in (*TEXTS.values(), "9" * 400, "-1"):
             answer = people["auditor"].get(found.filled(quote(text[:1000], safe="")))
             assert answer.status_code < 500, (found, text, answer.text[:2000])
