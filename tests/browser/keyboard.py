@@ -48,14 +48,14 @@ class Keyboard:
         return element, name
 
     def to(self, name: str, element: str = "", key: str = "Tab") -> str:
-        """Goes on to the next element with a name that matches. Raises if the page ends before. Returns its name."""
+        """Goes on to the next element with a name that matches; `element`: the tags that it may have. Raises if the page ends before. Returns its name."""
         wanted = re.compile(name, re.I)
         passed = []
         for _ in range(MOST):
             self.press(key)
             found, called = self.focused()
             passed.append(f"{found} {called[:60]!r}")
-            if wanted.search(called) and element in ("", found):
+            if wanted.search(called) and re.fullmatch(element or ".*", found):
                 return called
         raise AssertionError(f"no key leads to {name!r} on {self.page.url}; passed {passed[:60]}")
 
