@@ -48,7 +48,8 @@ class Keyboard:
         return element, name
 
     def to(self, name: str, element: str = "", key: str = "Tab") -> str:
-        """Goes on to the next element with a name that matches; `element`: the tags that it may have. Raises if the page ends before. Returns its name."""
+        """Goes on to the next element with a name that matches. `element`: the tags that it may have. Raises if the page ends
+        before. Returns its name."""
         wanted = re.compile(name, re.I)
         passed = []
         for _ in range(MOST):

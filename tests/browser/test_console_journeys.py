@@ -76,7 +76,7 @@ def test_an_operator_finds_what_is_wrong_and_the_setting_that_mends_it(person: K
     page = person.page
     wrong = page.get_by_role("region", name="What is wrong")
     wrong.get_by_text("spare").first.wait_for()
-    assert "--breaker" in wrong.inner_text()
+    assert "--upstream" in wrong.inner_text()
     person.open("Show these requests", "a")
     page.get_by_role("heading", level=1, name="Exchanges").wait_for()
     assert "outcome=upstream" in page.url
@@ -156,6 +156,7 @@ def test_a_second_person_approves_the_edit(person: Keyboard, place: Guarded) -> 
     page = person.page
     person.go("p", "Policies")
     person.open("Changes", "a")
+    page.get_by_role("heading", name="Proposals").wait_for()
     person.press("j")
     person.press("Enter")
     page.get_by_role("heading", name="A change of policies").wait_for()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:  # loading it takes a while, and every run of tests asks for `
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome") or ""
 WIDE, PHONE = (1280, 800), (390, 844)
-TIMEOUT_MS = 12_000.0
+TIMEOUT_MS = 60_000.0
 Scheme = Literal["light", "dark"]
 _FLAGS = (
     "--no-sandbox",

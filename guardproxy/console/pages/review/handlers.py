@@ -33,7 +33,7 @@ from guardproxy.console.pages.review.queues import KINDS, TITLES, ItemKey, Revie
 from guardproxy.console.pages.review.shadow import ShadowReport, shadow_report
 from guardproxy.errors import AuditError, GuardproxyError, QueryError, RecordError
 from guardproxy.findings import KINDS as TEXT_KINDS
-from guardproxy.policy import PolicySet
+from guardproxy.policy import Policy, PolicySet
 from guardproxy.policytest import EditError, PolicyText, WrittenTest, written_test
 from guardproxy.reading import ReviewedTexts, read_period, reviewed_rows
 
@@ -331,7 +331,8 @@ async def show_allow(visit: Visit) -> web.StreamResponse:
         return visit.render("review/gone.html", status=404, query=_queue(visit, visit.query).query())
     policies, fault = await _policies(visit)
     policy = next((known for known in policies.policies if known.name in item.policies), None) if policies else None
-    uses = {check: policy.checks[check].use for check, _, _ in item.found if policy and check in policy.checks}
+    found = _own_checks(policies, policy, item) if policies and policy else ()
+    uses = {check: policy.checks[check].use for check, _ in found} if policy else {}
     check = form.get("check", next(iter(uses), ""))
     remedy, allowed = Remedy(), None
     if policies is None:
@@ -339,7 +340,7 @@ async def show_allow(visit: Visit) -> web.StreamResponse:
     elif policy is None or check not in uses:
         remedy = Remedy(fault="The rule or its check is no longer in the policies that are served.")
     elif value:
-        label = next((label for name, label, _ in item.found if name == check), "")
+        label = next((label for name, label in found if name == check), "")
         allowed = allowed_value(check, uses[check], label, value)
         if allowed.is_possible:
             remedy = await _made(
@@ -364,6 +365,14 @@ async def show_allow(visit: Visit) -> web.StreamResponse:
         checks=sorted(uses),
         query=_queue(visit, visit.query).query(),
     )
+
+
+def _own_checks(policies: PolicySet, policy: Policy, item: ReviewItem) -> tuple[tuple[str, str], ...]:
+    """Returns what was found, with the names that the checks have in the policy. In the log a name says which policy it is of if
+    several policies have such a check."""
+    known = ((name, policies.checks.get((policy.name, name))) for name in policy.checks)
+    own = {check.name: name for name, check in known if check is not None}
+    return tuple((own[check], label) for check, label, _ in item.found if check in own)
 
 
 async def show_shadow(visit: Visit) -> web.StreamResponse:
