@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from playwright.sync_api import Error as PageError
+
 from tests.kit.browser import Tab
 
 MOST = 400  # steps from one end of a page to the other
@@ -43,7 +45,11 @@ class Keyboard:
 
     def focused(self) -> tuple[str, str]:
         """The element that has the focus, and its name."""
-        element, name, shown = self.page.evaluate(_FOCUSED)
+        try:
+            element, name, shown = self.page.evaluate(_FOCUSED)
+        except PageError:  # another page came meanwhile
+            self.settle()
+            element, name, shown = self.page.evaluate(_FOCUSED)
         assert shown, f"{element} {name!r} does not show that it has the focus"
         return element, name
 

@@ -368,8 +368,8 @@ async def show_allow(visit: Visit) -> web.StreamResponse:
 
 
 def _own_checks(policies: PolicySet, policy: Policy, item: ReviewItem) -> tuple[tuple[str, str], ...]:
-    """Returns what was found, with the names that the checks have in the policy. In the log a name says which policy it is of if
-    several policies have such a check."""
+    """Returns what was found, with the names that the checks have in the policy. In the log, a name says which policy it is of
+    if several policies have such a check."""
     known = ((name, policies.checks.get((policy.name, name))) for name in policy.checks)
     own = {check.name: name for name, check in known if check is not None}
     return tuple((own[check], label) for check, label, _ in item.found if check in own)
