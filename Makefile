@@ -14,7 +14,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
 
-.PHONY: run quick slow test coverage test-export timing lint format docs pages test-long kills test-clients test-site test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names train-difficulty names-weights names-without train-before-gate depth exit leave-out gate train-pairs train-embedding gate-pairs lock chart wheel release soak clean
+.PHONY: run quick slow test coverage console-pictures test-export timing lint format docs pages test-long kills test-clients test-site test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names train-difficulty names-weights names-without train-before-gate depth exit leave-out gate train-pairs train-embedding gate-pairs lock chart wheel release soak clean
 
 # The first run installs for a minute or two: each step says what it does. The program is $(BIN)/guardproxy, and the log is in
 # the folder that the pages name.
@@ -59,6 +59,10 @@ coverage: $(VENV)/.test
 # The site of the documentation in a real browser.
 test-site: $(VENV)/.test docs
 	$(PYTEST) -m site --numprocesses 0 tests/e2e/test_site.py
+
+# The pictures of the console in the documentation: those of which more than numbers and times changed.
+console-pictures: $(VENV)/.test
+	GUARDPROXY_PICTURES=1 $(PYTEST) --numprocesses 0 tests/browser/test_console_pictures.py
 
 test-export: $(VENV)/.train
 	$(PYTEST) -m export tests/unit tests/recipe

@@ -193,8 +193,8 @@ def guarded(
         held.close()
 
 
-def traffic(place: Guarded) -> None:
-    """Fills the log: each kind of end that an exchange has, in several formats, of both teams."""
+def traffic(place: Guarded, *, with_strangers: bool = True) -> None:
+    """Fills the log: each kind of end that an exchange has, in several formats, of both teams; and of someone without a key."""
     chat = place.chat
     chat("echo: Your order leaves tomorrow.")
     for number in range(4):
@@ -214,7 +214,8 @@ def traffic(place: Guarded) -> None:
     chat("error 429: slow down")
     chat("hello", model="gpt-none")
     chat("hello", temperature="warm")
-    chat("hello", tenant="nobody-has-this-key")
+    if with_strangers:
+        chat("hello", tenant="nobody-has-this-key")
     card = [{"role": "user", "content": f"think. The key is {KEY}"}]
     place.send("acme", "/v1/messages", {"model": "scripted", "max_tokens": 90, "messages": card})
     place.send("acme", "/v1/responses", {"model": "scripted", "input": f"echo: mail {MAIL}", "stream": True})
