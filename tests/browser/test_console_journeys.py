@@ -72,10 +72,6 @@ def test_an_operator_finds_what_is_wrong_and_the_setting_that_mends_it(person: K
     person.open("Show these requests", "a")
     page.get_by_role("heading", level=1, name="Exchanges").wait_for()
     assert "outcome=upstream" in page.url
-    person.press("j")
-    person.press("Enter")
-    page.get_by_role("heading", level=1, name="Exchange ").wait_for()
-    assert "502" in page.inner_text("main")
 
 
 @as_("operator")
@@ -155,7 +151,10 @@ def test_a_second_person_approves_the_edit(person: Keyboard, place: Guarded) -> 
     page.get_by_role("heading", name="A change of policies").wait_for()
     page.get_by_text("support@shop.example").first.wait_for()
     person.press("a")
-    page.wait_for_function("() => /State\\s+saved/.test(document.querySelector('main').innerText)")
+    person.settle()
+    page.get_by_text("Approved by").wait_for()
+    told = page.inner_text("main")
+    assert "saved" in told, told
     saved = (place.folder / "proxy" / "policies" / "policy.yaml").read_text("utf-8")
     assert "support@shop.example" in saved
     (entry,) = operator_log(place, "policy_changed")
