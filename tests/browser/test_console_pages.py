@@ -19,9 +19,9 @@ from guardproxy.audit.record.document import Record
 from guardproxy.audit.record.entries import AnyEntry
 from guardproxy.console.contract import PREFIX, ROLES, Role
 from guardproxy.console.pages import PAGES
-from tests.browser.guarded import KEY, LATER, MAIL, SEALED, Guarded, guarded, traffic
+from tests.browser.guarded import LATER, SEALED, Guarded, guarded, traffic
 from tests.browser.people import Form, Person, Place, Walk, places
-from tests.e2e.rig import Upstream
+from tests.e2e.rig import KEY, MAIL, Upstream
 from tests.kit.browser import PHONE, WIDE, Scheme, Tab
 from tests.kit.hostile import EVERY, FILE_NAME, MARK, TEXTS, filled, policy
 from tests.kit.logs import write_log
