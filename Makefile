@@ -14,7 +14,7 @@ PIP = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV = $(BIN)/uv pip install --quiet --python $(BIN)/python
 INSTALL = $(if $(filter uv,$(INSTALLER)),$(UV),$(PIP))
 
-.PHONY: run quick slow test coverage console-pictures test-export timing lint format docs pages test-long kills test-clients test-site test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names train-difficulty names-weights names-without train-before-gate depth exit leave-out gate train-pairs train-embedding gate-pairs lock chart wheel release soak clean
+.PHONY: run quick slow test coverage console-pictures console-pages test-export timing lint format docs pages test-long kills test-clients test-site test-newest fuzz growth-large test-differential bench bench-all bench-peers train-supervisor train-names train-difficulty names-weights names-without train-before-gate depth exit leave-out gate train-pairs train-embedding gate-pairs lock chart wheel release soak clean
 
 # The first run installs for a minute or two: each step says what it does. The program is $(BIN)/guardproxy, and the log is in
 # the folder that the pages name.
@@ -46,7 +46,7 @@ slow: $(VENV)/.test
 # The slow files lie in tests/e2e and tests/property: in the order of their names they come first, and the small ones fill up.
 test: $(VENV)/.test
 	@echo "Running every test on $(shell nproc) cores, then the coverage of the pure packages. About ten minutes on two quiet cores."
-	$(PYTEST) --durations=5 $(PARALLEL) --dist loadfile --no-loadscope-reorder -m '(not pure or hypothesis) and not export and not timing and not clients and not site'
+	$(PYTEST) --durations=5 $(PARALLEL) --dist loadfile --no-loadscope-reorder -m '(not pure or hypothesis) and not export and not timing and not clients and not walk and not site'
 	$(MAKE) --no-print-directory coverage
 
 # The unit tests of the pure packages (`pure`, see tests/conftest.py), and the lines and branches that they reach. The floors
@@ -63,6 +63,10 @@ test-site: $(VENV)/.test docs
 # The pictures of the console in the documentation: those of which more than numbers and times changed.
 console-pictures: $(VENV)/.test
 	GUARDPROXY_PICTURES=1 $(PYTEST) --numprocesses 0 tests/browser/test_console_pictures.py
+
+# Every page of the console for every role, with hostile texts in every field, in Chromium: minutes.
+console-pages: $(VENV)/.test
+	$(PYTEST) -m 'walk or browser' --numprocesses 0 tests/browser
 
 test-export: $(VENV)/.train
 	$(PYTEST) -m export tests/unit tests/recipe

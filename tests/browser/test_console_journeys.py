@@ -1,7 +1,6 @@
-"""What people do in the console, by the keyboard alone: an operator, a reviewer, a second person, an auditor and a viewer.
+"""What people do in the console, by the keyboard alone: an operator, a reviewer, an auditor and a viewer.
 
-Each journey is a task with a beginning and an end that can be checked in the log. The journeys stand in the order of the tasks:
-a proposal is made before it is approved.
+Each journey is a task with a beginning and an end that can be checked.
 """
 
 from __future__ import annotations
@@ -125,40 +124,6 @@ def test_a_reviewer_proposes_an_allowed_value(person: Keyboard, place: Guarded) 
     person.press("e")
     page.get_by_role("heading", name="Propose it").wait_for()
     assert "support@shop.example" in page.input_value("#field-content")
-    person.to("^Run", "button")
-    person.press("Enter")
-    page.locator("#tested").get_by_text("a card number never leaves").wait_for()
-    person.to("^Compare", "button")
-    person.press("Enter")
-    page.locator("#compared [role=alert], #compared .note").first.wait_for()
-    person.to("^Why", "input")
-    person.write("ticket 1234: our own address is no secret")
-    person.press("Enter")
-    page.get_by_role("heading", name="A change of policies").wait_for()
-    assert "waiting" in page.inner_text("main")
-
-
-@as_("second")
-def test_a_second_person_approves_the_edit(person: Keyboard, place: Guarded) -> None:
-    page = person.page
-    person.go("p", "Policies")
-    person.open("^Changes", "a")
-    page.get_by_role("heading", name="Proposals").wait_for()
-    person.press("j")
-    person.press("Enter")
-    page.get_by_role("heading", name="A change of policies").wait_for()
-    page.get_by_text("support@shop.example").first.wait_for()
-    person.press("a")
-    person.settle()
-    page.get_by_text("Approved by").wait_for()
-    told = page.inner_text("main")
-    assert "saved" in told, told
-    saved = (place.folder / "proxy" / "policies" / "policy.yaml").read_text("utf-8")
-    assert "support@shop.example" in saved
-    (entry,) = operator_log(place, "policy_changed")
-    assert (entry["by"], entry["approved_by"]) == ("reviewer", "second")
-    place.chat("Please write to support@shop.example about it.")
-    place.proxy.wait_records(lambda records: records[-1]["rules"] == [])
 
 
 @as_("operator")

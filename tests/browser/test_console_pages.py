@@ -131,6 +131,7 @@ def test_nobody_reaches_anything(place: Guarded) -> None:
     stranger.close()
 
 
+@pytest.mark.walk
 def test_links_lead_to_every_route_and_to_none_that_is_refused(walks: dict[Role, Walk]) -> None:
     reached = {found for walk in walks.values() for found in walk.found}
     assert reached >= set(READ) - LATER, f"no link leads to {sorted(set(READ) - LATER - reached)}"
@@ -139,6 +140,7 @@ def test_links_lead_to_every_route_and_to_none_that_is_refused(walks: dict[Role,
         assert not refused, (role, refused)
 
 
+@pytest.mark.walk
 def test_no_page_holds_what_a_text_says_as_a_part_of_itself(walks: dict[Role, Walk]) -> None:
     raw = [text for text in TEXTS.values() if html.escape(text, quote=False) != text]
     assert len(raw) > 6
@@ -152,6 +154,7 @@ def test_no_page_holds_what_a_text_says_as_a_part_of_itself(walks: dict[Role, Wa
                 assert "\u202e" not in laid_out, address
 
 
+@pytest.mark.walk
 def test_no_page_shows_sealed_texts(walks: dict[Role, Walk]) -> None:
     for walk in walks.values():
         for address, answer in walk.answers.items():
@@ -160,6 +163,7 @@ def test_no_page_shows_sealed_texts(walks: dict[Role, Walk]) -> None:
             ), address
 
 
+@pytest.mark.walk
 def test_a_viewer_sees_no_value(walks: dict[Role, Walk]) -> None:
     for address, answer in walks["viewer"].answers.items():
         if not answer.headers.get("content-type", "").startswith("text/event-stream"):
@@ -167,6 +171,7 @@ def test_a_viewer_sees_no_value(walks: dict[Role, Walk]) -> None:
                 assert value not in answer.text, (address, value)
 
 
+@pytest.mark.walk
 def test_hostile_filters_of_an_address_are_refused_or_escaped(
     people: dict[Role, Person], walks: dict[Role, Walk]
 ) -> None:
@@ -185,6 +190,7 @@ def test_hostile_filters_of_an_address_are_refused_or_escaped(
             assert 'x" onmouseover' not in answer.text, address
 
 
+@pytest.mark.walk
 def test_hostile_parts_of_an_address_are_refused(people: dict[Role, Person]) -> None:
     for found in (found for found in READ if "{" in found.path):
         for text in (*TEXTS.values(), "9" * 400, "-1"):
@@ -194,6 +200,7 @@ def test_hostile_parts_of_an_address_are_refused(people: dict[Role, Person]) -> 
 
 
 @pytest.mark.browser
+@pytest.mark.walk
 def test_every_page_in_a_browser(browser: Browser, place: Guarded, walks: dict[Role, Walk]) -> None:
     """The browser complains about nothing, asks nobody else and runs nothing of a text; axe-core finds nothing serious,
     in light and in dark; and no page is wider than a phone."""
