@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guardproxy.cli.printing import aligned, fail, say, say_json
+from guardproxy.cli.printing import aligned, can_show_blocks, fail, say, say_json
 from guardproxy.errors import GuardproxyError
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ def _lines(found: Sequence[Sizes]) -> Iterator[str]:
 
     yield "added to a request of 50 words"
     yield ""
-    yield from picture(found, is_ascii=(sys.stdout.encoding or "").lower() not in ("utf-8", "utf8"))
+    yield from picture(found, is_ascii=not can_show_blocks())
     yield ""
     yield "added at the median in milliseconds; then what one core serves, and the memory of the process"
     yield ""

@@ -77,6 +77,11 @@ def is_terminal(*, err: bool = False) -> bool:
     return (sys.stderr if err else sys.stdout).isatty()
 
 
+def can_show_blocks() -> bool:
+    """Whether standard output can show more than ASCII."""
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+
+
 def progress_console() -> Console:
     """Returns standard error, for a progress bar. Its texts must be fixed."""
     from rich.console import Console  # noqa: PLC0415

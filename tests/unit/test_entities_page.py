@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from guardproxy.checks._shared.pii.extended import recognizers as extended
+from guardproxy.policytest.invented import EXAMPLES
 from guardproxy.testing import whole
-from tools.pages import entities as entities_page
-from tools.pages.entities import EXAMPLES, MISSES, check, entities, example, page
+from tools.pages.entities import MISSES, check, entities, example, page
 
 
 def test_every_example_belongs_to_an_entity() -> None:
@@ -31,6 +31,6 @@ def test_an_entity_without_an_example_fails_with_its_name(monkeypatch: pytest.Mo
 def test_an_example_that_is_not_found_fails_with_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
     example.cache_clear()
     for given in ("12", "my {12}"):
-        monkeypatch.setitem(entities_page.EXAMPLES, "MAC_ADDRESS", given)
+        monkeypatch.setitem(EXAMPLES, "MAC_ADDRESS", given)
         with pytest.raises(LookupError, match="the example of `MAC_ADDRESS` is not found"):
             example("MAC_ADDRESS")

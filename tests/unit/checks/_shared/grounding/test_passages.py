@@ -5,7 +5,7 @@ from __future__ import annotations
 from guardproxy.checks._shared.grounding.passages import (
     MOST_PASSAGE_WORDS,
     MOST_PLACES,
-    Index,
+    SourceIndex,
     bare_words,
 )
 from guardproxy.checks._shared.grounding.sentences import COMMON, stem, words_of
@@ -16,15 +16,17 @@ FERRY = (
 )
 
 
-def index_of(*texts: str, asked: tuple[str, ...] = ()) -> Index:
-    return Index.of(Sources(texts, asked, tuple(Passage("document", f"d{at}", text) for at, text in enumerate(texts))))
+def index_of(*texts: str, asked: tuple[str, ...] = ()) -> SourceIndex:
+    return SourceIndex.of(
+        Sources(texts, asked, tuple(Passage("document", f"d{at}", text) for at, text in enumerate(texts)))
+    )
 
 
 def stems_of(sentence: str) -> list[str]:
     return [stem(word) for word in words_of(sentence) if word.lower() not in COMMON]
 
 
-def found(index: Index, sentence: str, most: int = 3) -> list[str]:
+def found(index: SourceIndex, sentence: str, most: int = 3) -> list[str]:
     return [index.passage(*each.span) for each in index.candidates(stems_of(sentence), most)]
 
 
@@ -75,7 +77,7 @@ def test_lines_that_go_on_are_one_sentence() -> None:
 
 
 def test_texts_without_places_are_read_too() -> None:
-    index = Index.of(Sources((FERRY,)))
+    index = SourceIndex.of(Sources((FERRY,)))
     assert index.place(*index.candidates(stems_of("dogs"), 1)[0].span).path == ""
 
 
