@@ -79,6 +79,7 @@ class Keyboard:
 
     def go(self, key: str, heading: str) -> None:
         """Opens a page by `g` and its key, and waits for its heading."""
+        self.settle()
         self.press("g", key)
         self.page.get_by_role("heading", name=re.compile(heading, re.I)).first.wait_for()
         self.settle()

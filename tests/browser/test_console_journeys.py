@@ -43,6 +43,7 @@ def person(browser: Browser, place: Guarded, request: pytest.FixtureRequest) -> 
     keyboard.write(place.tokens[request.param])
     keyboard.press("Enter")
     tab.page.get_by_role("heading", level=1, name="Now").wait_for()
+    keyboard.settle()  # scripts know the keys from then on
     yield keyboard
     tab.check()
     tab.close()
@@ -68,6 +69,7 @@ def test_an_operator_finds_what_is_wrong_and_the_setting_that_mends_it(person: K
     wrong = page.get_by_role("region", name="What is wrong")
     wrong.get_by_text("spare").first.wait_for()
     assert "--upstream" in wrong.inner_text()
+    page.get_by_role("link", name="Show these requests").first.wait_for()
     person.open("Show these requests", "a")
     page.get_by_role("heading", level=1, name="Exchanges").wait_for()
     assert "outcome=upstream" in page.url
