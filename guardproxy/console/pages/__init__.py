@@ -1,4 +1,5 @@
-"""The pages of the console, in the order of the navigation: the only table of them."""
+"""The pages of the console, in the order of the navigation: the only table of them. Tests walk every route of it in a browser:
+see docs/decisions/0086-pages-are-walked-in-a-real-browser.md."""
 
 from __future__ import annotations
 
