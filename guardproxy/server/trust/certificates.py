@@ -93,7 +93,10 @@ class Certificates:
             self._server = self._first(files, _OF_CLIENTS, "")
         files_of: dict[str, TlsFiles] = {}
         for name, url in _addresses(config):
-            files, origin = _files_of(config.upstreams, name), str(URL(url).origin())
+            address = URL(url)
+            if not address.host:  # a server behind standard streams
+                continue
+            files, origin = _files_of(config.upstreams, name), str(address.origin())
             if files_of.setdefault(origin, files) != files:  # connections are shared by all upstreams of an origin
                 names = ", ".join(SETTINGS[setting].names for setting in ("upstream_ca", "upstream_cert"))
                 raise ConfigError(f"{names}: {origin} is two upstreams, which need the same files")

@@ -292,3 +292,10 @@ async def test_a_poll_that_fails_does_not_end_polling(authority: Authority, monk
     with pytest.raises(SystemExit):
         await found.run()
     await certificates().run()  # nothing to poll
+
+
+def test_a_server_behind_standard_streams_needs_no_certificate(authority: Authority) -> None:
+    config = load({"upstream": (UPSTREAM,), "upstream_ca": (str(authority.file),)}, {})
+    found = Certificates(config.having(mcp=("files=stdio:files",)))
+    assert found.is_fine
+    assert found.context_of("stdio:files") is None
