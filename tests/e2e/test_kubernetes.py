@@ -114,6 +114,7 @@ def test_a_pod_starts_under_the_variables_of_its_service_and_takes_new_policies(
         wait_logged(process, log, "policies reloaded")
         with pytest.raises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(request, timeout=30, context=trusting)
+        caught.value.close()
         assert caught.value.code == 400
     finally:
         process.send_signal(15)
