@@ -9,9 +9,13 @@ from __future__ import annotations
 import re
 
 from playwright.sync_api import Error as PageError
+from playwright.sync_api import TimeoutError as PageTimeout
 
-from tests.kit.browser import Tab
+from guardproxy.console.contract import PREFIX
+from guardproxy.console.pages import PAGES
+from tests.kit.browser import TIMEOUT_MS, Tab
 
+TRIES = 6
 MOST = 400  # steps from one end of a page to the other
 _FOCUSED = """() => {
   const element = document.activeElement;
@@ -79,7 +83,17 @@ class Keyboard:
 
     def go(self, key: str, heading: str) -> None:
         """Opens a page by `g` and its key, and waits for its heading."""
-        self.settle()
-        self.press("g", key)
+        (name,) = (page.name for page in PAGES if page.key == key)
+        for tries in range(
+            TRIES, 0, -1
+        ):  # both keys must come within a time, and a busy machine is slower than a person
+            self.settle()
+            self.press("g", key)
+            try:
+                self.page.wait_for_url(re.compile(f"{PREFIX}/{name}([/?].*)?$"), timeout=TIMEOUT_MS / TRIES)
+                break
+            except PageTimeout:
+                if tries == 1:
+                    raise
         self.page.get_by_role("heading", name=re.compile(heading, re.I)).first.wait_for()
         self.settle()
