@@ -12,7 +12,8 @@ PREFIX = "GUARDPROXY_"
 NEAR_EDITS = 2
 """A name within this distance of a setting is a misspelled setting."""
 FURTHER = frozenset(
-    f"{PREFIX}{name}" for name in ("SHIP_TOKEN", "PROGRESS", "DATA", "CLIENTS", "GATEWAYS", "KILLS", "KILLS_FIRST")
+    f"{PREFIX}{name}"
+    for name in ("SHIP_TOKEN", "PROGRESS", "DATA", "CLIENTS", "GATEWAYS", "KILLS", "KILLS_FIRST", "PICTURES")
 )
 """Variables that other commands, benchmarks and tests read."""
 # Kubernetes gives every container variables for each Service of its namespace. Those of a Service that is called `guardproxy`

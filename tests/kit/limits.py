@@ -40,7 +40,8 @@ class Desk:
         self.limits = read_limits(self.text.encode(), "l")
         notice = lambda name, mode: self.noticed.append((name, mode))  # noqa: E731
         self.duty = UsageLimits(lambda: self.limits, 1000, notice, lease=self.lease)
-        self.duties = Duties([self.duty], self.store or MemoryStore(lambda: self.now_s))
+        own = MemoryStore(lambda: self.now_s) if self.store is None else self.store
+        self.duties = Duties([self.duty], own)
 
     def ask(self, model: str = "m", **asked: Any) -> Trail:
         """A request of `size` bytes that wants `max_tokens`, once it was admitted. Raises its refusal."""

@@ -29,16 +29,18 @@ def operator_log(
     """Yields a function that returns when an entry is on disk. `engine`: the name and version of the program, for the header of
     a new log; `pause`: waits for so many seconds. Raises `AuditError`, also if another program holds the log for
     `TURNS * TURN_S` seconds."""
-    header = {"log": secrets.token_hex(8), "engine": engine}
-    for turn in range(1, TURNS + 1):
-        try:
-            sink = FileSink(folder, OPERATOR_LOG, header)
-            break
-        except LogInUseError:
-            if turn == TURNS:
-                raise
-            pause(TURN_S)
+    sink = _opened(folder, {"log": secrets.token_hex(8), "engine": engine}, pause)
     try:
         yield lambda entry: sink.append(entry).result(TIMEOUT_S)
     finally:
         sink.close()
+
+
+def _opened(folder: Path, header: dict[str, str], pause: Callable[[float], object]) -> FileSink:
+    """Opens the log, as soon as no other program holds it."""
+    for _ in range(TURNS - 1):
+        try:
+            return FileSink(folder, OPERATOR_LOG, header)
+        except LogInUseError:
+            pause(TURN_S)
+    return FileSink(folder, OPERATOR_LOG, header)

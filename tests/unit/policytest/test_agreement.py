@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardproxy.errors import PolicyError
-from guardproxy.policytest.agreement import LabelledCase, agreement_of, rate, read_cases
+from guardproxy.policytest.agreement import LabelledCase, agreement_of, kappa, rate, read_cases
 
 
 def test_a_worked_example() -> None:
@@ -18,6 +18,15 @@ def test_a_worked_example() -> None:
     assert (found.kappa.low, found.kappa.high) == pytest.approx((0.1460, 0.6540), abs=1e-3)
     assert (found.agreed.share, found.true_positive.share, found.true_negative.share) == (0.7, 0.8, 0.6)
     assert (found.failed, found.agreed.of) == (2, 50)
+
+
+def test_people_may_choose_among_several_words() -> None:
+    pairs = (
+        [("right", "right")] * 20 + [("missed", "missed")] * 15 + [("right", "missed")] * 5 + [("missed", "right")] * 10
+    )
+    assert kappa(pairs).share == pytest.approx(0.4)
+    assert kappa([]).share is None
+    assert kappa([("right", "right")]).share is None
 
 
 def test_an_interval_of_wilson() -> None:

@@ -22,6 +22,7 @@ from guardproxy.gateway import (
     MemoryStore,
     StoreAnswered,
     Trail,
+    UsageLimits,
     about_of,
     conversation_of,
     rerun,
@@ -32,8 +33,17 @@ from guardproxy.wire import Remaining, Request, RequestStatement, codec_for
 from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT as MESSAGES
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT
 from tests.kit.limits import MAX_TOKENS, NOW_S, ROUTE, Desk, done, limit
+from tests.kit.play import policy_set
 from tests.kit.records import plain_answer, plain_attempt, plain_record, plain_text
 
+LIMITED = """
+policy: limited
+mode: shadow
+match: {}
+checks: {word: {use: pattern, words: [w]}}
+rules: [{id: r, when: word, action: flag}]
+limits: [{name: c, unit: requests, rate: 5/1m}]
+"""
 PRICE = '[price."m"]\ninput = 2.5\noutput = 10\n'
 
 
@@ -531,3 +541,26 @@ def test_a_conversation_has_the_name_that_it_is_given_or_that_of_its_first_words
         )
     }
     assert len(names) == 4
+
+
+def test_a_look_takes_nothing_and_says_what_is_left() -> None:
+    text = limit("a", "requests", 'rate = "2/1m"', 'per = ["client", "model"]') + limit("b", "parallel", "most = 3")
+    store = MemoryStore(lambda: 0.0)
+    desk = Desk(text, store=store)
+    bound = UsageLimits.in_force(desk.limits, policy_set(LIMITED))
+    rates = {rule.name: (rule, matches) for rule, matches in bound}
+    assert {name: len(matches) for name, (_, matches) in rates.items()} == {"a": 1, "b": 1, "c": 2}
+    assert (rates["c"][0].policy, rates["c"][0].is_shadow) == ("limited", True)
+    rule = rates["a"][0]
+
+    def left() -> int:
+        look = UsageLimits.look(rule, NOW_S, "t1", "acme", "m")
+        (level,) = asyncio.run(store.perform((look,)))
+        assert isinstance(level, int)
+        return UsageLimits.left(rule, level, NOW_S).remaining
+
+    assert [left() for _ in range(3)] == [2, 2, 2]
+    desk.ask()
+    assert left() == 1
+    together = UsageLimits.look(rates["b"][0], NOW_S, "t1", "", "")
+    assert together.key != UsageLimits.look(rule, NOW_S, "t1", "", "").key
