@@ -31,6 +31,7 @@ BESIDE = {
     "genai_prices": "the prices of a model, by its name",
     "jwt": "bearer tokens, at most as long as a header",
     "multidict": "headers, whose number and length are limited",
+    "pythonjsonlogger": "log lines, which hold no text of an exchange",
     "redis": "the shared store",
 }
 

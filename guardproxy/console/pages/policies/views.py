@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from guardproxy.console.pages.policies.tasks import CoverageCell, FileMark, PlayedStream, PolicyWords
+from guardproxy.policy import VERDICTS, action_of
 
 LIMIT_LINES = 4000
 LIMIT_LINE_CHARS = 2000
@@ -16,7 +17,8 @@ AROUND_LINES = 3
 WEIGHTS = {"error": "bad", "warning": "warn", "note": "info"}
 EFFECTS = {"loosens": "bad", "tightens": "good", "either": "warn", "neutral": "quiet"}
 STATES = {"decided": "bad", "held": "warn", "shadow": "info", "no": "quiet"}
-DECISIONS = {"pass": "good", "flag": "info", "redact": "warn", "retry": "warn", "confirm": "warn", "block": "bad"}
+_TONES = {"warn": "info", "modify": "warn", "deny": "bad"}
+DECISIONS = {name: _TONES[action.verdict] if (action := action_of(name)) else "good" for name in VERDICTS}
 
 
 @dataclass(frozen=True, slots=True)
