@@ -1,9 +1,7 @@
 """The tables of pages that come from files of benchmarks; `make pages` writes them.
 
-In: `overhead.json`, `scan.json`, `growth.json`, `agents.json`, `small.json` and those of `meaning_tables.py` in
-`benchmarks/results`. Out: the lines between
-`<!-- generated: NAME -->` and `<!-- end -->`. A test compares the pages with the files, so no figure can be older than its
-file.
+In: the files of `benchmarks/results` that `parts` names. Out: the lines between `<!-- generated: NAME -->` and `<!-- end -->`.
+A test compares the pages with the files, so no figure can be older than its file.
 """
 
 from __future__ import annotations
@@ -68,6 +66,41 @@ def overhead(report: Mapping[str, Any], columns: Sequence[str], names: Sequence[
     measured = {name: {**row, "ratio": ratios[name]} for name, row in report["summary"].items() if name != "direct"}
     rows = {name: measured[name] for name in names or measured if name in measured}
     return table(["", *columns], [[name, *(OVERHEAD[column](row) for column in columns)] for name, row in rows.items()])
+
+
+def sizing(report: Sequence[Mapping[str, Any]]) -> str:
+    """What `guardproxy bench --json` measured: a line a policy."""
+    rows = [
+        [
+            "no rules" if row["policy"] == "none" else f"`{row['policy']}`",
+            *(f"{_ms(added['p50_ms'])}" for added in (*row["prompts"].values(), row["turn"], row["first_text"])),
+            f"{row['requests_s']:,.0f}",
+            f"{row['streams']:,.0f}",
+            f"{row['memory_mib']:,.0f}",
+        ]
+        for row in report
+    ]
+    words = [f"{int(count):,} words" for count in report[0]["prompts"]]
+    return table(["policy", *words, "agent turn", "first text", "requests/s", "streams", "MiB"], rows)
+
+
+def memory(report: Mapping[str, Any]) -> str:
+    """The memory of our process at rest and with open streams; policies that were not measured have no row."""
+    rows = [
+        [name.removeprefix("guardproxy, "), *(f"{row[key]:.0f} MiB" for key in ("rss_idle_mib", "rss_500_streams_mib"))]
+        for name, row in report["summary"].items()
+        if name.startswith("guardproxy") and row["rss_500_streams_mib"]
+    ]
+    return table(["one worker", "at rest", "with 500 open streams"], rows)
+
+
+def console_index(report: Mapping[str, Any]) -> str:
+    """What pages of the console cost, over a large index."""
+    rows = [
+        [name.removeprefix("page: "), *(f"{_ms(row[key])} ms" for key in ("median", "slowest", "processor"))]
+        for name, row in report["ms"].items()
+    ]
+    return table(["a page of 50 rows", "median", "slowest of seven", "processor time"], rows)
 
 
 def notes(report: Mapping[str, Any]) -> str:
@@ -187,7 +220,11 @@ def parts() -> dict[str, str]:
     found: dict[str, str] = {}
     if (report := read("overhead")) is not None:
         found |= {"overhead": overhead(report, list(OVERHEAD)), "overhead-short": overhead(report, SHORT, SHORT_ROWS)}
-        found["overhead-notes"] = notes(report)
+        found |= {"overhead-notes": notes(report), "memory": memory(report)}
+    if (report := read("sizing")) is not None:
+        found["sizing"] = sizing(report)
+    if (report := read("console_index")) is not None:
+        found["console-index"] = console_index(report)
     if (report := read("scan")) is not None:
         found |= {"scan": scan(report), "scan-libraries": libraries(report)}
     if (report := read("growth")) is not None:

@@ -15,7 +15,6 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from benchmarks.words import words
 from guardproxy.exchange.inputs.transcript import (
     Command,
     DataReceived,
@@ -26,6 +25,7 @@ from guardproxy.exchange.inputs.transcript import (
 )
 from guardproxy.policy import PolicySet
 from guardproxy.server.scanning.scanner import Scanner
+from guardproxy.sizing.traffic import words
 from tests.kit.play import CHAT, Play, policy_set
 from tests.kit.provider_frames import provider_frames
 

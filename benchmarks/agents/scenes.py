@@ -13,7 +13,7 @@ from random import Random
 from benchmarks.agents import orders
 from benchmarks.agents.domains import DOMAINS
 from benchmarks.agents.scene import Builder, Half, Scene, Task, World
-from benchmarks.words import words
+from guardproxy.sizing.traffic import words
 
 SEED = 30
 CARRYING, OTHERS = 10, 15  # honest scenes of each kind in a domain

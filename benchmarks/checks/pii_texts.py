@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from random import Random
 
-from benchmarks.words import words
+from guardproxy.sizing.traffic import words
 
 _HOSTS = ("example.org", "mail.example.com", "shop.example.co.uk", "example.de")
 _NAMES = ("ada", "bob.smith", "c.lind", "dana_w", "emil+news", "f.okafor")

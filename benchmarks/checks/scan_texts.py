@@ -13,7 +13,7 @@ from collections.abc import Callable
 from random import Random
 
 from benchmarks.checks.pii_texts import card, chat, digits, host, iban, mail, phone
-from benchmarks.words import words
+from guardproxy.sizing.traffic import words
 
 WORDS = ("project falcon", "umbrella corporation", "blue harvest", "operation nightjar", "the halberd files")
 CAPITALS, ALPHANUMERIC = string.ascii_uppercase + "234567", string.ascii_letters + string.digits

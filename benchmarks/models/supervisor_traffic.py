@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from benchmarks.words import words
+from guardproxy.sizing.traffic import words
 
 SYSTEM_PROMPTS = 8
 SETS = ("benign/self_instruct_mtbench.jsonl", "benign/gsm8k.jsonl.gz")

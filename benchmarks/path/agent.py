@@ -7,7 +7,7 @@ from functools import cache
 from random import Random
 from typing import Any
 
-from benchmarks.words import words
+from guardproxy.sizing.traffic import words
 
 TOOLS = 20
 CALLS = 30

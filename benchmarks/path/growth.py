@@ -22,9 +22,9 @@ from random import Random
 from typing import Any
 
 from benchmarks.path import workers
-from benchmarks.words import words
 from guardproxy.exchange.inputs.transcript import DataReceived, RequestReceived, ResponseEnded, ResponseStarted, Scanned
 from guardproxy.policy import PolicySet
+from guardproxy.sizing.traffic import words
 from tests.kit.play import CHAT, Play, chat_frames, policy_set
 from tools.cost import POLICIES
 

@@ -24,7 +24,7 @@ from typing import Any, cast
 import uvloop
 
 from benchmarks.path.agent import turn
-from benchmarks.words import words
+from guardproxy.sizing.traffic import words
 
 PROMPT_WORDS = 50
 OPEN_S = 60.0  # for all streams of mode `open` to begin

@@ -29,7 +29,7 @@ import uvloop
 
 from benchmarks.path.load import percentile
 from benchmarks.processes import ROOT, free_port, machine, start, wait_ready
-from benchmarks.words import words
+from guardproxy.sizing.traffic import words
 
 CONNECTIONS = 16
 ARGUMENT_WORDS, RESULT_WORDS = 20, 50

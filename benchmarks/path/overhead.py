@@ -5,7 +5,7 @@ installed, guardproxy with a policy without rules, and guardproxy with the shipp
 proxy under test has a core, with the services that it needs, and all other proxies are stopped; the load generator and the
 upstream share the other core (on a machine with more cores they get one each). Rounds are interleaved (every target in turn,
 several times): other load on the machine hits all of them. A figure is the median over the rounds. A peer that is not
-installed or does not start is listed with the reason. Out: `overhead.json` and `overhead.png` in `--out`.
+installed, does not start or ends under load is listed with the reason. Out: `overhead.json` and `overhead.png` in `--out`.
 
     python -m benchmarks.path.overhead [--rounds 5] [--seconds 3] [--quick] [--out DIR]
 """
@@ -20,9 +20,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -133,7 +134,7 @@ def load(core: int, **settings: Any) -> dict[str, Any]:
         preexec_fn=lambda: os.sched_setaffinity(0, {core}),
     )
     if done.returncode:
-        raise RuntimeError(f"the load generator failed: {done.stderr.decode()[-500:]}")
+        raise RuntimeError(f"the load generator failed: {done.stderr.decode().strip().rpartition(chr(10))[2]}")
     result: dict[str, Any] = json.loads(done.stdout)
     return result
 
@@ -145,6 +146,40 @@ def measured_load(target: Target, core: int, **settings: Any) -> dict[str, Any]:
         measured = load(core, port=target.port, headers=dict(target.proxy.headers), **settings)
     measured["processor_us"] = (processor_s(target.processes) - before_s) * 1e6 / max(1, measured["answers"])
     return measured
+
+
+def with_each(found: list[Target], missing: dict[str, str], measure: Callable[[Target], None]) -> None:
+    """Measures every target in turn. One that ends meanwhile is left out with the reason, and the others go on."""
+    for target in list(found):
+        try:
+            measure(target)
+        except RuntimeError as error:
+            found.remove(target)
+            missing[target.name] = f"it started, but ended under load ({error})"
+            print(f"left out: {target.name}: {missing[target.name]}", file=sys.stderr)
+
+
+def measure_round(target: Target, core: int, number: int, seconds: float, options: argparse.Namespace) -> None:
+    """All cases of one round. `number`: from 0; `seconds`: of a case, at least."""
+    measured = {}
+    for at, case in enumerate(options.cases):
+        settings = dict(CASES[case])
+        least_s = settings.pop("least_s", 0.0)
+        if settings["mode"] != "plain" and not target.proxy.streams:
+            continue
+        if "prompts" in settings and not target.name.startswith(OURS):
+            continue  # the others remember no texts
+        seed = 1 + number * len(options.cases) + at
+        lasts_s = seconds if options.quick else max(seconds, least_s)
+        measured[case] = measured_load(target, core, seconds=lasts_s, seed=seed, **settings)
+    target.rounds.append(measured)
+    rates = ", ".join(f"{case}: {row['requests_per_s']:.0f}" for case, row in measured.items())
+    print(f"round {number + 1}: {target.name}: requests/s: {rates}", file=sys.stderr)
+
+
+def warm_up(target: Target, core: int, seconds: float) -> None:
+    """Lets a target load what it loads at the first requests."""
+    measured_load(target, core, mode="plain", connections=8, seconds=min(1.0, seconds), seed=0)
 
 
 def measure_memory(target: Target, core: int, streams: int) -> None:
@@ -268,26 +303,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found, missing = targets(stack, folder, upstream_port, proxy_core, options.peers, options.only)
         for name, why in missing.items():
             print(f"left out: {name}: {why}", file=sys.stderr)
-        for target in () if options.quick else found:  # warm up
-            measured_load(target, load_core, mode="plain", connections=8, seconds=min(1.0, seconds), seed=0)
+        if not options.quick:
+            with_each(found, missing, partial(warm_up, core=load_core, seconds=seconds))
         for number in range(rounds):
-            for target in found:
-                measured = {}
-                for at, case in enumerate(options.cases):
-                    settings = dict(CASES[case])
-                    least_s = settings.pop("least_s", 0.0)
-                    if settings["mode"] != "plain" and not target.proxy.streams:
-                        continue
-                    if "prompts" in settings and not target.name.startswith(OURS):
-                        continue  # the others remember no texts
-                    seed = 1 + number * len(options.cases) + at
-                    lasts_s = seconds if options.quick else max(seconds, least_s)
-                    measured[case] = measured_load(target, load_core, seconds=lasts_s, seed=seed, **settings)
-                target.rounds.append(measured)
-                rates = ", ".join(f"{case}: {row['requests_per_s']:.0f}" for case, row in measured.items())
-                print(f"round {number + 1} of {rounds}: {target.name}: requests/s: {rates}", file=sys.stderr)
-        for target in found:
-            measure_memory(target, load_core, 20 if options.quick else OPEN_STREAMS)
+            once = partial(measure_round, core=load_core, number=number, seconds=seconds, options=options)
+            with_each(found, missing, once)
+        streams = 20 if options.quick else OPEN_STREAMS
+        with_each(found, missing, partial(measure_memory, core=load_core, streams=streams))
     table = summary(found)
     report = {
         "machine": before,

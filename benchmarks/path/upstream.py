@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import uvloop
 
-from benchmarks.words import words
+from guardproxy.sizing.traffic import words
 
 ANSWER_WORDS = 50
 CHUNKS = 100

@@ -1,6 +1,6 @@
 """Makes requests in the format of OpenAI, no text twice: prompts of a length, and turns of an agent with its history.
 
-In: a seeded random. Out: bodies as bytes. The words are ordinary, and one prompt in four names an e-mail address.
+In: a seeded random. Out: bodies as bytes. The sentences are plain and made up, and one prompt in four names an e-mail address.
 """
 
 from __future__ import annotations
@@ -10,29 +10,43 @@ from random import Random
 from typing import Any
 
 _VOCABULARY = """
-the a this our their one some every garden letter winter river table market window kitchen morning question answer
-order parcel report station colour number person window street engine school village doctor ticket summer price
-is was has takes gives keeps brings shows finds leaves needs opens closes moves writes reads sends asks waits
-old new small large early late warm cold quiet busy empty full near long short first second last simple and but
-because while before after under over beside without between again today often never always slowly together
+adjective quiet old bright narrow green heavy simple warm early distant wooden careful gentle modern small
+noun garden bridge kitchen library river station market village mountain harbor school window lantern boat road
+person teacher gardener baker sailor painter farmer student driver carpenter doctor neighbor librarian cook
+thing map basket letter candle curtain carpet engine mirror chair blanket notebook ladder bottle drum kettle
+time morning evening winter summer autumn spring weekend holiday harvest festival storm journey lesson
 """
-_WORDS = _VOCABULARY.split()
+_KINDS = {kind: chosen for kind, *chosen in (line.split() for line in _VOCABULARY.strip().splitlines())}
+_TEMPLATES = (
+    "The {adjective} {noun} near the {second_noun} was closed until {time} ended.",
+    "Every {time} the {person} carried the {adjective} {thing} across town.",
+    "Please describe how a {person} repairs the {thing} before the {time}.",
+    "We walked from the {noun} to the {second_noun} after the {time}.",
+    "My {person} keeps the {adjective} {thing} beside the window all year.",
+    "What would the {adjective} {noun} cost during the {time} season there?",
+    "Tell me about the {noun} where the {person} spent the {time}.",
+    "The {person} and the {second_person} painted the {adjective} {noun} this {time}.",
+    "Nobody noticed the {thing} that the {person} left at the {noun}.",
+    "Compare the {adjective} {thing} with the one from the old {noun}.",
+)
 _TURNS = 6
 _RESULT_WORDS = 400
 
 
-def words(random: Random, count: int) -> str:
-    """Returns a text of so many words, in sentences."""
-    chosen = [random.choice(_WORDS) for _ in range(count)]
-    for at in range(0, count, 12):
-        chosen[at] = chosen[at].capitalize()
-        chosen[min(at + 11, count - 1)] += "."
-    return " ".join(chosen)
+def words(random: Random, count: int) -> list[str]:
+    """Returns so many words of whole sentences; the last one is cut where need be. No check of the shipped policies looks for
+    what is in them. They are sentences, as the models need several times as long for words in no order."""
+    found: list[str] = []
+    while len(found) < count:
+        template = random.choice(_TEMPLATES)
+        seconds = {f"second_{kind}": random.choice(_KINDS[kind]) for kind in ("noun", "person")}
+        found += template.format(**seconds, **{kind: random.choice(chosen) for kind, chosen in _KINDS.items()}).split()
+    return found[:count]
 
 
 def prompt(random: Random, count: int, *, stream: bool = False) -> bytes:
     """Returns a request with a prompt of so many words."""
-    text = words(random, count)
+    text = " ".join(words(random, count))
     if random.random() < 0.25:
         text += f" Write to person{random.randrange(10**6)}@example.com."
     tree: dict[str, Any] = {"model": "sizing", "messages": [{"role": "user", "content": text}]}
@@ -50,7 +64,7 @@ class Agent:
     def turn(self) -> bytes:
         """Returns its next request."""
         if not self._messages or len(self._messages) > 2 * _TURNS:
-            self._messages = [{"role": "user", "content": words(self._random, 60)}]
+            self._messages = [{"role": "user", "content": " ".join(words(self._random, 60))}]
         else:
             number = f"call_{self._random.randrange(10**9)}"
             call = {
@@ -58,7 +72,7 @@ class Agent:
                 "type": "function",
                 "function": {"name": "search", "arguments": '{"about": "parcels"}'},
             }
-            result = words(self._random, _RESULT_WORDS)
+            result = " ".join(words(self._random, _RESULT_WORDS))
             self._messages += [
                 {"role": "assistant", "content": None, "tool_calls": [call]},
                 {"role": "tool", "tool_call_id": number, "content": result},

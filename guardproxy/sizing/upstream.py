@@ -21,14 +21,14 @@ _USAGE = {"prompt_tokens": 60, "completion_tokens": 60, "total_tokens": 120}
 
 def answer(random: Random) -> bytes:
     """Returns an answer of 50 words."""
-    message = {"role": "assistant", "content": words(random, 50)}
+    message = {"role": "assistant", "content": " ".join(words(random, 50))}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     return json.dumps({**_ABOUT, "object": "chat.completion", "choices": [choice], "usage": _USAGE}).encode()
 
 
 def chunks(random: Random) -> list[bytes]:
     """Returns the events of a stream."""
-    texts = [{"content": f"{word} "} for word in words(random, STREAM_CHUNKS).split()]
+    texts = [{"content": f"{word} "} for word in words(random, STREAM_CHUNKS)]
     deltas: list[dict[str, str]] = [{"role": "assistant", "content": ""}, *texts]
     choices: list[dict[str, Any]] = [{"index": 0, "delta": delta, "finish_reason": None} for delta in deltas]
     choices.append({"index": 0, "delta": {}, "finish_reason": "stop"})

@@ -47,6 +47,7 @@ FILES: dict[str, Callable[[str], str]] = {
     "docs/architecture.md": lambda text: drawing.page(text, drawing.imports()),
     **drawing.pictures(),
     "docs/benchmarks.md": _measured,
+    "docs/operations/costs.md": _measured,
     "docs/policies/checks.md": check_options.with_tables,
     "docs/policies/coverage.md": lambda _: coverage.page(loader()),
     "docs/policies/entities.md": lambda _: entities.page(),

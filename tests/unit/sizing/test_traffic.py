@@ -10,7 +10,7 @@ from guardproxy.sizing.traffic import Agent, prompt, words
 
 def test_a_text_has_so_many_words_and_comes_once() -> None:
     random = Random(1)
-    texts = [words(random, 50) for _ in range(100)]
+    texts = [" ".join(words(random, 50)) for _ in range(100)]
     assert {len(text.split()) for text in texts} == {50}
     assert len(set(texts)) == 100
 
