@@ -1,6 +1,5 @@
 #!/bin/sh
-# The steps of the image, in a folder of your choice. In: a step and its arguments. `tools/image.py` runs the same steps without
-# Docker.
+# The steps of the image, in a folder of your choice. In: a step and its arguments. `try.sh` runs the same steps without Docker.
 #   dependencies PREFIX EXTRA...   a virtual environment with what the project needs, at the versions of requirements-ci.txt
 #   package FOLDER PROJECT         the wheel of a project of this checkout, built here and unpacked into FOLDER
 set -eu

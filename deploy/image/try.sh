@@ -1,12 +1,18 @@
 #!/bin/sh
 # Makes what the image holds below a folder, without Docker, and serves from it: as a user without rights, from a tree that cannot
-# be written, until /readyz says so. Needs root (mounts), and `pip` with hatchling in the Python on the path.
+# be written, until /readyz says so. Needs root (mounts), and Python with venv; FOLDER is outside of homes, so that the user without
+# rights can read it.
 #   sh deploy/image/try.sh FOLDER [EXTRA...]
 set -eu
 root=$1
 shift
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$root/opt" "$root/audit"
+root=$(cd "$root" && pwd)
+cd "$here/../.."
+# What the base of the image has: `python`, pip, and the program that builds wheels.
+[ -e "$root/build" ] || { "${PYTHON:-python3}" -m venv "$root/build" && "$root/build/bin/pip" install --quiet hatchling; }
+PATH=$root/build/bin:$PATH
 [ -e "$root/opt/guardproxy" ] || sh "$here/steps.sh" dependencies "$root/opt/guardproxy" "${@:-envoy jwt redis}"
 rm -rf "$root/opt/guardproxy/packages" && mkdir "$root/opt/guardproxy/packages" # pip replaces nothing there
 for project in ./models .; do sh "$here/steps.sh" package "$root/opt/guardproxy/packages" "$project"; done

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guardproxy.cli.printing import aligned, fail, is_terminal, say, say_json
+from guardproxy.cli.printing import Commands, aligned, fail, is_terminal, say, say_json
 from guardproxy.errors import ConfigError, GuardproxyError
 
 if TYPE_CHECKING:
     from guardproxy.console import LoginFile
 
-app = typer.Typer(no_args_is_help=True, help="Say who may come into the reviewers' console (`serve --console`).")
-login = typer.Typer(no_args_is_help=True, help="The logins of people.")
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, help="Say who may come into the reviewers' console (`serve --console`)."
+)
+login = typer.Typer(cls=Commands, no_args_is_help=True, help="The logins of people.")
 app.add_typer(login, name="login")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the person.")]

@@ -10,10 +10,12 @@ from typing import Annotated
 
 import typer
 
-from guardproxy.cli.printing import fail, say, say_json
+from guardproxy.cli.printing import Commands, fail, say, say_json
 from guardproxy.errors import GuardproxyError
 
-app = typer.Typer(no_args_is_help=True, help="Turn the configuration of another gateway into settings and policies.")
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, help="Turn the configuration of another gateway into settings and policies."
+)
 
 
 @app.callback()

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guardproxy.cli.printing import aligned, fail, is_terminal, say, say_encoded, say_json
+from guardproxy.cli.printing import Commands, aligned, fail, is_terminal, say, say_encoded, say_json
 from guardproxy.errors import GuardproxyError
 
 if TYPE_CHECKING:
     from guardproxy.gateway import ClientFile, StoredClient
 
-app = typer.Typer(no_args_is_help=True, help="Give clients keys of the proxy, instead of the keys of upstreams.")
+app = typer.Typer(
+    cls=Commands, no_args_is_help=True, help="Give clients keys of the proxy, instead of the keys of upstreams."
+)
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the file of keys, as for `--client-keys`.")]
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the client.")]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guardproxy.cli.printing import fail, say, say_json
+from guardproxy.cli.printing import Commands, fail, say, say_json
 from guardproxy.errors import ConfigError
 
 if TYPE_CHECKING:
     from guardproxy.gateway import LimitSet
 
-app = typer.Typer(no_args_is_help=True, help="Check limits and budgets before the proxy uses them.")
+app = typer.Typer(cls=Commands, no_args_is_help=True, help="Check limits and budgets before the proxy uses them.")
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The TOML file of limits, as for `--limits`.")]
 Table = Annotated[

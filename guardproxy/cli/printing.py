@@ -89,7 +89,19 @@ def progress_console() -> Console:
     return Console(stderr=True)
 
 
-class CommandLine(TyperGroup):
+class Commands(TyperGroup):
+    """A group of commands. Its help shows the first sentence of each command in full, on as many lines as it takes."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [
+            (name, command.get_short_help_str(LIMIT_LINE_CHARS)) for name, command in commands if command is not None
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+class CommandLine(Commands):
     """The commands of the program. What Click says of wrong arguments is printed like everything else."""
 
     def main(

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from guardproxy.cli.printing import aligned, fail, say, say_json
+from guardproxy.cli.printing import Commands, aligned, fail, say, say_json
 from guardproxy.errors import ConfigError, QueryError
 
 if TYPE_CHECKING:
     from guardproxy.audit import Better
     from guardproxy.reading import CandidateResults
 
-app = typer.Typer(no_args_is_help=True, help="Compare models on your own traffic before a route changes.")
+app = typer.Typer(cls=Commands, no_args_is_help=True, help="Compare models on your own traffic before a route changes.")
 
 
 @app.callback()

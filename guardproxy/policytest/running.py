@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from guardproxy.audit import Record, read_record
-from guardproxy.errors import RecordError
+from guardproxy.errors import ErrorCode, RecordError
 from guardproxy.library import using
-from guardproxy.policy import LogLine, Match, Policy, PolicySet, PolicyTest, RequestFacts
+from guardproxy.policy import LogLine, Match, Policy, PolicySet, PolicyTest, RequestFacts, Texts
 from guardproxy.policytest.mismatches import Mismatch, disagreement, mismatches, no_match_message
 from guardproxy.policytest.playing import SceneResult, play_scene, replay_result
 from guardproxy.policytest.refusing import limit_verdict, refusal_mismatches
@@ -124,7 +124,11 @@ def _run(policies: PolicySet, policy: Policy, test: PolicyTest, read: Callable[[
 
 def _mismatches(test: PolicyTest, result: SceneResult) -> tuple[Mismatch, ...]:
     unmet = tuple(mismatches(test.expected, result))
-    return (Mismatch(no_match_message(test.facts)), *unmet) if unmet and not result.applies else unmet
+    if unmet and not result.applies:
+        return (Mismatch(no_match_message(test.facts)), *unmet)
+    if unmet and result.error == ErrorCode.MODEL_NOT_ALLOWED and isinstance(test.scene, Texts) and not test.facts.model:
+        return (Mismatch("the policy allows certain models, and the test names none: add `model: NAME` to it"), *unmet)
+    return unmet
 
 
 def _rules(results: Iterable[SceneResult]) -> frozenset[str]:

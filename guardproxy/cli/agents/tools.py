@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from guardproxy.cli.printing import fail, say, say_json
+from guardproxy.cli.printing import Commands, fail, say, say_json
 from guardproxy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from guardproxy.tool_pins import ToolDefinition, ToolPins
 
-app = typer.Typer(no_args_is_help=True, help="Pin definitions of tools, and see what has changed.")
+app = typer.Typer(cls=Commands, no_args_is_help=True, help="Pin definitions of tools, and see what has changed.")
 
 LIMIT_BYTES = 16 * 1024 * 1024
 _MOST_PAGES = 100

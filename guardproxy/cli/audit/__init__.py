@@ -5,8 +5,9 @@ from __future__ import annotations
 import typer
 
 from guardproxy.cli.audit import proof, read, seal, ship, show, tail, verify
+from guardproxy.cli.printing import Commands
 
-app = typer.Typer(no_args_is_help=True, help="Verify and read the audit log.")
+app = typer.Typer(cls=Commands, no_args_is_help=True, help="Verify and read the audit log.")
 app.command("keygen")(proof.keygen_command)
 app.command("checkpoint")(proof.checkpoint_command)
 app.command("prove")(proof.prove_command)

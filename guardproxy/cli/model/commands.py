@@ -17,14 +17,14 @@ import typer
 from guardproxy.cli.model.distil import distil
 from guardproxy.cli.model.route import route
 from guardproxy.cli.model.topic import topic
-from guardproxy.cli.printing import aligned, complain, fail, is_terminal, progress_console, say, say_json
+from guardproxy.cli.printing import Commands, aligned, complain, fail, is_terminal, progress_console, say, say_json
 from guardproxy.errors import ConfigError
 from guardproxy.findings import KINDS, Kind
 
 if TYPE_CHECKING:
     from guardproxy.lab import CalibrationResult, Judge, JudgedRow, Judgement, LabelledRow, RowKeys
 
-app = typer.Typer(no_args_is_help=True, help="Measure a model, choose its thresholds, export your own.")
+app = typer.Typer(cls=Commands, no_args_is_help=True, help="Measure a model, choose its thresholds, export your own.")
 Model = Annotated[str, typer.Option(help="The name of a model, or the path of its folder.")]
 Labels = Annotated[list[str] | None, typer.Option("--label", help="A label of the model. May be repeated.")]
 KindOf = Annotated[str, typer.Option("--channel", help=f"The kind of the texts: {', '.join(get_args(Kind))}.")]

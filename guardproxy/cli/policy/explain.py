@@ -45,7 +45,7 @@ def explain(
     route: Annotated[
         str, typer.Option(help="The route of a request in JSON.", show_default="that of the first format")
     ] = "",
-    model: Annotated[str, typer.Option(help="The model of the request, for `match`.")] = "",
+    model: Annotated[str, typer.Option(help="The model of the request, for `match` and `allow`.")] = "",
     tenant: Annotated[str, typer.Option(help="The tenant of the request, for `match`.")] = "",
     as_json: AsJson = False,
     allow_code: AllowCode = False,

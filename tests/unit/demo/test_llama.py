@@ -18,8 +18,20 @@ def test_a_missing_server_package(monkeypatch: pytest.MonkeyPatch) -> None:
         llama.start()
 
 
+def test_a_library_of_the_system_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(name: str) -> None:
+        raise ImportError("libgomp.so.1: cannot open shared object file")
+
+    monkeypatch.setattr(llama, "find_spec", lambda name: object())
+    monkeypatch.setattr(llama, "import_module", fail)
+    reason = llama.available() or ""
+    assert "libgomp.so.1" in reason
+    assert llama.INSTALL_LIBRARY in reason
+
+
 def test_missing_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(llama, "find_spec", lambda name: object())
+    monkeypatch.setattr(llama, "import_module", lambda name: None)
     monkeypatch.setattr(llama, "WEIGHTS_PACKAGE", "no-such-package-of-weights")
     assert llama.weights() is None
     assert "no-such-package-of-weights" in (llama.available() or "")
@@ -29,5 +41,6 @@ def test_other_weights_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     other = tmp_path / "other.gguf"
     other.write_bytes(b"not these")
     monkeypatch.setattr(llama, "find_spec", lambda name: object())
+    monkeypatch.setattr(llama, "import_module", lambda name: None)
     monkeypatch.setattr(llama, "weights", lambda: other)
     assert "differ from those" in (llama.available() or "")

@@ -62,6 +62,17 @@ def test_right_and_wrong_tests() -> None:
     ]
 
 
+def test_a_test_of_allowed_models_names_one() -> None:
+    listed = POLICY.replace("match: {models: [never]}", "allow: {models: [gpt-5]}")
+    hint = "the policy allows certain models, and the test names none: add `model: NAME` to it"
+    (ran,) = results("{name: t, request: forbidden, expect: {rule: bad}}", policy=listed)
+    assert ran.mismatches[0].message == hint
+    (ran,) = results("{name: t, request: forbidden, model: gpt-4, expect: {rule: bad}}", policy=listed)
+    assert ran.mismatches[0].message != hint
+    (ran,) = results("{name: t, request: forbidden, model: gpt-5, expect: {rule: bad}}", policy=listed)
+    assert ran.mismatches == ()
+
+
 def test_no_other_policy_takes_part() -> None:
     tests = "tests: [{name: t, request: forbidden, expect: {decision: pass}}]\n"
     mild = POLICY.replace("policy: test", "policy: mild").replace("words: [forbidden]", "words: [nothing]")
