@@ -6,6 +6,7 @@
 set -eu
 root=$1
 shift
+[ $# -gt 0 ] || set -- envoy jwt redis
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$root/opt" "$root/audit"
 root=$(cd "$root" && pwd)
@@ -13,7 +14,7 @@ cd "$here/../.."
 # What the base of the image has: `python`, pip, and the program that builds wheels.
 [ -e "$root/build" ] || { "${PYTHON:-python3}" -m venv "$root/build" && "$root/build/bin/pip" install --quiet hatchling; }
 PATH=$root/build/bin:$PATH
-[ -e "$root/opt/guardproxy" ] || sh "$here/steps.sh" dependencies "$root/opt/guardproxy" "${@:-envoy jwt redis}"
+[ -e "$root/opt/guardproxy/packages" ] || { rm -rf "$root/opt/guardproxy" && sh "$here/steps.sh" dependencies "$root/opt/guardproxy" "$@"; }
 rm -rf "$root/opt/guardproxy/packages" && mkdir "$root/opt/guardproxy/packages" # pip replaces nothing there
 for project in ./models .; do sh "$here/steps.sh" package "$root/opt/guardproxy/packages" "$project"; done
 chmod -R go+rX "$root"

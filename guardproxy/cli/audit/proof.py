@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 import typer
 
-from guardproxy.cli.audit.arguments import AsJson, Folder
+from guardproxy.cli.audit.arguments import AsJson, Folder, clock
 from guardproxy.cli.printing import say, say_json
 from guardproxy.errors import AuditError
 
@@ -155,9 +155,9 @@ def _lines_of(proven: Proven, *, is_record: bool) -> Iterator[str]:
     members = proven.members
     yield f"proven: record {members['seq']} of log {proven.log} is in {signed}"
     for name in ("id", "kind", "at", "route", "model", "outcome", "rules", "policies", "checks", "engine"):
-        if members.get(name):
-            value = members[name]
-            yield f"  {name:9} {value if isinstance(value, str) else json.dumps(value)}"
+        if value := members.get(name):
+            shown = clock(value) if name == "at" else value if isinstance(value, str) else json.dumps(value)
+            yield f"  {name:9} {shown}"
 
 
 def cosign_command(
