@@ -105,7 +105,9 @@ def _client_words(config: Config, source: ClientSource) -> str:
     tenants = _many(len(source.known.clients.tenants), "tenant")
     has_own = config.clients.has_credentials
     who = f"keys, tokens or certificates are needed, of {tenants}" if has_own else "no keys of the proxy's own"
-    prices = "of the file of limits" if source.limits.prices and config.clients.prices == "none" else config.clients.prices
+    prices = (
+        "of the file of limits" if source.limits.prices and config.clients.prices == "none" else config.clients.prices
+    )
     return f"{who}; {_many(limits, 'limit')} for all policies, {shared}; prices: {prices}"
 
 

@@ -39,6 +39,12 @@ def test_an_expression_names_metrics_that_exist(expression: str, names: set[str]
     assert NAME.search(expression) or expression.startswith("up{")
 
 
+def test_every_alert_has_a_test_in_which_it_fires() -> None:
+    groups = yaml.safe_load((FOLDER / "alerts.test.yml").read_text())["tests"]
+    firing = {case["alertname"] for group in groups for case in group["alert_rule_test"] if case["exp_alerts"]}
+    assert firing == {rule["alert"] for rule in RULES}
+
+
 def test_panels_do_not_overlap() -> None:
     cells = [
         (x, y)
