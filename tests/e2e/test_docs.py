@@ -44,7 +44,7 @@ NOT_RUN = {
     "docs/operations/image.md": 2,  # Docker; `deploy/image/try.sh` runs the steps of the image without it
     "docs/operations/index.md": 2,  # a GPU twice
     "docs/operations/kubernetes.md": 4,  # a cluster
-    "docs/operations/systemd.md": 1,  # systemd, as root
+    "docs/operations/systemd.md": 2,  # systemd, as root
     "docs/audit/verify.md": 1,  # a second machine
     "docs/audit/reading.md": 1,  # a browser; `test_report_print.py` prints where there is one
     "docs/audit/proof.md": 1,  # a collector and a bucket; `test_audit_signed.py` copies to both

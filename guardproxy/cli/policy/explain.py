@@ -194,8 +194,8 @@ def _lines(explanation: Explanation) -> Iterator[Text]:
         yield _route(route)
     if explanation.elsewhere:
         yield styled(("policies that do not apply: ", "dim"), ", ".join(explanation.elsewhere))
-    yield from _sent("the model sees", result.upstream)
-    yield from _sent("the client sees", result.client)
+    yield from _sent("the model sees", result.upstream, "nothing")
+    yield from _sent("the client sees", result.client, "nothing: no answer was given")
     yield styled(("checks", "bold"), " (median)")
     for timing in explanation.timings:
         yield styled(f"    {timing.check}  {timing.ms:.2f} ms")
@@ -230,9 +230,9 @@ def _route(route: RecordedRoute) -> Text:
     return styled((f"    {state:<8}", "green"), f"{route.policy}: to {', then '.join(places)}{simple}{quiet}")
 
 
-def _sent(who: str, shown: Delivery | None) -> Iterator[Text]:
+def _sent(who: str, shown: Delivery | None, nothing: str) -> Iterator[Text]:
     if shown is None:
-        yield styled((who, "bold"), " nothing")
+        yield styled((who, "bold"), f" {nothing}")
         return
     yield styled((who, "bold"))
     for path, text in shown.texts:

@@ -293,7 +293,7 @@ def test_why_a_text_is_treated_as_it_is(folder: Path) -> None:
         "    -       mine: word  flag    `word` found nothing",
         "the model sees",
         "    messages[0].content: I am [MAIL_1]",
-        "the client sees nothing",
+        "the client sees nothing: no answer was given",
         "checks (median)",
     ]
     assert [line.split()[0] for line in ran.stdout.splitlines()[-2:]] == ["mail", "word"]

@@ -202,6 +202,15 @@ class _Over(Event):
         return True
 
 
+@pytest.mark.parametrize("group", sorted({words[0] for words in COMMANDS if len(words) > 1} | {""}))
+def test_help_shows_what_each_command_does_in_full(group: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = CliRunner().invoke(app, [*([group] if group else []), "--help"]).stdout
+    _, _, listed = shown.partition("Commands:\n")
+    assert listed
+    assert [line for line in listed.splitlines() if line.endswith("...") or len(line) > 80] == []
+
+
 async def _not_started(*_: Any, **__: Any) -> None:
     raise ConfigError(HOSTILE)
 
