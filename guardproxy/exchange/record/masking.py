@@ -197,13 +197,15 @@ class Masks(msgspec.Struct):
             # In a replay the placeholder is the value: both are equal.
             self._matcher = ValueMatcher([value for value, token in self.tokens.items() if value and value != token])
             self._own = frozenset(self.tokens.values())
+        found = list(self._matcher.find(text))
+        if not found:  # as in nearly all texts of an agent, of which each turn has hundreds
+            return []
         # A placeholder is not sensitive, though its letters may equal another short value. A masked placeholder could not be
         # restored.
         standing = [match.span() for match in PLACEHOLDER.finditer(text) if match[0] in self._own]
-        found = _outside(self._matcher.find(text), standing)
         # Only the first of overlapping values is looked up, after the merge: a long value that repeats itself, such as a run of
         # one letter, is found again at every character.
-        merged = merge((start, end, end) for start, end in found)
+        merged = merge((start, end, end) for start, end in _outside(found, standing))
         return [(start, end, self.tokens[text[start:first_end]]) for start, end, first_end in merged]
 
     def masked(self, lane: Lane) -> MaskedText:
@@ -228,7 +230,8 @@ class Masks(msgspec.Struct):
         own: Sequence[Span] = lane.rewrite.masks
         if shared is not None and lane.text.view is None:
             own = shared.spans(lane, len(scanned))
-        spans = merge([*own, *beside(self._known(scanned), own)])
+        known = self._known(scanned)
+        spans = merge([*own, *beside(known, own)]) if own or known else []
         if lane.place.fixed:  # the mask stays a word, so that a replay treats the text alike
             spans = [(start, end, token.strip("[]")) for start, end, token in spans]
         if lane.place.number:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.audit.record.masking import merge
-from guardproxy.audit.record.values import ValueMatcher
+from guardproxy.audit.record.values import SOUGHT_CHARS, ValueMatcher
 
 VALUES = st.lists(st.text("ab.", min_size=1, max_size=6), min_size=1, max_size=40)
 
@@ -28,6 +28,11 @@ def found(values: list[str], text: str) -> list[tuple[int, int, str]]:
 def test_what_is_found_is_what_a_search_at_every_place_finds(values: list[str], text: str, more: int) -> None:
     many = [*values, *(f"zz{number}" for number in range(more))]
     assert found(many, text) == plainly(many, text)
+
+
+@given(VALUES, st.text("ab.", max_size=60))
+def test_values_too_long_to_be_sought_one_by_one_are_found_alike(values: list[str], text: str) -> None:
+    assert found([*values, "z" * SOUGHT_CHARS], text) == plainly(values, text)
 
 
 @given(VALUES, st.text("ab.", max_size=60))
