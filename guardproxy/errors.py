@@ -93,14 +93,18 @@ class ErrorCode(StrEnum):
         "unknown_credential",
         401,
         "the credential of the request is not known",
-        "`unknown_tenant` is `refuse` and it has no name in `tenants`; or clients have keys or tokens, and it matches none.",
-        ("tenants", "unknown_tenant", "client_keys", "jwt_keys"),
+        "It matches no key, token or certificate; or `unknown_tenant` is `refuse` and `tenants` does not list it.",
+        ("tenants", "unknown_tenant", "client_keys", "jwt_keys", "tls_client_ca"),
     )
     MISSING_CREDENTIAL = _Spec(
-        "missing_credential", 401, "the request has no key", "Clients have keys or tokens.", ("client_keys", "jwt_keys")
+        "missing_credential",
+        401,
+        "the request has no key",
+        "Clients need a key, a token or a certificate.",
+        ("client_keys", "jwt_keys", "tls_client_ca"),
     )
     EXPIRED_CREDENTIAL = _Spec(
-        "expired_credential", 401, "the key or token has expired", "", ("client_keys", "jwt_keys")
+        "expired_credential", 401, "the key or token has expired", "", ("client_keys", "jwt_keys", "tls_client_ca")
     )
     OUT_OF_SCOPE = _Spec(
         "out_of_scope", 403, "the key does not allow this request", "The message says why.", ("client_keys",)
@@ -109,22 +113,26 @@ class ErrorCode(StrEnum):
         "too_many_wrong_keys", 429, "too many wrong keys came from this address", "", ("limit_wrong_keys",)
     )
     KEYS_UNAVAILABLE = _Spec(
-        "keys_unavailable", 503, "the keys that sign tokens could not be read yet", "", ("jwt_keys",)
+        "keys_unavailable", 503, "the keys that verify tokens cannot be read", "", ("jwt_keys", "jwt_keep_s")
     )
 
     RATE_LIMIT_EXCEEDED = _Spec(
-        "rate_limit_exceeded", 429, "too many requests in a short time", "A limit or a duty.", ("limits",)
+        "rate_limit_exceeded", 429, "too many requests in a short time", "A limit, or a duty of a plug-in.", ("limits",)
     )
     BUDGET_EXCEEDED = _Spec("budget_exceeded", 429, "a budget is used up", "", ("limits",))
     LARGER_THAN_LIMIT = _Spec(
         "larger_than_limit",
         413,
         "the request may use more than a limit allows in all",
-        "A limit with `over: refuse`. It cannot pass later either.",
+        "The limit has `over: refuse`, because the request cannot pass later either.",
         ("limits",),
     )
     STORE_UNAVAILABLE = _Spec(
-        "store_unavailable", 503, "the store of the gateway cannot be reached", "A duty needs its answer."
+        "store_unavailable",
+        503,
+        "the store of the gateway cannot be reached",
+        "Limits, approvals or a duty of a plug-in need its answer.",
+        ("state", "state_down"),
     )
 
     # The body.
@@ -233,8 +241,8 @@ class ErrorCode(StrEnum):
         "no_capacity",
         503,
         "too many requests are in progress",
-        "A check could not run, or not in time; or slots, connections or memory are used up. 429 if the tenant's own "
-        "share is used up.",
+        "A check could not run, or not in time; or slots, connections or memory are used up. The status is 429 if the "
+        "client's own share is used up.",
         (
             *("limit_scan_wait_s", "timeout_scan_s", "timeout_scan_s_per_million", "scan_threads"),
             *("limit_exchanges", "limit_connections", "limit_bodies_bytes", "limit_open_texts"),

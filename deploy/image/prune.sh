@@ -1,6 +1,6 @@
 #!/bin/sh
-# Takes out of an installation what no process needs at run time. In: the folder of its packages. `make image-test` starts the
-# result and compares what it finds.
+# Takes out of an installation what no process needs at run time. In: the folder of its packages. `try.sh` serves
+# from the result.
 set -eu
 site=$1
 cd "$site"

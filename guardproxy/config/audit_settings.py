@@ -71,7 +71,7 @@ class AuditSettings:
     public_key: str = setting(
         "audit_public_key",
         "",
-        "The public key that fits the signatures of `audit_sign_command`: the key or its file.",
+        "The public key for the signatures of `audit_sign_command`: the key or its file.",
         path=PUBLIC_KEY_PATH,
     )
     former_key: tuple[str, ...] = setting(
@@ -83,7 +83,7 @@ class AuditSettings:
     checkpoint_s: float = setting(
         "audit_checkpoint_s",
         10.0,
-        "Seconds between two checkpoints. They are made also while no request comes.",
+        "Seconds between two checkpoints. They are also made while no request comes.",
         POSITIVE,
     )
     copy: tuple[str, ...] = setting(
@@ -138,7 +138,7 @@ class AuditSettings:
     receipts: str = setting(
         "receipts",
         "on",
-        "Whether answers carry a receipt that lists what was inspected.",
+        "Whether answers have a receipt that lists what was inspected.",
         AllowedValues(choices=("on", "off")),
     )
 

@@ -46,8 +46,8 @@ class ClientSettings:
     keys_mode: str = setting(
         "client_keys_mode",
         "enforce",
-        "`shadow` refuses no request: one without a valid key or token, or outside its scope, goes on with the credential that "
-        "its client sent, and never with `upstream_key`. Its record says what would have been refused.",
+        "`shadow` refuses no request: without a valid key or token, or outside its scope, a request is sent with the "
+        "credential of its client, never with `upstream_key`. Its record says what would have been refused.",
         AllowedValues(choices=("enforce", "shadow")),
     )
     limit_wrong_keys: int = setting(
@@ -99,7 +99,7 @@ class ClientSettings:
         "keep_turns_s",
         86_400.0,
         "Seconds for which values that a client gave in a stored turn (OpenAI Responses) are kept, encrypted, so that later "
-        "turns restore them; 0: none is kept. In the memory of each worker, or in `state`.",
+        "turns restore them, in the memory of each worker or in `state`. 0: nothing is kept.",
         AllowedValues(least=0),
     )
     feedback: str = setting(
@@ -132,8 +132,8 @@ class ClientSettings:
     jwt_keep_s: float = setting(
         "jwt_keep_s",
         86_400.0,
-        "How long the keys of tokens stay in force while they cannot be read. Then tokens get 503. A set without keys is in "
-        "force at once.",
+        "How long the last keys stay in force while `jwt_keys` cannot be read. Then tokens get 503. A set without keys takes "
+        "effect at once.",
         POSITIVE,
     )
 

@@ -39,8 +39,8 @@ class ConsoleSettings:
     mode: str = setting(
         "console",
         "off",
-        "Whether the admin port has the reviewers' console at /console/. `read`: it shows; `write`: people with the role can "
-        "also change policies and keys. Needs the extra `console`.",
+        "Whether the admin port has the reviewers' console at /console/. `read`: nothing can be changed. `write`: people with "
+        "the role can change policies and keys. Needs the extra `console`.",
         AllowedValues(choices=("off", "read", "write")),
         flag="--console",
     )
@@ -50,8 +50,8 @@ class ConsoleSettings:
     url: str = setting(
         "console_url",
         "",
-        "The address at which people open the console, if it is not the admin port itself. With https, cookies are for HTTPS "
-        "alone. The admin port answers for its host.",
+        "The address at which people open the console, if it is not the admin port itself. The admin port also answers for its "
+        "host. With https, cookies are for HTTPS alone.",
         AllowedValues(form="like https://guard.example", is_right=is_console_url),
     )
 
@@ -67,19 +67,18 @@ class ConsoleSettings:
         "console_oidc_secret", "", "The secret of the console at the provider, if it has one.", is_secret=True
     )
     oidc_claim: str = setting(
-        "console_oidc_claim", "groups", "The claim of the provider's token that says what a person may."
+        "console_oidc_claim", "groups", "The claim of the provider's token that decides the role of a person."
     )
     oidc_role: tuple[str, ...] = setting(
         "console_oidc_role",
         (),
-        "`VALUE=ROLE`: the role of people whose claim has this value. The first that fits counts; people without one stay "
-        "outside.",
+        "`VALUE=ROLE`: the role of people whose claim has this value. The first that fits counts; others cannot sign in.",
         AllowedValues(
             form="like security-team=auditor, with viewer, reviewer, operator or auditor", is_right=is_role_pair
         ),
     )
     oidc_scope: tuple[str, ...] = setting(
-        "console_oidc_scope", ("openid", "email"), "A scope to ask the provider for; `openid` must be one."
+        "console_oidc_scope", ("openid", "email"), "A scope to ask the provider for. `openid` must be among them."
     )
 
     @property

@@ -166,7 +166,7 @@ class Declaration:
         if self.name.endswith("_bytes"):
             return f"{default // 1024**2} MiB"
         if isinstance(default, (int, float)):
-            return f"{default:g}" if default < GROUPED else f"{default:,}"
+            return f"{default:g}" if default < GROUPED else f"{default:,.0f}"
         return str(default or "")
 
     def below(self, folder: Path, value: Any) -> Any:

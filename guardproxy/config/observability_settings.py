@@ -59,13 +59,13 @@ class ObservabilitySettings:
     otel_guardrails: str = setting(
         "otel_guardrails",
         "off",
-        "Whether traces have spans for the rules, by conventions that are only proposed.",
+        "Whether traces have spans for the rules. Their names follow proposed conventions, which may change.",
         AllowedValues(choices=("on", "off")),
     )
     otel_share: float = setting(
         "otel_share",
         1.0,
-        "The share of exchanges whose spans are exported. The trace of a trusted client decides for itself.",
+        "The share of exchanges whose spans are exported. A trace of a trusted client keeps its own decision.",
         AllowedValues(least=0, most=1),
     )
     confirm_webhook: str = setting(
@@ -79,21 +79,21 @@ class ObservabilitySettings:
     confirm_key: str = setting(
         "confirm_key",
         "",
-        "The secret that signs messages to `confirm_webhook`. With it, the admin port lists and decides calls that wait only "
-        "for who sends it (`guardproxy confirm`).",
+        "The secret that signs messages to `confirm_webhook`. With it, the admin port lists and decides waiting calls only for "
+        "those who send it (`guardproxy confirm`).",
         is_secret=True,
     )
     alert_webhook: str = setting(
         "alert_webhook",
         "",
-        "The URL that gets a message when a rule of at least `alert_min_severity` holds. It never contains a text.",
+        "The URL that gets a message when a rule of at least `alert_min_severity` holds. Messages never contain a text.",
         AllowedValues(form="like https://hooks.example/services/x", is_right=is_hook),
         is_secret=True,
     )
     alert_min_severity: str = setting(
         "alert_min_severity",
         "high",
-        "The least `severity` of a rule for which `alert_webhook` gets a message.",
+        "The lowest `severity` of rules about which `alert_webhook` gets a message.",
         AllowedValues(choices=("low", "medium", "high", "critical")),
     )
     alert_format: str = setting(

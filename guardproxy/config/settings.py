@@ -129,7 +129,7 @@ class NetworkSettings:
     )
     admin_host: str = setting("admin_host", "127.0.0.1", "The address of the admin port.")
     admin_port: int = setting(
-        "admin_port", 9090, "The port of /livez, /readyz, /metrics and /reload. Worker N has this port plus N.", PORT
+        "admin_port", 9090, "The port for probes, metrics and operators. Worker N has this port plus N.", PORT
     )
     pass_through: tuple[str, ...] = setting(
         "pass_through",
@@ -160,7 +160,7 @@ class NetworkSettings:
     trusted_hop: tuple[str, ...] = setting(
         "trusted_hop",
         (),
-        "A network whose requests may name their conversation and their language in headers.",
+        "A network whose requests may name their conversation, their language and their trace in headers.",
         NETWORK,
     )
     ext_proc: str = setting(
@@ -200,8 +200,9 @@ class UpstreamSettings:
     ca: tuple[str, ...] = setting(
         "upstream_ca",
         (),
-        "A file of authorities (PEM) for upstreams with https: `FILE` beside those of the system, for all of them, or "
-        "`NAME=FILE` as the only ones of an upstream. Names are those in metrics; `default` is the upstream without one.",
+        "A file of authorities (PEM) for upstreams with https: `FILE` in addition to those of the system, for all "
+        "upstreams, or `NAME=FILE` as the only ones of an upstream. Names are those in metrics; `default` is the "
+        "upstream without one.",
         FILES_OF_UPSTREAMS,
         path=FILE_OF_UPSTREAM,
     )
@@ -222,15 +223,15 @@ class UpstreamSettings:
     proxy: str = setting(
         "upstream_proxy",
         "",
-        "The HTTP proxy through which upstreams with https are asked (CONNECT), like http://proxy:3128. `environment`: the one "
-        "in HTTPS_PROXY, with the exceptions in NO_PROXY. Empty: these variables are ignored.",
+        "The HTTP proxy for upstreams with https (CONNECT), like http://proxy:3128. `environment`: the one in HTTPS_PROXY, "
+        "with the exceptions in NO_PROXY. Empty: these variables are ignored.",
         PROXY,
         is_secret=True,
     )
     no_proxy: tuple[str, ...] = setting(
         "upstream_no_proxy",
         (),
-        "A host that is asked without the proxy: a name with all names below it, an address or a network. Hosts of this "
+        "A host that is reached without the proxy: a name with all names below it, an address or a network. Hosts of this "
         "machine always are.",
         EXEMPTION,
     )
@@ -252,7 +253,7 @@ class UpstreamSettings:
     breaker_open_s: float = setting(
         "breaker_open_s",
         5.0,
-        "The first time that an open breaker stays open. Each further opening doubles it.",
+        "How long a breaker stays open at first. Each further opening doubles it.",
         POSITIVE,
     )
 
@@ -341,7 +342,7 @@ class LimitSettings:
     memory_bytes: int = setting(
         "limit_memory_bytes",
         64 * 1024 * 1024,
-        "Memory for what exchanges leave for later ones, as approvals, in one process. A client may take a quarter of it.",
+        "Memory for what exchanges leave for later ones, such as approvals, in one process. A client may take a quarter of it.",
         AllowedValues(least=0),
     )
     body_bytes: int = setting(
@@ -393,7 +394,8 @@ class LimitSettings:
     open_texts: int = setting(
         "limit_open_texts",
         120_000,
-        "Strings of all requests that are read and not sent yet. A credential gets a share; requests without one share it.",
+        "Strings of all requests that wait to be sent upstream. Each credential has a share; requests without one have one "
+        "together.",
         AllowedValues(least=1),
     )
     texts: int = setting(
@@ -458,7 +460,7 @@ class ModelSettings:
         "Where models that give scores run. `auto`: on a GPU if it can be used. `cuda`: fail if it cannot.",
         AllowedValues(choices=("auto", "cpu", "cuda")),
     )
-    threads: int = setting("supervisor_threads", 0, "Threads of a model run. 0: 1.", AllowedValues(least=0))
+    threads: int = setting("supervisor_threads", 0, "Threads of a model run. 0: one.", AllowedValues(least=0))
     workers: int = setting(
         "supervisor_workers", 0, "Simultaneous model runs. 0: one for each core.", AllowedValues(least=0)
     )
@@ -501,10 +503,12 @@ class TenantSettings:
     unknown: str = setting(
         "unknown_tenant",
         "allow",
-        "What happens to a credential without a name.",
+        "What happens to a credential that `tenants` does not list.",
         AllowedValues(choices=("allow", "refuse")),
     )
-    duty: tuple[str, ...] = setting("duty", (), "A duty of a plug-in, such as a limit. Duties run in this order.")
+    duty: tuple[str, ...] = setting(
+        "duty", (), "A duty of a plug-in: a task for each request, such as a limit. Duties run in this order."
+    )
 
     @property
     def names(self) -> tuple[str, ...]:

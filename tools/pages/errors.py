@@ -4,38 +4,37 @@ from __future__ import annotations
 
 from guardproxy.errors import ErrorCode, UpstreamCause
 
-HEAD = """# What fails, and how
+HEAD = """# Error codes
 
 <!-- This page is generated: make pages -->
 
-The codes of all errors that guardproxy answers with. The code stands in the body of the error (OpenAI: `error.code`;
+The codes of all errors that guardproxy answers with. The code is in the body of the error (OpenAI: `error.code`;
 Anthropic: in brackets at the end of `error.message`; Gemini: `error.details[0].reason`), in the audit record and in the
-metrics.
+metrics. [What fails, and how](../operations/failures.md) explains the most important ones.
 
-- The **status** is the HTTP status when nothing of an answer was sent. Afterwards the client gets an error event with the
+- The **status** is the HTTP status if no part of an answer was sent. Afterwards the client gets an error event with the
   same code.
-- The **switch** is the setting, or the key of a policy, that changes when the error occurs. A setting is a key of the TOML
-  file, an environment variable (`limit_texts` is `GUARDPROXY_LIMIT_TEXTS`) and a flag.
-- A switch with a star is named in the message that the client gets. The other messages do not name theirs: they are about
-  capacity, the audit log, credentials or the health of an upstream, where the name would help an attacker.
+- The **switch** is the [setting](settings.md), or the key of a policy, that changes when the error occurs.
+- A switch with a star is named in the message that the client gets. The other messages do not name theirs, because this
+  would help an attacker: they are about capacity, the audit log, credentials or the health of an upstream.
 """
 SECTIONS = {
     False: (
         "The request must change",
-        "The same request gets the same error. A refusal says `x-should-retry: false`.",
+        "The same request gets the same error. The answer has the header `x-should-retry: false`.",
     ),
     True: (
         "The same request may succeed later",
-        "Statuses 429 and 503 say `Retry-After`. SDKs send the request again by themselves.",
+        "Answers with status 429 or 503 have the header `Retry-After`. SDKs repeat the request by themselves.",
     ),
 }
 
 
 CAUSES = """## Why an upstream failed
 
-Beside the code, the operator gets a word for the cause: `error.cause` in the record (`cause` of an attempt that another
-followed), `cause` in the log line of the exchange, the metric `guardproxy_upstream_failures_total`, and `/readyz` for an
-upstream whose circuit breaker is not closed. Clients do not get it.
+In addition to the code, the operator gets a word for the cause: `error.cause` in the record (`cause` of an attempt if
+another followed), `cause` in the log line of the exchange, the metric `guardproxy_upstream_failures_total`, and `/readyz`
+for an upstream whose circuit breaker is not closed. Clients do not get it.
 
 | cause | meaning |
 |---|---|

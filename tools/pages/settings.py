@@ -14,11 +14,12 @@ variable is `GUARDPROXY_` and the name in capitals: `limit_texts` is `GUARDPROXY
 - **Precedence.** A flag wins over the environment, the environment over the file, the file over the default.
 - **Units.** A name that ends in `_s` is in seconds, `_bytes` in bytes, `_chars` in characters.
 - **Several values** (marked with a star): a flag that is repeated, a variable with commas, a list in TOML.
-- **Switches**: `true` or `false`. A flag without a value turns one on; a second flag turns it off.
+- **Switches**: `true` or `false`. The first flag turns one on, the second one off; neither takes a value.
 - **Secrets** belong in the environment or in the file: other users of the machine can see flags.
-- **Paths** in the file count from the folder of the file.
-- A wrong value, an unknown key of the file, or a variable that is nearly a setting ends the start with exit code 2. The
-  messages name each place and say what is right. `guardproxy serve --check` starts nothing and names every fault.
+- **Paths** in the file are relative to the folder of the file.
+- **Faults**: with a wrong value, an unknown key in the file, or a misspelled variable, the proxy does not start (exit
+  code 2). The messages name each place and the allowed values. `guardproxy serve --check` names every fault and starts
+  nothing.
 """
 COLUMNS = ("setting", "flag", "meaning", "default", "values")
 

@@ -131,14 +131,14 @@ def rotate(
 
     with _key_access(folder, store, key, reason, by) as access:
         count = access.rotate(read_key(new_key, folder))
-    _say_count(count, "wrapped under the new key", as_json)
+    _say_count(count, "wrapped with the new key", as_json)
 
 
 def _say_count(count: int, what: str, as_json: bool) -> None:
     if as_json:
         say_json({"keys": count})
     else:
-        say(f"{count} data keys {what}")
+        say(f"data keys {what}: {count}")
 
 
 @contextmanager

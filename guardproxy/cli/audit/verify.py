@@ -110,7 +110,7 @@ def _lines_of_checkpoints(report: CheckpointReport) -> Iterator[str]:
     state = "changed" if report.problems else "intact"
     signed = f"signed by {report.signed_by}" if report.signed_by else "the signature was not checked (give --key)"
     end = f", newest {report.number} of {clock(report.at)}, {signed}" if report.number and not report.problems else ""
-    yield f"checkpoints: {state}, {report.copies} copies{end}"
+    yield f"checkpoints: {state}, {report.copies} {'copy' if report.copies == 1 else 'copies'}{end}"
     if report.witnessed:
         yield f"  cosigned by a witness up to checkpoint {report.witnessed}"
     for problem in report.problems:

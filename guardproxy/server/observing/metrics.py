@@ -137,9 +137,11 @@ class Metrics:
     memory_lookups: Counter = metric(
         "memory_lookups", "Requests that read what earlier exchanges left, by whether the store answered.", "result"
     )
-    memory_unwritten: Gauge = metric("memory_unwritten", "Changes of the memory of exchanges that wait for the store.")
+    memory_unwritten: Gauge = metric(
+        "memory_unwritten", "Changes of entries for later exchanges that wait for the store."
+    )
     memory_lost: Counter = metric(
-        "memory_lost", "Changes of the memory of exchanges that were given up.", mends=("state", "state_down")
+        "memory_lost", "Changes of entries for later exchanges that were given up.", mends=("state", "state_down")
     )
     memory_bytes: Gauge = metric("memory_bytes", "Memory that entries of earlier exchanges take in this process.")
     memory_evicted: Gauge = metric(
@@ -157,15 +159,17 @@ class Metrics:
     )
     llm_cost: Counter = metric("llm_cost", "The cost of questions of checks to models that have a price.", "check")
     llm_seconds: Durations = metric("llm_seconds", "Time until a model at an upstream had judged a text.", "check")
-    duration: Durations = metric("exchange_duration_seconds", "From request to end.", "route")
+    duration: Durations = metric(
+        "exchange_duration_seconds", "Time from the request to the end of an exchange.", "route"
+    )
     first_token: Durations = metric(
-        "time_to_first_token_seconds", "From a request to the first text of a stream.", "model"
+        "time_to_first_token_seconds", "Time from the request to the first text of a stream.", "model"
     )
     per_token: Durations = metric(
         "time_per_output_token_seconds", "The mean time between two tokens of a stream.", "model"
     )
     between_pieces: Durations = metric(
-        "time_between_pieces_seconds", "Between two pieces of a stream, as the client gets them."
+        "time_between_pieces_seconds", "Time between two pieces of a stream that are sent to the client."
     )
     tokens: Counter = metric("tokens", "Tokens that upstreams counted.", "direction", "model", "tenant")
     cost: Counter = metric("cost", "The cost of exchanges whose model has a price.", "model", "tenant")
@@ -186,18 +190,18 @@ class Metrics:
     audit_checkpoint: Gauge = metric(
         "audit_checkpoint_time", "The time of the newest checkpoint of the audit log, as Unix time; 0 without a key."
     )
-    audit_recoveries: Gauge = metric("audit_recoveries", "How often the audit log recovered.")
+    audit_recoveries: Gauge = metric("audit_recoveries", "How often the audit log became writable again.")
     observer_dropped: Counter = metric(
         "observer_dropped",
-        "Records and lines dropped because an observer was slow.",
+        "Records, lines and spans that an observer was too slow for.",
         "observer",
-        mends=("audit_sink", "alert_webhook", "confirm_webhook"),
+        mends=("audit_sink", "alert_webhook", "confirm_webhook", "otel_endpoint"),
     )
     observer_failed: Counter = metric(
         "observer_failed",
         "Records and lines that an observer failed on.",
         "observer",
-        mends=("audit_sink", "alert_webhook", "confirm_webhook"),
+        mends=("audit_sink", "alert_webhook", "confirm_webhook", "otel_endpoint"),
     )
     alerts: Counter = metric(
         "alerts",
@@ -227,16 +231,19 @@ class Metrics:
         "tls_handshakes_failed", "Failed TLS handshakes of clients, by reason.", "reason"
     )
     certificates_end: Gauge = metric(
-        "certificate_expiry_timestamp_seconds", "When certificates of a file end, as Unix time.", "setting", "upstream"
+        "certificate_expiry_timestamp_seconds",
+        "When certificates of a file expire, as Unix time.",
+        "setting",
+        "upstream",
     )
     certificates_failing: Gauge = metric(
         "certificates_reload_failing", "1 while a file of certificates or its key cannot be used, or 0."
     )
-    lag: Durations = metric("event_loop_lag_seconds", "How late the loop's clock ticks.")
+    lag: Durations = metric("event_loop_lag_seconds", "How late the event loop runs what is due.")
     policies: Gauge = metric("policy_info", "The policies in force.", "digest")
     reloads: Counter = metric("policy_reloads", "Successful policy reloads.")
     reload_failures: Counter = metric("policy_reload_failures", "Reloads that failed; the old policies stayed.")
-    reload_fine: Gauge = metric("policy_last_reload_successful", "1, or 0 where the last reload failed.")
+    reload_fine: Gauge = metric("policy_last_reload_successful", "1, or 0 if the last reload failed.")
     reloaded_at: Gauge = metric("policy_last_reload_success_timestamp_seconds", "When policies were loaded last.")
 
     def __post_init__(self) -> None:

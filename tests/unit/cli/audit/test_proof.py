@@ -41,7 +41,7 @@ def test_verify_with_a_key(folder: Path, made: SignedFolder, tmp_path: Path) -> 
     )
     assert "the signature was not checked (give --key)" in run("verify", folder)[1]
     (tmp_path / "copies").write_bytes(made.notes[1].data)
-    assert "intact, 1 copies" in run("verify", folder, "--key", PUBLIC, "--copy", tmp_path / "copies")[1]
+    assert "intact, 1 copy," in run("verify", folder, "--key", PUBLIC, "--copy", tmp_path / "copies")[1]
     code, out, _ = run("verify", folder, "--key", PUBLIC, "--json")
     shown = json.loads(out)
     assert (code, shown["ok"], shown["signed"]) == (0, True, True)

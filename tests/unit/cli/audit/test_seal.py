@@ -90,8 +90,8 @@ def test_what_a_judge_said_is_unsealed_with_the_exchange(tmp_path: Path, key: st
 
 
 def test_erase_destroys_the_keys_and_the_log_verifies(log: Path, key: str) -> None:
-    assert run("audit", "erase", log, "--subject", "bob", *REASON) == (1, "0 data keys destroyed\n", "")
-    assert run("audit", "erase", log, "--subject", "ann", *REASON) == (0, "1 data keys destroyed\n", "")
+    assert run("audit", "erase", log, "--subject", "bob", *REASON) == (1, "data keys destroyed: 0\n", "")
+    assert run("audit", "erase", log, "--subject", "ann", *REASON) == (0, "data keys destroyed: 1\n", "")
     code, out, err = run("audit", "unseal", log, "id", "--key", key, *REASON)
     assert (code, out) == (2, "")
     assert err.startswith("guardproxy: the texts were erased (data key ")
@@ -104,7 +104,7 @@ def test_rotate_wraps_the_keys_again(log: Path, key: str, tmp_path: Path) -> Non
     run("audit", "seal-key", tmp_path / "new")
     new = f"file:{tmp_path / 'new'}"
     code, out, _ = run("audit", "rotate", log, "--key", key, "--new-key", new, *REASON)
-    assert (code, out) == (0, "1 data keys wrapped under the new key\n")
+    assert (code, out) == (0, "data keys wrapped with the new key: 1\n")
     assert run("audit", "unseal", log, "id", "--key", key, *REASON)[0] == 2
     assert run("audit", "unseal", log, "id", "--key", new, *REASON)[0] == 0
     assert json.loads(run("audit", "rotate", log, "--key", new, "--new-key", key, *REASON, "--json")[1]) == {"keys": 1}
