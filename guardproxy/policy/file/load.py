@@ -144,7 +144,7 @@ def _files(folder: Path, more: Iterable[str]) -> list[Path]:
     # silently.
     files = [path for path in entries if _is_policy(path)]
     if not files:
-        message = "no policy files; put a file like `my-rules.yaml` here, or start from policies/default.yaml"
+        message = "no policy files; write one here, or copy a shipped one: `guardproxy policy init`"
         raise PolicyErrors([PolicyError(message, str(folder), 1, 1)])
     return files
 

@@ -84,7 +84,7 @@ def test_contents_may_stand_for_files_and_give_the_digest_of_these_files(tmp_pat
 
 def test_an_empty_folder_says_what_to_do(tmp_path: Path) -> None:
     assert messages(tmp_path) == [
-        f"{tmp_path}:1:1: no policy files; put a file like `my-rules.yaml` here, or start from policies/default.yaml"
+        f"{tmp_path}:1:1: no policy files; write one here, or copy a shipped one: `guardproxy policy init`"
     ]
 
 
