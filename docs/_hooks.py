@@ -21,6 +21,7 @@ SHOWN = (
     "models/*/card.md",
     "models/*/*.png",
     "benchmarks/results/*.png",
+    "benchmarks/results/*.svg",
 )
 LINK = re.compile(r"(?<=\]\()([^)#:\s]+)")
 
