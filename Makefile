@@ -310,7 +310,8 @@ clean:
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 15) else "guardproxy needs Python 3.11 to 3.14, and $(PYTHON) is %d.%d. Name another one: make $(or $(firstword $(MAKECMDGOALS)),run) PYTHON=python3.12" % v)'
 	@echo "Creating a virtual environment in $(VENV), with $(PYTHON)."
-	@$(PYTHON) -m venv $(VENV) || (rm -rf $(VENV); sh -c '[ "$$(id -u)" = 0 ] && S= || S=sudo; $$S apt-get update && $$S apt-get install -y python3-venv' && $(PYTHON) -m venv $(VENV))
+	@$(PYTHON) -m venv $(VENV) || (rm -rf $(VENV); sh -c '[ "$$(id -u)" = 0 ] && S= || S=sudo; $$S apt-get update && $$S apt-get install -y python3-venv' && $(PYTHON) -m venv $(VENV)) \
+	  || (echo "There is no virtual environment yet. As root: apt-get install python3-venv; then run make again."; exit 1)
 
 $(VENV)/.core: pyproject.toml models/pyproject.toml | $(if $(filter uv,$(INSTALLER)),$(VENV)/.lock,$(BIN)/python)
 	@echo "Installing guardproxy and the libraries it needs: a minute or two, and 600 MB on the disk."

@@ -13,5 +13,8 @@ rm -rf onnxruntime/transformers onnxruntime/tools onnxruntime/quantization onnxr
 rm -rf phonenumbers/geodata phonenumbers/carrierdata phonenumbers/tzdata
 # Downloads of models, which never happen.
 rm -rf hf_xet
+# What the build of CEL's wheel left in it; no module can have this name.
+rm -rf bazel-project
 # Symbols for debuggers.
+command -v strip >/dev/null || echo "strip is missing (Debian: binutils), so symbols for debuggers stay: 150 MB" >&2
 find . -name '*.so*' -type f -not -path './numpy.libs/*' -exec strip --strip-unneeded {} + 2>/dev/null || true

@@ -66,7 +66,8 @@ def private_key(setting: str, audit: Path | None = None) -> PrivateKey:
     try:
         return PrivateKey.read(_read(path))
     except AuditError as error:
-        raise AuditError(f"{path}: {error}") from None
+        remedy = "" if path.exists() else "; `guardproxy audit keygen` makes the file"
+        raise AuditError(f"{path}: {error}{remedy}") from None
 
 
 def public_key(setting: str) -> PublicKey:
