@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     cls=Commands, no_args_is_help=True, help="Say who may come into the reviewers' console (`serve --console`)."
 )
-login = typer.Typer(cls=Commands, no_args_is_help=True, help="The logins of people.")
+login = typer.Typer(cls=Commands, no_args_is_help=True, help="Make, list and remove the logins of people.")
 app.add_typer(login, name="login")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the person.")]

@@ -44,6 +44,9 @@ def option(setting: Declaration) -> Parameter:
 def serve(config: Path | None = None, check: bool = False, as_json: bool = False, **flags: Any) -> None:
     """Guard an LLM endpoint. Clients only change their base URL.
 
+    Most starts name the endpoint, the policies and the folder of the log: guardproxy serve --upstream
+    https://api.openai.com --policies strict --audit audit
+
     Every setting is a flag, an environment variable (--limit-texts is GUARDPROXY_LIMIT_TEXTS) and a key of the TOML
     file (limit_texts). A flag overrides the environment, the environment the file. Pass secrets by the environment or
     the file, because other users of the machine can see flags.

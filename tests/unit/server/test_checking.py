@@ -62,7 +62,11 @@ WRONG: dict[str, tuple[str, Callable[[Path], dict[str, Any]], str]] = {
     "audit": ("audit log", lambda folder: {"audit": blocked(folder)}, "file is not a folder"),
     "copy": ("audit log", lambda folder: {"audit_copy": (str(blocked(folder)),)}, "file is not a folder"),
     "copy address": ("audit log", lambda _: {"audit_copy": ("https://a:b@c.example",)}, "credentials do not belong"),
-    "sign": ("audit log", lambda folder: {"audit_key": str(folder / "gone")}, "`guardproxy audit keygen` makes the file"),
+    "sign": (
+        "audit log",
+        lambda folder: {"audit_key": str(folder / "gone")},
+        "`guardproxy audit keygen` makes the file",
+    ),
     "seal": ("audit log", lambda _: {"seal_key": ("env:NO_SUCH",)}, "the variable `NO_SUCH` with the key is not set"),
     "store": (
         "audit log",
