@@ -20,9 +20,21 @@ from guardproxy.server.aiohttp_parts import LINGER_S, ClientConnection, owner_of
 from guardproxy.server.intake.listener import Listener
 
 _log = logging.getLogger(__name__)
-REST_S = 1.0  # after a shortage of descriptors or memory
+REST_S = 1.0  # after an error that the next attempt would meet again
 _WITHOUT = ("PEER_DID_NOT_RETURN_A_CERTIFICATE",)
-_SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+# Linux reports what went wrong on the network of a waiting connection as an error of accept(2), and takes that connection out
+# of the queue. Only after these errors can the next attempt follow at once.
+_CLIENT_GONE = (
+    errno.ECONNABORTED,
+    errno.EPROTO,
+    errno.ENOPROTOOPT,
+    errno.EOPNOTSUPP,
+    errno.ENETDOWN,
+    errno.ENETUNREACH,
+    errno.EHOSTDOWN,
+    errno.EHOSTUNREACH,
+    errno.ETIMEDOUT,
+)
 
 
 class _Handshake:
@@ -89,10 +101,12 @@ class TlsSite:
             try:
                 accepted, address = await loop.sock_accept(opened)
             except OSError as error:
-                if error.errno in _SHORTAGES:
+                if error.errno not in _CLIENT_GONE:
+                    # A shortage, or a socket that is broken. `sock_accept` raises without giving up the loop, so without a
+                    # pause this task would run alone for ever.
                     _log.error("no connection can be taken", extra={"error": errno.errorcode.get(error.errno or 0, "")})
                     await asyncio.sleep(REST_S)
-                continue  # a client may have left before its turn came
+                continue
             greeted = _Handshake(owner_of(address[0]))
             if self._listener.welcome(greeted):
                 self._begin(asyncio.create_task(self._greet(accepted, greeted), name="tls handshake"))

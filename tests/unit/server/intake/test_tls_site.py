@@ -249,6 +249,19 @@ async def test_a_shortage_of_descriptors_ends_nothing(tmp_path: Path, monkeypatc
     assert monkeys == []
 
 
+async def test_a_broken_socket_does_not_hold_the_loop(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with serving(tmp_path) as site:
+        closed = socket.socket()
+        closed.close()
+        broken = TlsSite(site.listener, [closed], lambda: site.contexts[-1], 5.0)
+        await broken.start()
+        await until(lambda: caplog.records)
+        assert [getattr(record, "error", "") for record in caplog.records] == ["EBADF"], (
+            "it rests before it tries again"
+        )
+        await broken.stop()
+
+
 async def test_a_client_that_does_not_read_holds_no_more_than_without_tls(tmp_path: Path) -> None:
     async with serving(tmp_path) as site:
         reader, writer = await site.connect()
