@@ -27,7 +27,8 @@ from guardproxy.checks._shared.declared.contract import PairJudge, Resources
 from guardproxy.checks._shared.declared.foreign import hint
 from guardproxy.checks._shared.declared.options import SCORE, Option, Options, options_digest, with_defaults
 from guardproxy.checks._shared.grounding.meaning import CONTRADICTED, UNSUPPORTED, MeaningCheck
-from guardproxy.checks._shared.grounding.sentences import COMMON, is_fact
+from guardproxy.checks._shared.grounding.sentences import CAP, COMMON, is_fact
+from guardproxy.checks._shared.grounding.sentences import sentences as cut
 from guardproxy.concurrency import stop_point
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import ALL_PLACES, Check, Detail, Finding, Scan, Sources, Traits, Window
@@ -35,8 +36,6 @@ from guardproxy.findings import ALL_PLACES, Check, Detail, Finding, Scan, Source
 VERSION = 1
 MEANING_VERSION = 1
 LABEL = "UNSUPPORTED"
-CAP = 600
-"""The most characters of a sentence; a longer one is cut."""
 LEAST_WORDS = 3
 """A sentence with fewer words of meaning states nothing that could be looked up."""
 MOST_PLACES = 32  # sentences that are noted for a word; a word that more of them have counts wherever it is
@@ -161,19 +160,13 @@ class _GroundedCheck:
 def sentences(text: str, at: int, *, last: bool) -> Iterator[tuple[int, int]]:
     """Yields the start and the end of each sentence from `at` on that no continuation can change. `last`: whether the text is
     complete."""
-    while at < len(text):
-        match = _END.search(text, at, at + CAP)
-        if match is not None and match.end() <= at + CAP - 1:
-            end = match.end()
-        elif len(text) >= at + CAP:
-            space = text.rfind(" ", at + CAP // 2, at + CAP)
-            end = space + 1 if space >= 0 else at + CAP
-        elif last:
-            end = len(text)
-        else:
-            return
-        yield at, end
-        at = end
+    return cut(text, at, last=last, end_of=_end)
+
+
+def _end(text: str, at: int) -> int:
+    match = _END.search(text, at, at + CAP)
+    # A mark that is the last character within the cap may be followed by a quote, which belongs to the sentence.
+    return match.end() if match is not None and match.end() < at + CAP else -1
 
 
 def _remember(sources: Sources, digest: str) -> _Index:

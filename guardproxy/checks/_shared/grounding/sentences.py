@@ -8,7 +8,7 @@ state nothing that a document could support. These are found by English words.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 CAP = 600
 """The most characters of a sentence; a longer one is cut."""
@@ -103,12 +103,17 @@ _NUMBERS = {
 """The numbers that words stand for."""
 
 
-def sentences(text: str, at: int, *, last: bool) -> Iterator[tuple[int, int]]:
+def sentences(
+    text: str, at: int, *, last: bool, end_of: Callable[[str, int], int] | None = None
+) -> Iterator[tuple[int, int]]:
     """Yields the start and the end of each sentence from `at` on that no continuation can change, with the space after it.
-    `last`: whether the text is complete."""
+    `last`: whether the text is complete. `end_of`: returns the end of the sentence at an offset, -1 if there is none within
+    the cap; without it, abbreviations and numbers of list items end no sentence."""
+    end_of = end_of or _end
     while at < len(text):
-        end = _end(text, at)
+        end = end_of(text, at)
         if end < 0 and len(text) >= at + CAP:
+            # The cap is a bound on what is held back: a text without marks must be judged in parts, at a space if it has one.
             space = text.rfind(" ", at + CAP // 2, at + CAP)
             end = space + 1 if space >= 0 else at + CAP
         elif end < 0:
