@@ -22,7 +22,7 @@ from guardproxy.errors import ConfigError
 from guardproxy.inference.pairs.cache import PairCache
 from guardproxy.inference.pairs.model import PairModel
 from guardproxy.inference.pairs.reader import PairReader, kinds
-from guardproxy.inference.running.batching import WAIT_S, Batcher, Network, Row
+from guardproxy.inference.running.batching import WAIT_S, Batcher, Network, Queued, Row
 from guardproxy.inference.running.meters import ModelMeters
 from guardproxy.inference.running.session import Session
 
@@ -73,7 +73,7 @@ class PairRows:
         """Does nothing: the session needs no close."""
 
 
-class ModelPairJudge(PairDescription):
+class ModelPairJudge(PairDescription, Queued):
     """Implements `guardproxy.checks.PairJudge`.
 
     `connect(last)` returns the network; `last` is the number of the token after each text. `queue`: number of requests that may
@@ -116,18 +116,6 @@ class ModelPairJudge(PairDescription):
         else:
             self._batcher.put(job, job.chars)
         return job.answer
-
-    def wait_s(self, chars: int) -> float:
-        """Returns the seconds that new pairs of `chars` characters would wait; see `Batcher.wait_s`."""
-        return self._batcher.wait_s(chars)
-
-    def fill(self) -> float:
-        """Returns which share of its queue is taken; see `Batcher.fill`."""
-        return self._batcher.fill()
-
-    def own_s(self, chars: int) -> float:
-        """Returns the seconds that the model takes for pairs of `chars` characters, by its measured speed."""
-        return self._batcher.own_s(chars)
 
 
 class _PairJob:

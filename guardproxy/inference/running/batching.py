@@ -31,6 +31,7 @@ class StoppableRow(Row):
         row.below = below
         return row
 
+    # A row that may stop is another row than one of the same tokens that runs to its end: they must not share a result.
     def __eq__(self, other: object) -> bool:
         return isinstance(other, StoppableRow) and self.below == other.below and tuple.__eq__(self, other)
 
@@ -199,6 +200,7 @@ class Batcher:
         return self._seconds.of(self._tokens.of(chars)) / max(1, self._network.workers)
 
     def _wait(self, chars: int) -> float:
+        # An estimate may be too low, and what a job has left is never less than nothing.
         left = (max(0.0, self._tokens.of(waiting.chars) - waiting.tokens) for waiting in self._unfinished)
         ahead = work_ahead(self._tokens.of(chars), left, max(TURN_TOKENS, self._network.budget))
         delay_s = self._seconds.of(ahead) / max(1, self._network.workers)
@@ -227,6 +229,7 @@ class Batcher:
             self._queue.clear()
             self._unfinished.clear()
             self._ready.notify_all()
+        # Outside of the lock, as in `_settle`.
         for waiting in left:
             waiting.job.fail(QueueFull("the model was stopped", Shortage.GONE))
 
@@ -236,6 +239,7 @@ class Batcher:
         with self._ready:
             self._working -= 1
             last = not self._working
+        # Not before: the other workers may still run rows.
         if last:
             self._network.close()
 
@@ -327,3 +331,21 @@ class Batcher:
         # Outside of the lock, as it runs code of the caller.
         if over:
             waiting.job.end()
+
+
+class Queued:
+    """A model that works behind a queue. Whoever decides whether new texts are taken asks it for its waits."""
+
+    _batcher: Batcher
+
+    def wait_s(self, chars: int) -> float:
+        """Returns the seconds that new texts of `chars` characters would wait; see `Batcher.wait_s`."""
+        return self._batcher.wait_s(chars)
+
+    def fill(self) -> float:
+        """Returns which share of its queue is taken; see `Batcher.fill`."""
+        return self._batcher.fill()
+
+    def own_s(self, chars: int) -> float:
+        """Returns the seconds that the model takes for texts of `chars` characters, by its measured speed."""
+        return self._batcher.own_s(chars)

@@ -19,7 +19,7 @@ from guardproxy.checks import Query, ScoredPiece
 from guardproxy.errors import ConfigError
 from guardproxy.findings import Kind
 from guardproxy.inference.folders.model import Model, ModelDescription
-from guardproxy.inference.running.batching import WAIT_S, Batcher, Network, Row
+from guardproxy.inference.running.batching import WAIT_S, Batcher, Network, Queued, Row
 from guardproxy.inference.running.cache import Cache, Verdicts
 from guardproxy.inference.running.meters import ModelMeters
 from guardproxy.inference.scoring.reader import ModelReader
@@ -29,7 +29,7 @@ Answer = Future[list[tuple[ScoredPiece, ...]]]
 _WARM_UP = ("", *("warm up " * count for count in (1, 12, 24, 48, 96, 192)))
 
 
-class ModelScorer(ModelDescription):
+class ModelScorer(ModelDescription, Queued):
     """Implements `guardproxy.checks.Scorer`.
 
     `connect(pad, rows)` returns the network, warmed up with these rows; `pad` is the padding token. `queue`: number of
@@ -84,18 +84,6 @@ class ModelScorer(ModelDescription):
         else:
             self._batcher.put(job, job.chars)
         return job.answer
-
-    def wait_s(self, chars: int) -> float:
-        """Returns the seconds that a new text of `chars` characters would wait; see `Batcher.wait_s`."""
-        return self._batcher.wait_s(chars)
-
-    def fill(self) -> float:
-        """Returns which share of its queue is taken; see `Batcher.fill`."""
-        return self._batcher.fill()
-
-    def own_s(self, chars: int) -> float:
-        """Returns the seconds that the model takes for a text of `chars` characters, by its measured speed."""
-        return self._batcher.own_s(chars)
 
 
 class _Job:
