@@ -52,6 +52,7 @@ class KServe:
     """Implements `guardproxy.inference.running.batching.Network`. `outputs`: number of logits of a row."""
 
     budget = 2048
+    # A call waits for another machine, so the number does not depend on the cores of this one.
     workers = 4
 
     def __init__(self, url: str, name: str, pad: int, outputs: int, timeout_s: float) -> None:
@@ -136,8 +137,11 @@ class KServe:
         """Returns the JSON of the server's answer. Raises `KServeError` or `OSError`."""
         while True:
             # The server may have closed an idle connection; sending the request again loses nothing.
-            kept = bool(self._idle)
-            connection = self._idle.pop() if kept else self._make(self._host, timeout=self._timeout_s)
+            kept = True
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # taken without a look before: another worker could take the last one in between
+                kept, connection = False, self._make(self._host, timeout=self._timeout_s)
             try:
                 connection.request(method, self._path + path, body, {"Content-Type": "application/json"})
                 response = connection.getresponse()
@@ -150,6 +154,7 @@ class KServe:
                 if not kept:
                     raise BusyError(Shortage.GONE, f"the server does not answer ({type(error).__name__})") from error
                 continue
+            # What is left of an answer would be taken for the beginning of the next.
             if response.status != 200 or not response.isclosed():
                 connection.close()
                 message = f"the server answered with status {response.status}, {len(content)} bytes or more"

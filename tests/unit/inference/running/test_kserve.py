@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
@@ -265,6 +266,20 @@ def test_a_server_that_is_late_is_an_error_of_the_check(stub: Stub) -> None:
     stub.answer = late
     with pytest.raises(TimeoutError):
         it.run([(101, 2000, 102)])
+
+
+def test_another_worker_may_take_the_last_idle_connection(stub: Stub) -> None:
+    class Emptied(deque[Any]):
+        """Looks as if it held a connection, which another thread has taken by now."""
+
+        def __bool__(self) -> bool:
+            return True
+
+    own = network(stub, (1, 2))
+    own.close()
+    own._idle = Emptied()
+    assert len(own.run([(1, 2)])) == 1
+    assert len(own._idle) == 1
 
 
 def test_the_folder_need_not_hold_the_network(stub: Stub, tmp_path: Any) -> None:
