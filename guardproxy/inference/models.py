@@ -101,6 +101,7 @@ def _loaded(model: Model, settings: Settings, registry: Registry | None, digits:
         from guardproxy.inference.running.kserve import DIGITS, KServe  # noqa: PLC0415 - as above
 
         served = lambda pad, rows: KServe.connect(settings.url, model, pad, rows, settings.timeout_s)  # noqa: E731
+        # On that server, rows that share a call may change a score a little (`kserve.py`).
         digits = min(digits, DIGITS)
         return ModelScorer(model, served, meters_of_model, settings.queue, settings.remembered, digits, settings.wait_s)
     from guardproxy.inference.running import session  # noqa: PLC0415 - as above
@@ -156,6 +157,7 @@ class Models:
         model = self._read(find(name, self._folders))
         key = f"{model.folder} {model.digest}"
         self._named[key] = name, model.folder
+        # One lock for all: two policies that are read at once must not load a model twice.
         with self._loading:
             if (scorer := self._scorers.get(key)) is None:
                 scorer = self._scorers[key] = self._load_scorer(model)
@@ -180,6 +182,7 @@ class Models:
         """Returns the model of a folder. Its files are hashed again only after one of them has changed: each check of each
         policy asks for it, and a hash of the whole takes 20 ms. Raises `ConfigError`."""
         files = [(path.name, path.stat()) for path in sorted(folder.iterdir()) if path.is_file()]
+        # A file that was replaced by another of the same time and size has another inode.
         state = [(name, about.st_mtime_ns, about.st_ctime_ns, about.st_size, about.st_ino) for name, about in files]
         if self._checked.get(folder, (None,))[0] != state:
             self._checked[folder] = state, read(folder, remote=bool(self._settings.url))
@@ -291,7 +294,7 @@ def load_tagger(name: str, folders: tuple[Path, ...] = (), threads: int = 1) -> 
     Raises `ConfigError` when it does not exist or cannot be used.
     """
     if name.startswith(SPACY):
-        from guardproxy.inference.scoring.pipeline import SpacyTagger  # noqa: PLC0415 - imports spaCy, only now
+        from guardproxy.inference.names.pipeline import SpacyTagger  # noqa: PLC0415 - imports spaCy, only now
 
         return SpacyTagger(name.removeprefix(SPACY))
     folder = _tagger_folder(name, folders)

@@ -155,6 +155,7 @@ class ModelReader:
         below = [math.inf] * len(self._exit.columns)
         for output in query.outputs:
             part, calibration = self._exit.parts[output], self._model.calibration[output]
+            # A step less, as scores are rounded before they are compared.
             limit = self._model.clearing[output].below - 10.0**-self._digits
             odds = math.log(limit / (1 - limit)) if limit > 0 else -math.inf
             logit = calibration.bias + calibration.temperature * odds
@@ -221,6 +222,7 @@ class ModelReader:
         if added:
             logits = [logit + more for logit, more in zip(logits, added, strict=True)]
         scaled = [
+            # Beyond that a score no longer changes, and `exp` would overflow at some point.
             max(-60.0, min(60.0, (logit - lower - calibration.bias) / calibration.temperature))
             for logit, calibration in zip(logits, self._calibration, strict=True)
         ]
