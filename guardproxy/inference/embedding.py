@@ -58,6 +58,7 @@ class TableEmbedder:
         """Raises `ConfigError` when the folder is incomplete, does not match its SHA256SUMS, or cannot be used."""
         self.table = read(folder)
         self._tokenizer: Any = tokens.load(folder)[0]
+        # A token without a row would only fail in the middle of a request.
         if self._tokenizer.get_vocab_size() > len(self.table.rows):
             raise ConfigError(f"{folder / 'weights.npz'} has fewer rows than the tokenizer has tokens")
         self.digest = self.table.digest

@@ -41,6 +41,7 @@ def find(name: str = "supervisor", folders: tuple[Path, ...] = ()) -> Path:
 
     Raises `ConfigError` when there is no such folder, or when `name` is not a plain name.
     """
+    # A path could lead out of the folders that are searched.
     if not re.fullmatch(r"\w[\w.-]*", name):
         raise ConfigError("the name of a model must be the plain name of a folder, without a path")
     installed = _installed()
@@ -64,6 +65,7 @@ def verify(folder: Path, needed: Sequence[str], optional: Sequence[str] = ()) ->
         lines = sums.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{sums} cannot be read; {again(folder)}") from error
+    # `sha256sum` writes a `*` before the name of a file that it read as binary.
     wanted = {name.strip().lstrip("*"): digest for digest, _, name in (line.partition(" ") for line in lines)}
     counted = [name for name in optional if name in wanted or (folder / name).exists()]
     checked = []

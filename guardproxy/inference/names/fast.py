@@ -112,6 +112,7 @@ class FastTagger:
         numbers = self._model.alone(list(new.values()))
         at = dict(zip(new, range(len(new)), strict=True))
         held[[row is None for row in rows]] = numbers.take([at[key] for key in keys if key in at], 0)
+        # More would not even fit into an empty memory.
         if len(new) <= REMEMBERED:
             self._remember(list(new), numbers)
         return held

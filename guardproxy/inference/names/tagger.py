@@ -123,6 +123,7 @@ class OnnxTagger:
 
     def _long(self, ids: Sequence[int], cases: Sequence[int], room: int) -> NDArray[np.float32]:
         """Returns the logits of each token of a text that is too long for one pass of the network."""
+        # Each token is taken from the piece that shows half of the overlap or more on both sides of it.
         half = min(OVERLAP_TOKENS, room // 2) // 2
         parts: list[NDArray[np.float32]] = []
         done = 0

@@ -205,6 +205,7 @@ def _check(folder: Path, model: FastModel) -> None:
         if array.shape != shape:
             raise ConfigError(f"{folder / 'weights.npz'}: `{name}` has the shape {array.shape}, but needs {shape}")
     added = [np.abs(model.gap).max(0), BOUND * np.abs(model.pooled).sum(0)]
+    # The worst case: every number before a layer is at its bound.
     largest = [
         BOUND * np.abs(weights).sum(0) + np.abs(bias) + (added[at] if at < len(added) else 0.0)
         for at, (_, weights, bias) in enumerate([*model.layers, (0, model.out, model.out_bias)])

@@ -66,6 +66,7 @@ class Cache:
         key = self._hash(text, channel)
         with self._lock:
             entry = self._known.get(key)
+            # By now the entry may have been dropped, and even made anew.
             if entry and entry[0] is verdicts:
                 self._known[key] = verdicts, len(verdicts.spans)
                 self._grow(len(verdicts.spans) - entry[1])
@@ -77,5 +78,6 @@ class Cache:
             self.pieces -= gone
 
     def _hash(self, text: str, channel: Row) -> bytes:
+        # The bracket of the tuple ends the channel, so no text can run into it.
         content = f"{channel} {text}".encode("utf-8", "surrogatepass")
         return hashlib.blake2b(content, digest_size=24, key=self._key).digest()

@@ -67,6 +67,7 @@ def is_gpu_expected() -> bool:
 def load_libraries() -> None:
     """Loads the libraries of CUDA and cuDNN that pip installed. Logs which of them cannot be loaded."""
     printed = io.StringIO()
+    # ONNX Runtime prints what it cannot load.
     with redirect_stdout(printed):
         onnxruntime.preload_dlls()
     if text := printed.getvalue().strip():
