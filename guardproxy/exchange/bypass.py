@@ -101,6 +101,7 @@ class PassThrough:
             case UpstreamFailed() | Aborted():
                 cause = event.cause if isinstance(event, UpstreamFailed) else ""
                 self._error = RecordedError(code=event.code, message=event.message, cause=cause)
+                # The body is passed on unread, so nobody knows where in its format it broke off: no error can follow.
                 if self._started:
                     return [CancelUpstream(), self._finish(event.code, b"", event.at_s)]
                 self._status = event.status

@@ -98,6 +98,8 @@ class Exchange:
         setting = self.setting
         guard = self._guard = Guard(setting)
         attempts = Attempts(setting.codec, setting.history)
+        # The first answer exists before an upstream begins one, so that no part needs a case for an exchange without
+        # one.
         answer = new_answer(guard, 0.0)
         ledger = self._ledger = Ledger(setting, guard, attempts, guard.side(), answer)
         client = self._client = Client(setting, guard, ledger)

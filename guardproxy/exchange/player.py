@@ -55,6 +55,7 @@ def play(
 
     def finish_scans() -> None:
         while waiting:
+            # At most one is under way, so it does not matter from which end they are taken.
             command = waiting.pop()
             tell(scan(command) if isinstance(command, RunScans) else remembered(command))
 

@@ -54,6 +54,7 @@ def reformed(query: CacheQuery, stored: StoredAnswer) -> StoredAnswer | None:
 def _read(codec: Codec, stored: StoredAnswer) -> _Said | None:
     """Reads an answer that is one text and nothing else; returns `None` for any other answer. Metadata, such as a row of
     token counts, is written anew."""
+    # The answer was within the limit when it was stored, so its own size is no reason to refuse it now.
     decoder = codec.decoder(streamed=stored.streamed, failed=False, limit_bytes=len(stored.body) + 1)
     parts: list[str] = []
     path = name = ""
@@ -88,6 +89,7 @@ def _written(query: CacheQuery, stored: StoredAnswer, said: _Said) -> bytes | No
         prompt = author.read(query.tree)
     except ValueError:
         return None
+    # A stored text has one choice, no probabilities and no echo of the prompt, and none of them can be made up.
     if prompt.count != 1 or prompt.with_logprobs or prompt.with_echo:
         return None
     asked, answered = said.tokens

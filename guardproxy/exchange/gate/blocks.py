@@ -142,6 +142,7 @@ class _Nesting:
             del self.stack[number:]
 
     def _enter(self, mark: _BlockMark) -> None:
+        # Shared by the document and its entry on the stack, through which spans are added later.
         spans: list[Span] = []
         self.blocks.append(Block(spans, mark.aside))
         self.stack.append(_OpenBlock(mark.opens, spans, mark.fence))
@@ -178,8 +179,10 @@ class BlockGrammar:
         starts = PartBorders.of(parts).starts
         tags = self._tags_in(whole, starts)
         lines = list(islice(self._lines_in(parts, starts), MOST_MARKS)) if self._line else []
+        # Marks behind the limit were not looked at, so all text behind it counts as a document.
         limit = min([len(whole), *(marks[-1].end for marks in (tags, lines) if len(marks) == MOST_MARKS)])
         tags = _without_mentions(tags, is_strict=is_strict)
+        # Of two marks at one place the longer comes first, and the other is skipped below.
         marks = sorted((*tags, *lines), key=lambda mark: (mark.start, -mark.end)) if lines else tags
         last = {mark.opens: mark.start for mark in lines if mark.opens in mark.closes}
         nesting = _Nesting()
@@ -205,6 +208,8 @@ class BlockGrammar:
         """Yields the fences and lines. A part begins and ends a line."""
         assert self._line is not None  # noqa: S101 - asked by the caller
         for start, part in zip(starts, parts, strict=False):
+            # The pattern begins with the line break before a line. The added one stands for that of the first line; a
+            # match then begins, in the part, where its line begins.
             for match in self._line.finditer("\n" + part):
                 groups = match.groupdict()
                 low, high = start + match.start(), start + match.end() - 1
@@ -254,6 +259,7 @@ def _tag(match: re.Match[str], *, is_inline: bool) -> _BlockMark:
 
 def _is_inline(whole: str, at: int, borders: frozenset[int]) -> bool:
     """Whether a place is in the middle of a line. A part begins a line."""
+    # The first border is 0, so the walk ends.
     while at not in borders and whole[at - 1] in _BLANK:
         at -= 1
     return at not in borders and whole[at - 1] not in "\r\n"

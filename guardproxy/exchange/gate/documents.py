@@ -125,6 +125,7 @@ class CutTexts(msgspec.Struct):
             text = holder.text.part(0, holder.text.total)
             if not "".join(cut_up(text, joined, ())).strip():  # some APIs refuse a part without text
                 joined[-1] = (*joined[-1][:2], joined[-1][2] + FILLER)
+            # A fitted text would replace the whole, and with it the joined edits.
             holder.rewrite.fitted.clear()
             holder.rewrite.edits[:] = joined
             for lane, place in its:
@@ -311,6 +312,7 @@ class _Splitting:
         if (kind := texts[0].channel.kind) not in MARKED:
             return
         ends = (self.json_ends.get(id(text), 0) for text in texts)
+        # Blanks stand for the JSON, so that offsets stay.
         borders = PartBorders.of([" " * end + text.text[end:] for text, end in zip(texts, ends, strict=True)])
         for block in self.splitter.grammar.blocks(borders.parts, is_strict=kind == "system"):
             spans = list(borders.within(block.spans))

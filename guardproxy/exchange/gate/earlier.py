@@ -111,6 +111,7 @@ def grouped(values: Iterable[GivenValue]) -> tuple[GivenValues, ...]:
         if size > LONGEST_CHARS:
             continue
         about = given.where, given.causes
+        # The causes are kept once for a group.
         left -= size if about in groups else size + sum(map(len, itertools.chain(*given.causes)))
         if left < 0:
             break
@@ -156,6 +157,7 @@ class TurnValues(msgspec.Struct):
             for token, value in group.values.items():
                 if token not in self._causes:
                     self._old.add(token)
+                    # Of two turns with the same value, the stricter says where it may be restored.
                     other = self.restorations.get(token)
                     self.values[token], self.restorations[token] = value, where if other is None else other & where
 

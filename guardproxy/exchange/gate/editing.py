@@ -183,6 +183,7 @@ class Editor:
             return True
         token = self._token("VALUE" if first.label == RESTORE else first.label, text)
         lane.rewrite.edit(start, end, self._put(lane, group, text, token))
+        # Within a number, digits went upstream and not the placeholder, so there is nothing to restore.
         if group.back and not lane.rewrite.replacement_for(start, end):
             self._keep(token, text, [group])
             self.turn.give(token, [(lane.channel.kind, cut.finding.check, cut.finding.label) for cut in group.cuts])
@@ -197,6 +198,7 @@ class Editor:
     def _keep(self, token: str, value: str, groups: Iterable[_Group]) -> None:
         """Notes a value that may be restored, in the places that all groups allow."""
         where = reduce(and_, (group.restoration for group in groups))
+        # A value may be found twice, by rules that differ: the stricter one counts.
         self.restorations[token] = self.restorations[token] & where if token in self.restorations else where
         self.values[token] = value
 
@@ -327,6 +329,7 @@ class Editor:
         if check not in self._sensitive:
             built = self.bound.checks.values() if self.bound else ()
             named = next((candidate for candidate in built if candidate.name == check), None)
+            # Of a check that is not known, the record assumes the worst.
             self._sensitive[check] = named is None or named.traits.is_sensitive
         return self._sensitive[check]
 

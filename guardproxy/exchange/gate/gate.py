@@ -52,9 +52,11 @@ class Piece(msgspec.Struct, frozen=True):
     def findings(self) -> Iterator[tuple[int, Finding]]:
         """The lane's findings that begin in this piece, with their raw offset. Yields each finding only once."""
         lane = self.lane
+        # Not before the text to quote was read, since a finding may lead to a retry that quotes it.
         while lane.is_quotable and lane.progress.shown < len(lane.progress.findings):
             finding = lane.progress.findings[lane.progress.shown]
             at = lane.text.raw_start(finding)
+            # Findings are sorted by this offset, so all others begin later still.
             if at >= self.end:
                 return
             lane.progress.shown += 1
@@ -97,6 +99,7 @@ class QueuedFrame(msgspec.Struct, eq=False):
                 new = "" if stopped else piece.lane.rewrite.whole()
             else:
                 new = "" if stopped else piece.lane.rewrite.render(piece.start, end)
+            # Nothing behind the fault is sent, in further pieces of the frame either.
             stopped = stopped or end != piece.end
             changed = changed or new != piece.text.text or piece.text.altered
             out.append((piece.text, new))
@@ -223,6 +226,7 @@ class Gate(msgspec.Struct):
         joints[part].add(part)
 
     def _entry(self, frame: Frame) -> QueuedFrame:
+        # A decoder gives all events of a frame before those of the next.
         if not self._queue or self._queue[-1].frame is not frame:
             self._queue.append(QueuedFrame(frame))
         return self._queue[-1]

@@ -222,6 +222,7 @@ class Progress:
         A scan reads all unsettled text again. If that is long, the next scan waits for new text of a share of its length, as
         a scan for each small part of a stream would make the cost quadratic. `all_text`: the scan does not wait.
         """
+        # The end of the text is news too: it may settle what was scanned before.
         mark = text.total + text.ended
         if mark == self._scanned:
             return False
@@ -231,6 +232,7 @@ class Progress:
                     break
             else:
                 return False
+        # What the next scan would read again, by the check that lags most.
         unsettled = self._scanned - min([cursor.at for cursor in self._cursors], default=0)
         self.is_patient = (
             not (text.ended or all_text)

@@ -128,6 +128,7 @@ def query_of(
     """Returns what to look for; `None` if no policy lets the cache answer. `sections`: those that apply;
     `attempts`: holds the first body and its plan; `entry`: the frame of the request; `owner`: of its texts, if policies seal
     them."""
+    # A section in shadow mode counts only where none is enforced, so that it changes nothing.
     enforced = merge_caches([section.value for section in sections if section.enforced])
     section = enforced or merge_caches([section.value for section in sections])
     if section is None:
@@ -136,6 +137,7 @@ def query_of(
     if any(tree.get(name) is not None for name in _STATE):
         return None
     contract = codec.contract
+    # Plain or streamed does not matter: either is made of the other (`stream_conversion.py`).
     rest = {name: value for name, value in tree.items() if name != "stream"}
     question = None
     if section.mode == "semantic" and contract.is_answered(setting.address.route):
@@ -231,6 +233,7 @@ def is_storable(
     if answer.status != 200 or attempts.earlier or answer.mended:
         return False
     finish, contract = answer.decoder.seen.finish, setting.codec.contract
+    # An answer that does not say why it ended may be a part.
     if not COMPLETE.issuperset(finish) or (not finish and contract.is_answered(setting.address.route)):
         return False
     if any(

@@ -122,8 +122,10 @@ class Prompts:
 
     def _marked(self, text: Text, new: str) -> str:
         kind = text.channel.kind
+        # A mark in such a place would change the form of the request.
         if not new or text.key or text.number or text.fixed or text.unmapped:
             return new
+        # Counted also for a section in shadow mode, which marks nothing.
         self._counts[kind] = self._counts.get(kind, 0) + 1
         how = self._how.get(kind)
         return new if how is None else _mark(new, how, self.mark, self.sign)
@@ -221,6 +223,7 @@ def _ways(sections: Iterable[PromptSection]) -> dict[Kind, Marking]:
     ways: dict[Kind, Marking] = {}
     for wrap in (section.wrap for section in sections if section.wrap):
         for kind in sorted(wrap.kinds):
+            # `_MEANINGS` has the ways in the order of their strength.
             ways[kind] = max(ways.get(kind, wrap.how), wrap.how, key=list(_MEANINGS).index)
     return ways
 

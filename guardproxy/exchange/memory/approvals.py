@@ -157,6 +157,7 @@ class Confirmations:
             return True
         digest = self.digest(call) if _is_whole(call) else ""
         approval = self._claimed.get(digest)
+        # One approval lets all texts of a call pass, but not an equal call at another place.
         if approval is None or self._passed.setdefault(digest, (place, lane))[0] != place:
             return False
         self.found[at] = (approval.id, approval.by)
@@ -165,6 +166,7 @@ class Confirmations:
     def discard_answer(self) -> None:
         """Forgets which calls passed in an answer that is discarded: none of it was sent. Claims under way get no answer."""
         self._passed.clear()
+        # Without an answer nobody knows whether the store gave them out, so they are neither used nor given back.
         self._claimed |= dict.fromkeys(self._claiming)
         self._claiming = ()
 
@@ -184,7 +186,9 @@ class Confirmations:
         parts = ["call", self.setting.tenant, self._generation, call.server, call.name, canonical(call.arguments)]
         if self.beside:
             parts.append(write(_sorted(self.beside)).decode())
+        # With the length before each part, no two lists of parts have the same text.
         plain = "\0".join(f"{len(part)}:{part}" for part in parts)
+        # `seal` is empty where no record is kept, and an id needs some form there too.
         return self.setting.keys.seal(plain.encode(errors="surrogatepass")) or "0" * 32
 
     def leave(self, ending: MemoryEnding) -> None:
@@ -208,6 +212,7 @@ class Confirmations:
             memory.put(WAITING, self.tag[:1], self.tag, WaitingClient(self.unix_s))
         for digest, approval in self._claimed.items():
             if approval is not None and not self._is_used(digest, ending):
+                # Given back for the time that it had left, so that claims never prolong an approval.
                 left_s = approval.at + APPROVED_S - self.unix_s
                 if left_s > 0:
                     memory.put(APPROVED, self.tag, digest, approval, ttl_s=left_s)

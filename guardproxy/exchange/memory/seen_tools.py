@@ -47,6 +47,7 @@ def _recalled(memory: ExchangeMemory, facts: Facts) -> Facts:
 
 
 def _left(ending: MemoryEnding) -> None:
+    # More than an entry may have would only be dropped there.
     for definition in deque(_new(ending), MOST):
         pin = pin_of(definition)
         member = hashlib.sha256(f"{pin.server}\0{pin.name}".encode("utf-8", "surrogatepass")).hexdigest()[:32]

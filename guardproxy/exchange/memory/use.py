@@ -152,6 +152,7 @@ class ExchangeMemory:
     def values(self, use: MemoryUse[Value]) -> dict[str, Value]:
         """Returns the recalled values by member, those of each entry from the oldest to the newest."""
         found: dict[str, Value] = {}
+        # Until `learn`, there are keys without entries.
         for key, entry in zip(self.keys, self._entries, strict=False):
             if key.use == use.name:
                 found |= entry

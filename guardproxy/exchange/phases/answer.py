@@ -104,22 +104,30 @@ class AnswerPhase:
         method = self.setting.address.method if media.empty else ""
         has_content = not (media.empty and (event.status in media.empty or (method == "DELETE" and not failed)))
         self.ledger.note_head(event, streamed=streamed)
+        # Before the client's head is fixed: the status of an upstream that is given up must not become the client's.
         if failed and (following := self._fall_back("failed", at_s)):
             return following
         self.client.expect(event.status, streamed=streamed)
+        # Either the client was promised a stream, or no decoder reads this type. Passed on unread, it would bypass the
+        # checks.
         if has_content and not streamed and (self.client.has_head or event.media_type != media.whole):
             if not failed:
                 code = ErrorCode.UPSTREAM_CONTENT_TYPE
                 return self._fall_back(code, at_s) or self._fail(Fault(code), at_s)
             message = f"the upstream answered with status {event.status} and no readable error"
             return self._fail(Fault(ErrorCode.UPSTREAM_ERROR, message), at_s, event.status)
+        # Without a rule for answers, texts are still needed where placeholders are restored or a changed system prompt
+        # is hidden.
         read = bool(bound and bound.reads("response")) or editor.restores or self.guard.hides
         answer.side.begin(read=read, quotes=self.setting.history.quotable(bool(bound and bound.retries)))
         is_kept = editor.restores or self.guard.memory is not None
         self._stored = contract.stored if contract.stored is not None and is_kept else None
         if bound and not failed:
+            # Text that has left ends all failover, so the start of a stream is held while another destination may be
+            # asked.
             early = self.attempts.failover is not None and self.attempts.may_fail_over and read
             answer.held.extent = extent(bound, self.guard.forms, streamed=streamed, early=early)
+        # A person approves a whole call, so all its arguments must be known before any of them leaves.
         if self.guard.confirmations is not None:
             answer.side.gate.lanes.holds_calls = True
             self._scans.found = []
@@ -162,6 +170,7 @@ class AnswerPhase:
 
     def broken_off(self, event: UpstreamFailed) -> Transition[Answering | Waiting | Over]:
         """Takes a failure of the upstream amid its answer. The frames before it are sent first."""
+        # The answer was complete before the failure, and its end only waits for the last checks.
         if self._rest is not None:
             return _STATES[self.answer.held.extent], []
         self.answer.given_up = event.cause
@@ -296,6 +305,8 @@ class AnswerPhase:
                 self.client.has_text = True
             else:
                 held.add(entry.frame, data, sum(len(text) for _, text in texts))
+                # The gate counts only what it has not released. Frames that wait here have a count of their own, under
+                # the same limit.
                 if held.chars > self.setting.limits.held_chars:
                     return self._fail(Fault(ErrorCode.HOLD_LIMIT), at_s)
         # A finding in a frame that still waits may be certain already. There is no need to wait for an answer that ends there.
@@ -310,6 +321,7 @@ class AnswerPhase:
         later.begin(self.answer.side.gate, (self.ledger.request, self.answer.side), lambda channel, check: True)
         if not later.jobs:
             return []
+        # They would read text behind the end of the answer. Their command is not sent, so no scans come for them.
         self._scans.drop()
         sending: list[Command] = []
         if self.answer.held.extent == "none" and data:  # no rule needs these frames
@@ -447,6 +459,7 @@ class AnswerPhase:
         """Replaces a text by its repair, and checks the whole answer again."""
         old = self.answer
         self.attempts.end(old, "repair", at_s, rule, finding, lane)
+        # The repaired answer is an attempt of its own: the findings of the two must not be taken for those of one text.
         self.guard.tally.next_attempt()
         mended = old.again(self.guard.side())
         mended.side.gate.push(with_repair(old.events, lane, finding.repair or ""))
@@ -498,6 +511,7 @@ def new_decoder(guard: Guard, *, streamed: bool, failed: bool, read: bool) -> De
 
 def extent(bound: BoundRules, forms: Forms, *, streamed: bool, early: bool = False) -> Extent:
     """How much of an answer is held until its end. `early`: whether another upstream may be asked until a text has left."""
+    # A plain answer is a single frame: where a rule may retry, all of it is held.
     if bound.holds_back(forms.judges) or (bound.retries and not streamed):
         return "all"
     return "start" if bound.retries or (early and streamed) else "none"

@@ -43,6 +43,7 @@ def drop_chunks(entry: QueuedFrame, outcomes: Iterable[Outcome]) -> None:
         root = _root(piece.text, tree)
         if root not in roots or piece.text.fixed or _names_a_call(piece.text):
             continue
+        # A note in place of a key or a number would change the form of the request.
         is_plain = not (piece.text.key or piece.text.number or (piece.text.excerpt and piece.text.excerpt.is_aside))
         _cut(piece, NOTE if is_plain and root not in noted else "")
         if is_plain:
@@ -63,6 +64,7 @@ def _cut(piece: Piece, note: str) -> None:
     """Puts a note instead of a whole text. A key stays a key, and a number becomes a number."""
     lane = piece.lane
     end = len(lane.text.view.text) if lane.text.view else lane.text.total
+    # Edits so far lie within the span that goes, and edits of a lane must not overlap.
     lane.rewrite.edits[:] = []
     lane.rewrite.fitted.clear()
     lane.rewrite.edit(0, end, f"{_KEY}_{lane.index}" if piece.text.key else note)

@@ -120,6 +120,8 @@ class Client(msgspec.Struct):
         upstream was asked and must be cancelled."""
         codec, message = self.setting.codec, stop.message or REFUSED[outcome]
         self.ledger.notes.measures.is_blocked = outcome == "blocked_request"
+        # Keep-alives have begun a stream, so the refusal must be its ending, behind what the dialect opens a stream
+        # with.
         if self.has_head:
             decoder = codec.decoder(streamed=True, failed=False, limit_bytes=0)
             opening = codec.opening(self.ledger.notes.model)
@@ -167,6 +169,7 @@ class Client(msgspec.Struct):
         """Ends an exchange because a check had no capacity. Nothing was decided, so the client may send the request again."""
         self.ledger.notes.no_capacity = missing
         shortage = missing.shortage
+        # A tenant that has used up its share must slow down (429). The others are told that the proxy is short (503).
         status = 429 if shortage is Shortage.SHARE else 503
         message = (
             f"the proxy is overloaded and cannot check this text now ({shortage.value}); send the request again later"
@@ -175,6 +178,7 @@ class Client(msgspec.Struct):
 
     def gone(self, at_s: float) -> Transition[Over]:
         """Ends an exchange whose client closed its connection."""
+        # The record has the size of what the client got even if that is nothing.
         self.ledger.sent(b"", sealed=False)
         return State.OVER, [CancelUpstream(), self._finish("client_closed", b"", at_s)]
 

@@ -56,6 +56,7 @@ class Guard:
     def __post_init__(self) -> None:
         keys, history = self.setting.keys, self.setting.history
         contract, address = self.setting.codec.contract, self.setting.address
+        # A message to a server of tools does not name the server: the route does.
         server = address.sent[0].rpartition("/")[2] if contract.calls.by_route else ""
         self.forms = Forms(contract, server=server)
         self.forms.begin_answer()
@@ -106,6 +107,7 @@ class Guard:
         self.forms.begin_answer()
         if self.confirmations is not None:
             self.confirmations.discard_answer()
+        # The provider stores the next answer under another id.
         self.editor.turn.stored_id = ""
 
     # Calls that a person must approve.
@@ -128,6 +130,7 @@ class Guard:
         """Whether a person has approved the call of a lane."""
         assert self.confirmations is not None  # noqa: S101 - a rule asks about the call
         member = self.setting.codec.contract.calls.member_of(lane.channel.path)
+        # All texts of a call share an approval, so the place is that of the call and not of the text.
         place = self.attempt, lane.channel.direction, member.call if member else lane.channel.path
         return self.confirmations.passes(place, lane, self._call(lane))
 
@@ -168,6 +171,7 @@ class Guard:
         if self.bound is None:
             return True
         concerned = self.bound.rules_using(job.window.channel, job.check.name)
+        # Without a rule that names the check, the exchange itself needs its verdict, as for the proof of a schema.
         return not concerned or any(rule.enforced for rule in concerned)
 
     def _later_for(self, channel: Channel) -> tuple[Check, ...]:

@@ -49,6 +49,7 @@ class Patience(msgspec.Struct):
         if not self.notes.stream:
             return False
         if answer.status is None:
+            # Before the first answer nobody knows whether it will be a stream, so no head can be sent.
             return bool(self.attempts.earlier) and self.notes.streamed
         return answer.streamed and answer.held.extent != "none"
 
@@ -60,6 +61,8 @@ class Patience(msgspec.Struct):
     def _deadline_s(self) -> float | None:
         """The time at which further attempts must be over; `None` if no further attempt is under way."""
         retry = self.attempts.retry
+        # Once text has left, or the fallback was asked, no other answer can follow: the deadline would only take this
+        # one away.
         if retry is None or self.client.has_text or self.attempts.fell_back:
             return None
         return self.notes.measures.times["received"] + retry.total_s

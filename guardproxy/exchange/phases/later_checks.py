@@ -79,6 +79,7 @@ class LaterChecks(msgspec.Struct):
 
     def _window(self, gate: Gate, lane: Lane, check: Check, copied: Callable[[], str | None]) -> Window:
         """Returns the window of a whole text. `copied`: returns what the check may send elsewhere."""
+        # No other check has read the lane, so nothing has decoded it.
         if lane.encoded and lane.text.view is None:
             lane.text.view = view(lane.text.part(0, lane.text.total))
         facts = self.guard.forms.facts_for(gate, lane, check)
@@ -95,6 +96,7 @@ class LaterChecks(msgspec.Struct):
         self.note(scans)
         for read, job, scan in zip(self._lanes, self.jobs, scans, strict=True):
             findings = scan.findings
+            # Nobody knows what the check would have found, so the finding spans the whole text, as in `Progress.learn`.
             if scan.error:
                 findings = (Finding(0, len(job.window.text), job.check.name, CHECK_ERROR, 1.0),)
             shares = read.shares(findings) if isinstance(read, Joint) else {read: findings}

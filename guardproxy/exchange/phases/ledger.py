@@ -100,6 +100,7 @@ class Ledger(msgspec.Struct):
     def release_request(self, at_s: float) -> QueuedFrame:
         """Takes the request's frame out of its gate, once all its texts are scanned."""
         self.time("request_scanned", at_s)
+        # A request is a single frame.
         entry = self.entry = next(self.request.gate.release())
         self.request.note(entry)
         return entry
@@ -186,6 +187,7 @@ class Ledger(msgspec.Struct):
         tree = entry.frame.tree if self.attempts.tree is None else self.attempts.tree  # as a policy changed it
         conversations = stored.referred(tree, lasting=True)
         is_named = bool(turn.stored_id or conversations)
+        # With `store: false` the provider keeps nothing, so no later turn can refer to this one.
         groups = turn.given() if is_named and tree.get("store") is not False else ()
         return StoredTurn(id=turn.stored_id, conversations=conversations, groups=groups) if groups else None
 

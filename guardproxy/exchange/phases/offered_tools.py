@@ -39,6 +39,7 @@ class OfferedToolStage:
             section = bound.value
             refused = [tool for tool in offers.every if section.refuses(tool.names, tool.server)]
             if refused and section.offered == "refuse":
+                # Goes on only in shadow mode, in which nothing is dropped either.
                 draft.refuse(TOOLS.name, bound, section.error(refused[0].names[0], dotted(refused[0].path)))
                 continue
             changes = [FieldChange(dotted(tool.path), "strip", bound.policy, bound.enforced) for tool in refused]

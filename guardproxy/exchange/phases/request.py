@@ -114,7 +114,6 @@ class RequestPhase:
             return self.client.refuse(error, event.at_s)
         if stages.memory:
             self.guard.memory = memory = ExchangeMemory(stages.memory)
-            side.gate.lanes.holds_calls = bound.confirms
             asking = MemoryAsking(self.setting, request, event, ledger.notes.conversation)
             return State.RECALLING, [memory.ask(asking, ledger.owner if bound.keeping.subjects else None)]
         return self._advance(bound, event.at_s)
@@ -157,6 +156,7 @@ class RequestPhase:
         """Takes the scans of the checks that judge the request after it was sent."""
         if (ending := self._ended(event, is_sent=True)) is not None:
             return ending
+        # Only now may another destination get the body: until here a parallel check could refuse it.
         self.attempts.passed()
         self.guard.tally.begin_answers()
         return State.WAITING, []
@@ -187,6 +187,7 @@ class RequestPhase:
         limits, ids = self.setting.limits, self.setting.keys.ids
         bounds = limits.request_bounds or limits.bounds
         try:
+            # On the bytes, before anything decodes them: decoding is what a hostile body makes expensive.
             bounds.check(body)
             if ids is not None:
                 body = ids.opened_body(body)
@@ -207,6 +208,7 @@ class RequestPhase:
     def _bind(self, request: Request, event: RequestReceived) -> BoundRules:
         """Selects the rules for the request."""
         setting = self.setting
+        # No policy looks at the request to see whether it applies, so nothing has to be read for that.
         if (bound := setting.policies.unconditional) is not None:
             return bound
         statement = RequestStatement()
@@ -274,6 +276,7 @@ class RequestPhase:
         draft.entry = entry
         for stage in stages.decided:
             stage.amend(draft)
+        # Not before: a stage has just edited excerpts, as `drop_chunk` does.
         if (cut := ledger.request.gate.lanes.cut) is not None:
             cut.join()
         draft.texts, changed = entry.texts()

@@ -31,6 +31,7 @@ class Scans(msgspec.Struct):
 
     def ask(self, *, all_text: bool = False) -> RunScans | None:
         """Runs the jobs for placeholders; returns the command for the other jobs, if any. `all_text`: see `Gate.jobs`."""
+        # What the search for placeholders settles may make further jobs.
         while jobs := self.gate.jobs(all_text=all_text):
             restoring = self.editor.restoring
             self.pending = jobs
@@ -50,6 +51,7 @@ class Scans(msgspec.Struct):
         jobs = self.pending
         self.drop()
         answers, restoring = iter(scans), self.editor.restoring
+        # In the order of the jobs, as `Gate.learn` needs it: those that ran here between those that the driver ran.
         merged = [job.check.scan([job.window])[0] if job.check is restoring else next(answers) for job in jobs]
         for lane, findings in self.gate.learn(merged):
             self.editor.edit(lane, findings)

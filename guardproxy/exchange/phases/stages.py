@@ -64,6 +64,7 @@ class Stages(NamedTuple):
 
 def stages_of(bound: BoundRules) -> Stages:
     """Returns the stages of a set of rules. They are collected once, as many requests have the same rules."""
+    # Without a lock: if two threads collect them at once, the results are equal.
     try:
         stages: Stages = bound.derived[Stages]
     except KeyError:
@@ -101,6 +102,7 @@ class _Route:
         if not draft.names_model:
             return
         setting, ledger, attempts, request = draft.setting, draft.ledger, draft.attempts, draft.request
+        # Where no rule reads the request, `draft.events` has none of its texts.
         walk: Callable[[], Sequence[Event]] = (lambda: draft.events) if ledger.request.read else request.events
         model = setting.policies.difficulty
         asked = Asked(
@@ -239,6 +241,8 @@ class _FieldChanges:
     def amend(self, draft: RequestDraft) -> None:
         tree, changes = self.fields.changed(draft.tree, partial(can_have, draft.setting, draft.tree))
         draft.guard.fields += changes
+        # Without an enforced change the tree stays the same object, by which `RequestPhase._build` sees that nothing
+        # changed.
         if any(change.enforced for change in changes):
             draft.tree = tree
 
@@ -322,6 +326,7 @@ class _FormTexts:
         return cls(bound.judging, bound.needs_definition) if bound.judging or bound.needs_tools else None
 
     def read(self, running: RunningAnswer, events: Sequence[Event]) -> Sequence[Event]:
+        # An error of the upstream is no answer in the form that the request asks for.
         if running.answer.status != 200:
             return events
         if self.has_definitions:
@@ -338,6 +343,7 @@ class _Mending:
         return cls() if bound.mends else None
 
     def read(self, running: RunningAnswer, events: Sequence[Event]) -> Sequence[Event]:
+        # An answer is repaired once, so no more of it has to be kept.
         if not running.answer.mended:
             running.answer.events += running.setting.history.repairable(events)
         return events
@@ -348,6 +354,7 @@ def judged(forms: Forms, answer: Answer, events: Sequence[Event], judging: Seque
     last = next((event.frame for event in events if isinstance(event, (Text, Opaque)) and event.frame.terminal), None)
     out = forms.calls.read(events, is_over=last is not None or answer.ended)
     if (last or answer.ended) and not answer.over and forms.expects(judging):
+        # The terminal frame and the end of the body both end an answer: only the first counts.
         answer.over = True
         out += forms.missing(answer.side.gate.lanes.every, out, last or Frame(b"", streamed=True))
     return out
@@ -360,6 +367,7 @@ _REQUEST: tuple[tuple[Callable[[BoundRules], RequestStage | None], ...], ...] = 
     (_Route.of,),  # taken
     (ChunkStage.of,),  # decided
     (SourceStage.of, _PromptMarks.of),  # edited
+    # Fields before tools, so that tools which a policy sets are judged as well.
     (_FieldChanges.of, OfferedToolStage.of, _PromptText.of),  # built
     (_CacheKey.of,),  # written
 )

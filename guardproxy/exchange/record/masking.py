@@ -151,6 +151,7 @@ class Masks(msgspec.Struct):
         if self.tokens and sum(map(len, self.tokens)) > VALUES_LIMIT_CHARS:
             self.keep, self._blind = False, True
         keys = [lane for side in self.sides for lane in side.gate.lanes.every if lane.channel.path.endswith(KEY)]
+        # Outer keys first: the path of an inner key shows them in the form that they have in the record.
         for lane in sorted(keys, key=lambda lane: len(lane.channel.path)) if keys else ():
             path = lane.channel.path.removesuffix(KEY)
             text = self.masked(lane).text if lane.progress.settled == lane.text.total else None
@@ -215,6 +216,7 @@ class Masks(msgspec.Struct):
 
     def _hides(self, lane: Lane) -> bool:
         """Whether a text by itself is not kept."""
+        # Nobody knows which values a text holds that a check could not read.
         failed = any(finding.label == CHECK_ERROR for finding in lane.progress.findings)
         unscanned = lane.encoded and (lane.text.view is None or lane.progress.settled < lane.text.total)
         return not self.keep or failed or unscanned or lane.judged or lane.text.total > KEPT_LIMIT_CHARS

@@ -91,6 +91,7 @@ def members_of(name: str, side: Side) -> list[str]:
     others: list[Lane] = []
     for lane in lanes:
         checks = lane.progress.checks
+        # The search for placeholders is no check: a text that only this reads counts as unread.
         is_scanned = bool(checks) and (checks[0].name != RESTORE or any(check.name != RESTORE for check in checks))
         (scanned if is_scanned else others).append(lane)
     members = []

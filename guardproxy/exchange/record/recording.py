@@ -373,6 +373,7 @@ class Writer(msgspec.Struct, frozen=True):
         """Writes the rules that held, each with its finding. `sides`: the request, then the answers in order. `asked`: the
         calls that rules asked a person about."""
         lanes = {
+            # The request and the first answer share the number 0; their channels tell them apart.
             (max(0, number - 1), lane.channel, finding): lane
             for number, side in enumerate(sides)
             for lane in side.gate.lanes.every

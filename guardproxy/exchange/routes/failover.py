@@ -84,6 +84,7 @@ def causes(reason: str, status: int | None) -> tuple[str, ...]:
         words.append("error")
     if status in (408, 504):
         words.append("timeout")
+    # Anthropic answers 529 where others answer 429.
     if status == OVERLOADED:
         words.append("429")
     return tuple(words)

@@ -122,6 +122,7 @@ def _choice(section: BoundSection[RouteSection], asked: Asked) -> RouteChoice:
     available = [place for place in destinations if place.upstream not in asked.unavailable]
     passed_over = [place for place in destinations if place.upstream in asked.unavailable]
     ordered = [*available, *passed_over]
+    # Nothing is saved if the destination of simple requests cannot be asked now.
     is_simple = is_simple and ordered[0] is destinations[0]
     reason = f"route of the policy `{section.policy}`" + (": a simple request" if is_simple else "")
     plans = tuple(_planned(ordered, route, asked, reason))
@@ -172,6 +173,7 @@ def rank(key: str, place: Destination) -> float:
 def _planned(places: Sequence[Destination], route: RouteSection, asked: Asked, reason: str) -> Iterator[Plan]:
     """The plans of destinations. What a duty decided stays; without models of their own, all get the same model."""
     duties = asked.plan
+    # A duty has decided where the request goes, so a failure leads nowhere else.
     if duties.upstream:
         places = places[:1]
     alias = route.alias(asked.model) if asked.model else ""
