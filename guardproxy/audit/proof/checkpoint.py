@@ -47,6 +47,8 @@ class TreeHead:
         try:
             origin, size, root, *_ = text.split("\n")
             head = cls(origin, int(size), base64.b64decode(root, validate=True))
+            # Only the spelling that is signed is read: another one of the number or of the base64 would be another
+            # text.
             if not origin or len(head.root) != HASH_BYTES or not text.startswith(head.text):
                 raise ValueError
         except (ValueError, binascii.Error):
@@ -166,6 +168,7 @@ class LogStates:
         newest: dict[str, CoveredLog] = {}
         for state in states:
             before = newest.get(state.log) or self.last(state.log)
+            # A log that was removed stays so: a file with its id that comes back is not signed again.
             if state.log not in self.removed and (before is None or state.size > before.size):
                 newest[state.log] = state
         return tuple(sorted(newest.values(), key=lambda state: state.file))

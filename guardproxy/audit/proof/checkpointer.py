@@ -74,6 +74,7 @@ class Checkpointer:
         self.fault = ""
         pattern = "*.jsonl" if store.size == 0 else f"{name}*.jsonl"
         found = found_states(store.folder, pattern, store.states)
+        # Before the thread begins, so that a process that cannot sign does not start to serve.
         self._report(self._checkpoint([*map(self._begun, states()), *found]))
         self._thread = Thread(target=self._run, name=f"checkpoints-{name}", daemon=True)
         self._thread.start()
@@ -90,6 +91,7 @@ class Checkpointer:
         self._report(fault)
 
     def _report(self, fault: str) -> None:
+        # A fault that lasts is logged once.
         if fault and fault != self.fault:
             _log.error(fault)
         self.fault = fault
@@ -143,6 +145,7 @@ class Checkpointer:
 
     def _is_removable(self, log: CoveredLog) -> bool:
         path = self._store.folder / log.file
+        # The name alone says little: another log may have taken it.
         return path.exists() and not is_held(path) and header_of(path).get("log") == log.log
 
     def _is_gone(self, log: RemovedLog, failures: list[str]) -> bool:
@@ -154,6 +157,7 @@ class Checkpointer:
         try:
             if is_held(path):
                 return False
+            # The file has grown or was replaced, and what no checkpoint names is not removed.
             if hash_of(last_line(path)) != log.hash:
                 return True
             for suffix in _FILES:

@@ -105,6 +105,7 @@ class _Objects:
 
     def send(self, note: SignedNote) -> None:
         head = TreeHead.read(note.text)
+        # Twelve digits, so that a listing by name is in the order of the checkpoints.
         self.store.put(f"{head.origin}/{head.size - 1:012}.checkpoint", note.data)
 
 
@@ -137,6 +138,7 @@ def _opened(target: str, headers: Sequence[Header], timeout_s: float) -> Copy:
         return _Stream()
     try:
         parts = urlsplit(target)
+        # `urlsplit` accepts a port that is no number; only reading it raises.
         _ = parts.port
     except ValueError:
         raise ConfigError(f"not a place for copies of checkpoints: {shown(target)}") from None

@@ -183,6 +183,7 @@ def _is_removed(origin: str, head: ChainHead, signed: CheckpointReport) -> bool:
     removed = signed.states.removed.get(origin)
     if removed is None:
         return False
+    # A size counts the header, and the first record behind it has the number 0.
     last = ChainHead(removed.size - 2, removed.hash)
     return head.seq < last.seq or head == last
 
@@ -311,6 +312,7 @@ def _verify(log: _LogFile, expected: ExpectedLog, found: Iterator[VerifiedPart],
 def _confirmed(log: _LogFile, report: Report, head: ChainHead, *, is_longer: bool) -> tuple[Problem, ...]:
     """Returns the problems up to the last record that the next file names. Records after it were never confirmed: their
     write or sync failed."""
+    # Lines count from 1, and the first is the header.
     last_line = head.seq + 2
     before = tuple(
         problem for problem in report.problems if problem.line <= last_line or problem.code in ("cut", "rewritten")

@@ -89,6 +89,7 @@ class _CommandLog:
         with path.open("rb") as lines:
             lines.seek(self.end)
             added = list(_complete(lines))
+        # The first line of the file is its header, which is no entry of a command.
         if not added or not all(map(is_of_command, added if self.end else added[1:])):
             return
         log = self.log or (open_line(added[0]) or {}).get("log")

@@ -76,6 +76,7 @@ def public_key(setting: str) -> PublicKey:
         return PublicKey.read(setting)
     except AuditError:
         path = Path(setting)
+        # It was meant as a key, so the message is about that, and not about a missing file.
         if "+" in setting and not path.exists():
             raise
     try:
@@ -106,6 +107,7 @@ def write_key(path: Path, key: PrivateKey) -> Path:
     public = path.with_name(path.name + ".pub")
     try:
         for file, text, mode in ((path, key.text, 0o600), (public, str(key.public), 0o644)):
+            # The mode is set when the file is made: at no moment can others read it.
             with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as stream:
                 stream.write(text + "\n")
     except FileExistsError as error:

@@ -45,6 +45,7 @@ class RootWatch:
     def take(self, added: bytes) -> None:
         """Adds the hash of the next line."""
         self._waiting.append(added)
+        # Exactly at each stated size, since a tree that has grown no longer tells the root that it had there.
         if len(self._waiting) >= ADDED_AT_ONCE or (self._stated and self._stated[-1][0] <= self.size):
             self._settle()
 

@@ -134,6 +134,7 @@ def check(proof: AnyProof, keys: Sequence[PublicKey]) -> Proven:
     if root_by_inclusion(line_hash(line), proof.record.index, size, path) != root:
         raise AuditError("the record in the proof is not the record in the log: it was changed")
     members = open_line(line)
+    # Line 0 is the header of the log.
     if members is None or members.get("seq") != proof.record.index - 1:
         raise AuditError("the line in the proof is not a record")
     return Proven(head.origin, proof.listed.index, signed_by, members, proof.record.log, entry.at)

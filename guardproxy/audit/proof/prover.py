@@ -80,6 +80,7 @@ def _list_of(folder: Path) -> tuple[SignedNote, list[bytes]]:
 def _find(folder: Path, exchange: str) -> tuple[Path, int, bytes]:
     """Returns the log, the line counted from 0, and the line of the last entry that ends an exchange; or of its intent. What
     judges and people say about an exchange later names it too, and is no part of it."""
+    # A line without these bytes need not be parsed.
     wanted = f'"id":"{exchange}"'.encode()
     intent: tuple[Path, int, bytes] | None = None
     ended: tuple[Path, int, bytes] | None = None

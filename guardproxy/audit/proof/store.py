@@ -146,6 +146,7 @@ class CheckpointStore:
         """Prepares a folder without a checkpoint."""
         path = self.folder / LIST
         lines = path.read_bytes().count(b"\n") if path.exists() else 0
+        # More lines than a crash at the first checkpoint can leave: they were published once.
         if self.size or lines > _UNPUBLISHED_LINES:
             raise AuditError(f"{self.folder / NOTE}: it was removed; {_MOVE}")
         if path.exists():

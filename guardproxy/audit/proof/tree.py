@@ -47,6 +47,7 @@ class Frontier:
         for added in hashes:
             nodes.append(added)
             size += 1
+            # Each zero bit at the end of the size stands for two complete subtrees of one height, which become one.
             full = size
             while not full & 1:
                 right = nodes.pop()
@@ -129,6 +130,7 @@ def root_by_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes]
         raise AuditError(f"a tree of {size} entries has no entry {index}")
     node, last = index, size - 1
     root, rest = leaf, list(proof)
+    # Up from the leaf. The last node of a level may have no sibling: it goes up as it is.
     while last:
         if node & 1 or node != last:
             if not rest:

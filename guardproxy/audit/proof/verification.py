@@ -94,6 +94,7 @@ def verify_checkpoints(
         return report
     notes = [(NOTE, note), *copies]
     heads = [head for label, copy in notes if (head := _read_head(report, label, copy, signers)) is not None]
+    # If the newest checkpoint cannot be trusted, there is nothing to compare the list with.
     if heads and heads[0][0] == NOTE:
         _read_list(report, folder, heads)
         report.signed_by = next((key.name for key in signers if note.is_signed_by(key)), "")

@@ -34,6 +34,7 @@ def _check_continues(note: SignedNote, key: PublicKey, last: SignedNote, proof: 
             "this witness cosigned an older checkpoint: give the proof that this one continues it (`guardproxy audit "
             "prove DIR --since LAST`)"
         )
+    # A proof carries its own checkpoints: a valid one about others would prove nothing about these.
     if SignedNote.read(proof.old.encode()).text != last.text or SignedNote.read(proof.new.encode()).text != note.text:
         raise AuditError("the proof is about other checkpoints")
     check(proof, [key])

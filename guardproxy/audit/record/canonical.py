@@ -126,10 +126,12 @@ def pieces(value: Any, encode: Encode = _utf8, depth: int = 0) -> Iterator[bytes
     elif type(value) is str:
         yield b'"'
         for start in range(0, len(value), PIECE_WEIGHT):
+            # How JSON writes a character does not depend on its neighbours, so a text may be cut anywhere.
             yield encode(value[start : start + PIECE_WEIGHT], depth)[1:-1]
         yield b'"'
     elif type(value) is dict:
         yield b"{"
+        # By code points, as the encoder sorts the keys of a piece: UTF-8 keeps that order.
         yield from _members(sorted(value.items(), key=itemgetter(0)), dict, encode, depth)
         yield b"}"
     else:  # a list or a tuple: other values have no weight

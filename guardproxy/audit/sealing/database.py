@@ -34,6 +34,7 @@ class KeyDatabase:
             raise SealError(f"{path}: no key store here")
         with self.faults():
             if create:
+                # Made here, as SQLite would give the file the mode that the umask leaves.
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
                 Disk().sync_folder(path.parent)
             self._identity = _identity(path)
@@ -92,6 +93,8 @@ class KeyDatabase:
     @contextmanager
     def change(self) -> Iterator[None]:
         """A transaction: all of it is on disk at the end, or nothing."""
+        # The right to write is taken at once: a transaction that begins as a reader may be refused when it first
+        # writes.
         self.rows.execute("BEGIN IMMEDIATE")
         try:
             yield

@@ -118,6 +118,7 @@ def split_record(record: PrivateRecord) -> tuple[dict[str, Any], dict[str, Any]]
     """Returns the document to write, and the members to seal."""
     document = Record(**{name: getattr(record, name) for name in Record.__struct_fields__}).document()
     shown = without_texts(document, record.private.paths)
+    # `without_texts` makes a new object of each member that it may have changed.
     hidden = {name: value for name, value in document.items() if shown[name] is not value}
     if record.private.values:
         hidden[VALUES] = dict(record.private.values)

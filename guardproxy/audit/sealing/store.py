@@ -88,6 +88,7 @@ class KeyStore:
             if len(found) < len(missing):
                 with self._database.change():
                     self._open_ring()
+                    # Read again within the transaction: another process may have made a key since.
                     found = {owner: self._read(owner) or self._make(owner) for owner in missing}
                 if not self._database.is_at_path:
                     raise SealError(f"{self.path}: the key store was replaced while a key was written")
@@ -131,6 +132,7 @@ class KeyStore:
     def _look(self) -> None:
         """Forgets remembered keys if another connection changed the file: keys may be erased. Raises `SealError` if the
         journal is gone."""
+        # The number changes with each commit of another connection.
         (version,) = self._database.rows.execute("PRAGMA data_version").fetchone()
         self._database.require_journal()
         if version != self._version:

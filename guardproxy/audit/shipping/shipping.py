@@ -165,6 +165,7 @@ class Shipper:
                     self._target.send(batch)
                     count += 1
                 self._places[path.name] = place
+                # After each batch, so that a crash repeats one batch at most.
                 self._save()
         return count
 

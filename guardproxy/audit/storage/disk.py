@@ -94,6 +94,7 @@ def replace_file(disk: Disk, path: Path, data: bytes) -> None:
     """Replaces a small file in one step: after a crash it holds the old bytes or the new ones."""
     new = path.with_name(f"{path.name}.new")
     write_file(disk, new, data, os.O_TRUNC)
+    # The bytes are on disk by now. A caller that needs the name to last as well syncs the folder.
     disk.replace(new, path)
 
 

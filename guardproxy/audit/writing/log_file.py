@@ -391,6 +391,7 @@ class FileSink:
         """Continues in a new file if this is large or old. If that fails, the next batch tries again."""
         old = self._segment
         try:
+            # A file without a record never ends, so every file has one.
             if old.head.seq >= 0 and (why := self._rotation.due(old.end, time.time() - old.began_s)):
                 self._continue(why, is_complete=True)
                 _log.info("the audit log continues in %s: %s", self._segment.path.name, why)

@@ -150,6 +150,7 @@ class Segment:
         try:
             self.disk.lock(self.fd)
             self._identity = self.disk.stat(self.fd)[:2]
+            # The lock is on the file that was opened; by now, the path may lead to another one.
             here = self.disk.stat(self.path)[:2] == self._identity
         except (BlockingIOError, FileNotFoundError):
             here = False
@@ -167,6 +168,7 @@ class Segment:
             now = self.disk.stat(self._path)
         except (FileNotFoundError, NotADirectoryError):
             return False
+        # After a write that failed, nobody knows the size.
         return now[:2] == self._identity and (self.torn or now.size_bytes == self.end)
 
     def start(self, header: Mapping[str, Any]) -> None:

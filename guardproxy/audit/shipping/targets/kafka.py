@@ -44,11 +44,13 @@ class KafkaTarget:
         try:
             for line in batch.data.splitlines(keepends=True):
                 self._producer.produce(self._topic, line.removesuffix(b"\n"), batch.log.encode(), on_delivery=settled)
+                # Takes the results of earlier messages, which would otherwise fill the queue of the library.
                 self._producer.poll(0)
             unsent = self._producer.flush(self._timeout_s)
         except Exception as error:
             raise AuditError(f"Kafka refuses: {type(error).__name__}") from None
         if failures or unsent:
+            # Messages that still wait must not arrive behind the next attempt to send this batch.
             self._producer.purge()
             raise AuditError(f"Kafka refuses: {failures[0] if failures else 'no answer in time'}")
 
