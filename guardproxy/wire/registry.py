@@ -58,6 +58,7 @@ class Formats:
         """Returns the pattern and the format for a method and a path such as `POST /v1/messages`; `None` if no format reads
         them."""
         known = self.by_text.get(route)
+        # A client can send the text of a pattern, braces included. Such a path must match like any other.
         return known if known is not None and not known.route.parameters else _matched(self.table, route)
 
     def codec_for(self, route: str) -> Codec | None:

@@ -48,6 +48,7 @@ class Bounds:
         if self.depth < DEPTH_LIMIT:  # at `DEPTH_LIMIT` the parser itself refuses
             bound_nesting(data, self.depth)
         size_bytes = len(data)
+        # So few bytes cannot hold so many strings or values.
         if size_bytes <= self.texts and size_bytes < self.values:
             return
         quotes = commas = 0

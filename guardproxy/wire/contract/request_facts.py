@@ -205,6 +205,7 @@ def answers_of(tree: Any, fields: Fields) -> AskedAnswers:
     number = max((1, *(_number(_at(tree, key)) for key in fields.answers)))
     for key in fields.prompts:
         prompts = _at(tree, key)
+        # A list of integers is a single prompt, given as tokens.
         if isinstance(prompts, list) and not all(isinstance(token, int) for token in prompts):
             number *= max(1, len(prompts))
     longest = max((0, *(_number(_at(tree, key)) for key in (*fields.tokens, *fields.lengths))))

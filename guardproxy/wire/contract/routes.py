@@ -56,6 +56,7 @@ class Route:
     def overlaps(self, other: Route) -> bool:
         """Whether a method and path exist that match both patterns."""
         left, right = _steps(self.text), _steps(other.text)
+        # The pairs of places, in both patterns, that one path can lead to.
         waiting, seen = [(0, 0)], {(0, 0)}
         while waiting:
             at, to = waiting.pop()

@@ -125,6 +125,7 @@ def _references(how: Map, path: Path) -> Iterator[Path]:
         if how.names == "answer":
             yield path
     elif callable(how):
+        # A map that chooses by the value is asked about both: an id, and an object that holds one.
         yield from _references(how("x"), path)
         yield from _references(how({}), path)
     elif isinstance(how, dict) and len(path) < _DEEPEST:

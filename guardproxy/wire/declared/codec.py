@@ -72,6 +72,7 @@ class DeclaredDecoder(StreamDecoder):
     def _is_last(self, tree: Any) -> bool:
         """Whether nothing of the answer follows a frame."""
         for place, last in self.of.stream.ends:
+            # In Python 1 equals true, and in JSON it does not.
             if (found := value(tree, place)) == last and type(found) is type(last):
                 return True
         return isinstance(message := value(tree, self.of.error), str) and bool(message)

@@ -59,6 +59,7 @@ def pointer(written: str) -> Pointer:
 def _step(part: str) -> str:
     if part.replace("~0", "").replace("~1", "").count("~"):
         raise PointerError("`~` is written as `~0`, and `/` in a name as `~1`")
+    # In this order (RFC 6901): `~01` means `~1`, and not `/`.
     return part.replace("~1", "/").replace("~0", "~")
 
 

@@ -46,6 +46,7 @@ class DeclaredTurns:
         """Returns the request for another model; unchanged if requests of the format name no model."""
         if self._of.request.model is None:
             return path, dict(tree)
+        # `put` changes its tree in place.
         copy: dict[str, Any] = read(write(tree))
         if value(copy, self._of.request.model) != model:
             put(copy, self._of.request.model, model)

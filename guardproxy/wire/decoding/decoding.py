@@ -300,6 +300,7 @@ class StreamDecoder:
     def end(self) -> list[Event]:
         if self._over:
             return []
+        # Without the event that ends a stream, a part of an answer would pass for all of it.
         if self._framer.pending or not self.complete:
             return self.fault(ErrorCode.UPSTREAM_TRUNCATED, "the answer ended before it was complete")
         self._over = True
@@ -352,6 +353,7 @@ class StreamDecoder:
             channels.get(run, {}).pop(channel, None)
 
     def _decode(self, event: StreamEvent) -> list[Event]:
+        # A comment of the upstream could hold a text, so our own keep-alive takes its place.
         if event.data is None:
             return [Opaque(Frame(self.framing.KEEP_ALIVE, streamed=True))]
         if (special := self.special(event)) is not None:
@@ -369,6 +371,7 @@ class StreamDecoder:
             return self.fault(ErrorCode.UPSTREAM_INVALID_JSON, "an event of the stream is not an object")
         gone = self.withhold(tree) if self.reads else []
         self.seen.withheld |= dict.fromkeys(gone)
+        # A framing writes data as one line.
         data = event.data if b"\n" not in event.data and not gone else write_line(tree)
         leaves = list(walk(tree, self.how(tree), words=self.words)) if self.reads else []
         if self.remembers and leaves and not gone:

@@ -152,6 +152,7 @@ def _found(frame: _Remembered, written: str) -> tuple[dict[str, Any], Sequence[T
                 return None
             its = leaves[frame.text]
             leaves[frame.text] = TreeLeaf(its.path, value, its.leaf)
+            # The last quote belongs to what follows the hole.
             at = end - 1
         else:
             if not (found := _FORMS[hole.filler].match(written, at)):

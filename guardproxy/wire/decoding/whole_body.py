@@ -56,6 +56,7 @@ class WholeDecoder(msgspec.Struct):
         self.notice(tree, self.seen)
         if gone := self.withhold(tree) if self.reads else []:
             self.seen.withheld |= dict.fromkeys(gone)
+            # Read again: what is written must have its numbers as they were spelled.
             spelled = read(body)
             self.withhold(spelled)
             body = write_line(spelled)

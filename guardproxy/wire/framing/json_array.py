@@ -56,6 +56,7 @@ class ArrayCutter:
                 self.too_large = True
                 return events
             events.append(StreamEvent(bytes(self._buffer[begin:end]), self._name))
+            # An object outside of an array is the whole stream.
             self._expects = b"," if self._name else b""
             begin = end
         del self._buffer[:begin]

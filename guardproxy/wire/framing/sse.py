@@ -54,6 +54,7 @@ class SseCutter:
         """The events that `data` completes."""
         if not data or self.too_large:
             return []
+        # A LF at the beginning of the next piece belongs to this CR: both are one line end.
         ended_by_cr = data.endswith(b"\r")
         if self._after_cr and data.startswith(b"\n"):
             data = data[1:]
@@ -62,6 +63,7 @@ class SseCutter:
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         self._buffer += data
         if self._at_start:
+            # Perhaps a mark whose other bytes have not arrived.
             if len(self._buffer) < len(_BOM) and _BOM.startswith(self._buffer):
                 return []
             if self._buffer.startswith(_BOM):
@@ -77,6 +79,7 @@ class SseCutter:
                 events.append(event)
             begin = self._searched = end + 2
         del self._buffer[:begin]
+        # The last byte may be the first of two line ends.
         self._searched = max(0, len(self._buffer) - 1)
         # The first line end of the border may be in the buffer already: the limit does not depend on how the bytes are cut.
         self.too_large = len(self._buffer) - self._buffer.endswith(b"\n") > self.limit_bytes

@@ -139,6 +139,7 @@ def unquoted(text: str) -> bytes:
     while start < len(text):
         stop_point()
         end = start + ESCAPED_SLICE
+        # An escape has three characters, and none may be cut in two.
         if end < len(text) and (at := text.find("%", end - 2, end)) >= 0:
             end = at
         parts.append(unquote_to_bytes(text[start:end]))

@@ -146,6 +146,7 @@ class _Search:
             if child is None:
                 continue
             its = how.get(key)
+            # Most members are leaves that name nothing, and these cost no step.
             if type(its) is MapLeaf and not (
                 its.names or (its.kind == "unmapped" and (its.how == "text" or type(child) in _HOLDERS))
             ):

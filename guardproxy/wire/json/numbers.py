@@ -59,6 +59,7 @@ def digits_of_token(token: str) -> str:
     if match[2] is None and match[3] is None:
         return token if len(whole) >= LEAST_DIGITS else ""
     significant = (whole + fraction).strip("0")
+    # The place of the decimal point among the significant digits.
     point = len(whole) + exponent - (len(whole + fraction) - len((whole + fraction).lstrip("0")))
     if len(significant) <= point <= 19:
         plain = significant.ljust(point, "0")

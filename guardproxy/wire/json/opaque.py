@@ -211,6 +211,7 @@ def _binary(payload: str, families: tuple[Media, ...]) -> Look | None:
     for family, magic in _MAGIC:
         if magic.match(data):
             rest = data[_AFTER_MAGIC_BYTES : _AFTER_MAGIC_BYTES + _SAMPLE_BYTES]
+            # Anybody can put a known beginning before a text.
             hidden = family != "file" and len(rest) >= _LEAST_CHARS and printable(rest) is not None
             if family in families and not hidden and printable(data) is None:
                 return Look(family)

@@ -46,6 +46,7 @@ def _constant(_: str) -> NoReturn:
 
 def _float(digits: str) -> float:
     value = float(digits)
+    # It would be written as it came, so its spelling need not be kept.
     if orjson.dumps(value) == digits.encode():
         return value
     spelled = SpelledFloat(_plain_float(digits))
@@ -88,6 +89,7 @@ _SPACE = " \t\n\r"
 def read(data: bytes, *, keeps_spelling: bool = True) -> Any:
     """The tree of `data`. `keeps_spelling`: whether `write` writes each number as it was spelled; without it, long lists of
     numbers are read twice as fast. Raises `JsonFault`."""
+    # Fewer brackets cannot nest more deeply, even if all of them are outside of strings.
     if data.count(b"[") + data.count(b"{") > DEPTH_LIMIT:
         bound_nesting(data)
     try:
@@ -105,6 +107,7 @@ def read(data: bytes, *, keeps_spelling: bool = True) -> Any:
         raise JsonFault(ErrorCode.TOO_DEEP, f"nested deeper than {DEPTH_LIMIT}") from None
     if end != len(text) and _skip_space(text, end) != len(text):
         raise JsonFault(ErrorCode.INVALID_JSON, "more text follows the JSON value")
+    # The bytes are valid UTF-8, so only an escape can bring one.
     if b"\\u" in data and _has_surrogate(tree):
         raise JsonFault(ErrorCode.INVALID_ENCODING, "a string holds half of a surrogate pair")
     return tree

@@ -223,6 +223,7 @@ def _object(value: dict[str, Any], how: MapFields, path: Path, out: list[TreeLea
     its = named if isinstance(named, MapLeaf) else UNMAPPED
     for key, child in value.items():
         if key not in how:
+            # A model reads a key that the format does not have like any other text.
             if key not in row.words.keys:
                 out.append(TreeLeaf((*path, key), key, its, key=True))
             if key in _TOKEN_FIELDS and _holds_tokens(child):
@@ -379,6 +380,7 @@ def _holds_tokens(value: Any) -> bool:
     if isinstance(value, str):
         return value == NOT_KEPT
     if isinstance(value, list):
+        # A few items tell. No list has to be read to its end for this.
         inner = (item[: _FEW_NUMBERS + 1] if isinstance(item, list) else (item,) for item in value)
         return any(_is_number(number) for items in inner for number in items)
     return False

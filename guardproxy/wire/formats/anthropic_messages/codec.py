@@ -86,6 +86,7 @@ class MessagesDecoder(StreamDecoder):
         kind, name = leaf.leaf.kind, _type(tree)
         path = indexed(tree, leaf.path)
         if name in ("content_block_start", "content_block_delta"):
+            # The path that the text has in a plain answer, so that both name it alike.
             block = f"content[{index_of(tree)}]"
             if len(path) == 2 and path[1] in _FLOWING:
                 return LeafPlace(kind, f"{block}.{_FLOWING[str(path[1])]}", block, flows=True)
@@ -157,6 +158,7 @@ class AnthropicMessages(JsonCodec[MessagesDecoder]):
 
     def error(self, status: int, code: str, message: str, field: str | None = None) -> bytes:
         kind = ERROR_TYPES.get(status, "invalid_request_error" if status < 500 else "api_error")
+        # Anthropic's own word for it is that of its status 529.
         if code == ErrorCode.NO_CAPACITY and status >= 500:
             kind = ERROR_TYPES[529]
         detail = {"type": kind, "message": f"{message} ({code})"}
@@ -168,6 +170,7 @@ class AnthropicMessages(JsonCodec[MessagesDecoder]):
     def ending(self, decoder: MessagesDecoder, message: str) -> bytes:
         stops = [
             frame(write({"type": "content_block_stop", "index": index}), "content_block_stop")
+            # A block that the client saw begin must end before the message does.
             for index in sorted(decoder.shown.elements())
         ]
         details = {"type": "refusal", "category": None, "explanation": message}

@@ -124,6 +124,7 @@ def _put(tree: Any, path: str, given: Any) -> bool:
     for step, following in zip(steps, [*steps[1:], None], strict=True):
         empty: Any = given if following is None else [] if isinstance(following, int) else {}
         if isinstance(step, int):
+            # A gap in a list could have any length, so none is filled.
             if not isinstance(node, list) or step > len(node):
                 return False
             if step == len(node):

@@ -145,6 +145,7 @@ class GeminiGenerate(JsonCodec[GenerateDecoder]):
     # A filtered stream ends with an error too: the official SDK raises it, and drops the message of a `finishReason`.
     def error_event(self, code: str, message: str, decoder: Decoder | None = None) -> bytes:
         known = ErrorCode.__members__.get(code.upper())
+        # The first element opens the array, any other needs a comma.
         is_first = not isinstance(decoder, GenerateDecoder) or not decoder.shown
         body = self.error(known.status if known else 500, code, message)
         framing: Framing = self.stream.framing

@@ -46,6 +46,7 @@ def withhold(tree: Any) -> list[str]:
                 candidate[name] = proven
                 gone[name] = None
         for name in ("finishReason", "finish_reason"):
+            # Clients would ask for the rest with the token that was removed.
             if candidate.get(name) == CONTINUATION:
                 candidate[name] = _OTHER
         for support in objects(value(value(candidate, "groundingMetadata"), "groundingSupports")):

@@ -92,6 +92,7 @@ class PartPosition:
         continues = nature == self.nature and nature != "alone" and (nature != "call" or self.call.goes_on)
         is_new = bool(nature) and not continues
         if is_new:
+            # The first part has the number 0.
             self.number += bool(self.nature)
             self.nature = nature
             self.call, self.paths = CollectedCall(), {}
@@ -198,6 +199,7 @@ class GenerateDecoder(StreamDecoder):
             elif index not in self._finished:
                 self._unfinished.add(index)
             self.complete = not self._unfinished
+        # Google answers a prompt that it blocks without any candidate.
         if not candidates and not self._unfinished and _block_reason(tree):
             self.complete = True
         if self.ends(tree):

@@ -51,6 +51,7 @@ class Message(msgspec.Struct, frozen=True):
         is_request = isinstance(method, str) and isinstance(own, (str, int)) and not isinstance(own, bool)
         meta = members(members(tree.get("params")).get("_meta"))
         return cls(
+            # `+` makes a plain number of one that keeps its spelling (`wire/json/numbers.py`).
             +own if isinstance(own, int) and is_request else own if is_request else None,
             method if isinstance(method, str) else "",
             VERSION_KEY in meta,

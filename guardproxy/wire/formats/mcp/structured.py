@@ -170,6 +170,7 @@ def _follow(value: Any, edited: Any, blocks: list[tuple[str, dict[str, Any]]]) -
     pairs = list(dict.fromkeys(pair for pair in _changes(value, edited) if len(pair[0]) >= _LEAST_CHARS))
     changed = [(was, now) for was, now in pairs if was != now]
     kept = {was for was, now in pairs if was == now}
+    # The longest first, as a string may be a part of another.
     for was, now in sorted(changed, key=lambda pair: -len(pair[0]))[:_LIMIT_STRINGS]:
         for _, block in blocks:
             block["text"] = block["text"].replace(was, now)

@@ -60,6 +60,7 @@ class ChatDecoder(ChoicesDecoder):
         if place.kind == "tool_arguments":
             call, _, last = place.path.rpartition(".")
             if last == "name":
+                # Later frames bring the arguments without the name.
                 self._calls[call] = leaf.text
             elif last == "arguments" and call in self._calls:  # its name came in an earlier frame
                 return self.shapes.tool(self._calls[call])
@@ -75,6 +76,7 @@ class ChatDecoder(ChoicesDecoder):
         if type(index) is not int:
             return self._place(tree, leaf)
         key = path, leaf.leaf.kind, index
+        # Nearly every frame of a stream has the same place.
         if self._last is None or self._last[0] != key:
             self._last = key, self._place(tree, leaf)
         return self._last[1]
@@ -141,6 +143,7 @@ def _drop_echoes(tree: Any, texts: Sequence[tuple[Text, str]]) -> None:
         if not any(old.altered or old.text != new for old, new in mine):
             continue
         choice.pop("token_ids", None)
+        # The text that the entries say is no longer known here, so none of them can be proven.
         if any(old.altered for old, _ in mine):
             choice["logprobs"] = None
         elif choice.get("logprobs"):

@@ -81,6 +81,7 @@ class OpenAIResponses(OpenAICodec[ResponsesDecoder]):
     def without_end(self, frame: Frame, tree: Any) -> Any:
         if frame.event in TERMINAL:
             return None
+        # An item that is cut must not look complete.
         if isinstance(tree.get("item"), dict) and "status" in tree["item"]:
             tree["item"]["status"] = "incomplete"
         return tree

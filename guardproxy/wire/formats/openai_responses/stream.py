@@ -128,6 +128,7 @@ class ResponsesDecoder(StreamDecoder):
 
     def after(self, tree: Any) -> list[Event]:
         name = type_of(tree)
+        # `_texts` has found a fault.
         if self._over:
             return []
         if name in WHOLE:
