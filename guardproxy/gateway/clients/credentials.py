@@ -93,6 +93,7 @@ def _basic(value: str) -> str:
         plain = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
         plain = b""
+    # Another spelling of the same bytes would be another client here, and the same one for the upstream.
     if not plain or (canonical := base64.b64encode(plain).decode()) != value:
         message = "the header `authorization` does not hold canonical base64 of a user and a password"
         raise DownstreamError(ErrorCode.INVALID_CREDENTIAL, message, "authorization")
@@ -127,6 +128,7 @@ def moved_from_query(query: str, parameter: str) -> tuple[str, str]:
     parts = query.split("&")
     keys = [part for part in parts if part.startswith(f"{parameter}=")]
     secret = keys[0].partition("=")[2] if len(keys) == 1 else ""
+    # An escape is one character for the upstream, and three of the key here.
     if not _SECRET.fullmatch(secret) or "%" in secret:
         return "", query
     return secret, "&".join(part for part in parts if part and part != keys[0])

@@ -390,6 +390,7 @@ class UsageLimits(Duty):
             units = used_by_unit.get(rule.unit, 0)
             used = take.amount if units is None else rule.used(units)
             used = used if used < LARGEST else LARGEST
+            # What a rate has taken may stay if it was right, but the reservation of a sum has to end.
             if used != take.amount or take.holds_s:
                 calls.append(Settle(take.key, take.id, take.amount, used, not rule.period_us, take.ttl_s))
         return self._settled(tuple(calls)) if calls else None
@@ -443,6 +444,7 @@ def _key_of(rule: LimitRule, window: str, client: str, tenant: str, model: str) 
     one."""
     whose = ""
     if rule.per:
+        # Clients make up names of models: a long one must not take memory for ever.
         whose_of = _whose if len(model) <= MOST_CHARS else _whose.__wrapped__
         whose = whose_of(rule.per, client, tenant, model)
     return f"limits:{rule.label}:{window}:{whose}"

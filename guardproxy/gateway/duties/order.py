@@ -107,7 +107,9 @@ class Duties:
             try:
                 received = await self._store.perform(calls)
             except StoreError as error:
-                with suppress(StoreError):
+                # A duty may take back what it has noted, and it cannot go on, whatever it does with the error: what the store
+                # has done is not known.
+                with suppress(StoreError, StopIteration):
                     steps.throw(error)
                 message = f"the store of the duty `{name}` cannot be reached"
                 raise DownstreamError(ErrorCode.STORE_UNAVAILABLE, message) from None

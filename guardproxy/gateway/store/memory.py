@@ -56,6 +56,7 @@ class _Sum:
         """Returns the level, without reservations that have ended."""
         while self.reserved:
             exchange, reservation = next(iter(self.reserved.items()))
+            # All reservations of a sum last equally long, so none behind this one has ended.
             if reservation.end_s > now_s:
                 break
             self.release(exchange)
@@ -172,6 +173,7 @@ class MemoryStore:
 
     def _renew(self, call: Renew) -> int:
         """Gives back what a process does not name. The end of a lease means nothing here: the store ends with its process."""
+        # Collected first, as `release` changes what is walked here.
         unnamed = [
             (value, exchange)
             for key, (value, _) in self._values.items()

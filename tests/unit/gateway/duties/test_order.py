@@ -221,3 +221,22 @@ def test_a_duty_that_asks_the_store_nothing_says_at_once_what_it_says() -> None:
     assert asyncio.run(duties.plan(trail, Request("m", False, Frame(b""), list))) == (plan,)
     asyncio.run(duties.settle(HEAD, plain_record()))
     assert (planning.settled, silent.settled, trail.answers) == (1, 1, [])
+
+
+class Hopeful(Duty):
+    """Admits requests also without the store."""
+
+    name = "hopeful"
+
+    def admit(self, head: Head) -> Steps[Head]:
+        try:
+            yield (Get("blocked"),)
+        except StoreError:
+            return head
+        return head
+
+
+def test_no_duty_goes_on_without_the_store_that_it_asks() -> None:
+    with pytest.raises(DownstreamError) as refused:
+        asyncio.run(Duties([Hopeful()], Away()).admit(Trail(HEAD)))
+    assert refused.value.code == ErrorCode.STORE_UNAVAILABLE
