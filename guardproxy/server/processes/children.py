@@ -121,6 +121,7 @@ def live(work: Callable[[], None]) -> NoReturn:
         show(error)
     finally:
         sys.stderr.flush()
+        # Not `sys.exit`: what the parent does at its own end was copied by the fork, and must not run here.
         os._exit(code)
 
 

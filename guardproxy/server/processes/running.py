@@ -103,6 +103,7 @@ async def serve(
             door.bind()
         beside = Beside.of(config, worker, siblings, companion_of)
         server = Server(config, worker)
+        # From here on the listeners close the sockets.
         unused.pop_all()
 
     hard_end = HardEnd(config.timeouts.drain_s + END_S)

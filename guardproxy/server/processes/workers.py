@@ -165,7 +165,15 @@ class Parent:
         sys.stdout.flush()
         sys.stderr.flush()
         with signals_blocked():
-            pid = os.fork()
+            try:
+                pid = os.fork()
+            except OSError as error:  # no memory, or too many processes: that passes, and the other children serve
+                os.close(ready.read)
+                os.close(ready.write)
+                _log.error("no process", extra={"child": child.name, "error": os.strerror(error.errno or 0)})
+                child.started_s = time.monotonic()
+                self._ended(child, 1)
+                return
             if pid == 0:
                 self._become(child, ready)
         os.close(ready.write)
@@ -309,7 +317,8 @@ class Parent:
             self.worst = self.worst or (abs(code) if child.worker >= 0 else 0)
             return
         again_s = round(child.due_s - now_s, 1)
-        _log.error("ended", extra={"child": child.name, "pid": pid, "code": code, "starts_again_in_s": again_s})
+        if pid:
+            _log.error("ended", extra={"child": child.name, "pid": pid, "code": code, "starts_again_in_s": again_s})
         if reason := self._hopeless(child, code, served=served):
             sys.stderr.write(plain_lines(f"guardproxy: {reason}\n"))
             self.worst = WRONG_USE if child.worker < 0 else abs(code) or 1

@@ -162,6 +162,7 @@ class StdioGuard:
         elif "method" in message:
             await self._exchange_of_server(line, message)
         elif self._child.is_expected(key := key_of(message.get("id"))):
+            # Noted before the answer is passed on, as its exchange may end at once.
             given = self._given[key] = asyncio.Event()
             if self._child.answer(key, line):
                 await given.wait()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -93,3 +94,22 @@ def test_the_parent_never_waits_for_a_sign_of_life(monkeypatch: pytest.MonkeyPat
     os.close(held[0])
     watch._hear(started)
     assert started.signs == -1
+
+
+def test_a_child_that_cannot_be_forked_is_started_later(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_memory() -> int:
+        raise OSError(errno.ENOMEM, "no memory")
+
+    late, other = Child(0), child(1, 0.0)
+    watch = parent(late, other)
+    pipe = Pipe.new()
+    monkeypatch.setattr(Pipe, "new", lambda: pipe)
+    monkeypatch.setattr(os, "fork", no_memory)
+    watch._start(late)
+    assert (late.pid, late.signs, late.quick_deaths, watch.stopping) == (0, -1, 1, False)
+    assert late.due_s > late.started_s
+    assert [record.message for record in caplog.records] == ["no process"]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.close(pipe.read)
