@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import secrets
 import time
 from collections import deque
@@ -23,6 +22,7 @@ from guardproxy.audit import (
     Checkpointer,
     CheckpointStore,
     Closing,
+    Disk,
     Entry,
     FileSink,
     Intent,
@@ -33,14 +33,16 @@ from guardproxy.audit import (
     Signing,
     abandoned_intents,
     closing,
+    folder_lock,
     numbers,
     path_of,
     public_key,
     reason,
+    replace_file,
     signer_of,
 )
 from guardproxy.config import AuditSettings
-from guardproxy.errors import AuditError
+from guardproxy.errors import AuditError, ConfigError
 from guardproxy.server.opening import naming
 
 CLOSE_TIMEOUT_S = 60.0
@@ -275,13 +277,16 @@ def signing_of(settings: AuditSettings) -> Signing | None:
 
 
 def key_of(folder: Path, key: str) -> bytes:
-    """The secret behind placeholders: `key`, or the stored secret, or a new secret that is stored with mode 0600."""
+    """The secret behind placeholders: `key`, or the stored secret, or a new secret that is stored with mode 0600. Raises
+    `ConfigError` for a stored secret without content."""
     if key:
         return key.encode()
     path = folder / "placeholder.key"
-    try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(secrets.token_hex(32).encode())
-    except FileExistsError:
-        pass
-    return path.read_bytes()
+    # Workers start at the same time. Without the lock two could make a key each, or one could read what is half written.
+    with folder_lock(folder):
+        if not path.exists():
+            replace_file(Disk(), path, secrets.token_hex(32).encode())
+        stored = path.read_bytes()
+    if not stored:
+        raise ConfigError(f"{path.name} is empty: everybody could compute what it protects. Delete it for a new key")
+    return stored

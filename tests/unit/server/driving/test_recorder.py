@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from guardproxy.audit.record.document import Record
 from guardproxy.audit.writing.log_file import Entry, Receiver, Rotation
 from guardproxy.config import Config
 from guardproxy.errors import AuditError, ConfigError
-from guardproxy.server.driving.recorder import Recorder, signing_of
+from guardproxy.server.driving.recorder import Recorder, key_of, signing_of
 from tests.kit.records import plain_intent, plain_record
 
 
@@ -150,3 +151,18 @@ def test_settings_say_how_the_log_is_signed(tmp_path: Path) -> None:
     for wrong in ({"audit_key": str(tmp_path / "none")}, {"audit_former_key": ("junk",)}):
         with pytest.raises(ConfigError, match=f"`{next(iter(wrong))}` "):
             signing_of(Config.of(audit=audit, **wrong).audit)
+
+
+def test_workers_that_start_together_share_the_secret_behind_placeholders(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as workers:
+        keys = set(workers.map(lambda _: key_of(tmp_path, ""), range(8)))
+    (key,) = keys
+    assert (len(key), key_of(tmp_path, ""), key_of(tmp_path, "own")) == (64, key, b"own")
+    assert (tmp_path / "placeholder.key").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["placeholder.key"]
+
+
+def test_a_secret_without_content_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "placeholder.key").touch()
+    with pytest.raises(ConfigError, match="is empty"):
+        key_of(tmp_path, "")
