@@ -166,6 +166,7 @@ class Memories:
                 await self._write_once(call)
             await self._wait()
         finally:
+            # This process answers from its own memory until the store is back, so that must know them too.
             if self._unwritten and self._down == "local":
                 await self._local.perform(own)
 
@@ -225,8 +226,11 @@ class Memories:
         async with self._is_writing:
             with suppress(StoreError):
                 while self._unwritten:
-                    await self._store.perform((self._unwritten[0],))
-                    self._unwritten.popleft()
+                    call = self._unwritten[0]
+                    await self._store.perform((call,))
+                    # Meanwhile `keep` may have given up the oldest change. Then the first one now is not written yet.
+                    if self._unwritten and self._unwritten[0] is call:
+                        self._unwritten.popleft()
         return not self._unwritten
 
     async def _answers(self, calls: Sequence[Call]) -> tuple[tuple[Answer, ...], bool]:

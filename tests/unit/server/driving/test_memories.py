@@ -75,6 +75,19 @@ class Silent(Store):
         return await super().perform(calls)
 
 
+class Slow(Store):
+    """A store that answers once `answers` is set. `asked`: whether it was called."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock)
+        self.asked, self.answers = asyncio.Event(), asyncio.Event()
+
+    async def perform(self, calls: Sequence[Call]) -> tuple[Answer, ...]:
+        self.asked.set()
+        await self.answers.wait()
+        return await super().perform(calls)
+
+
 class Keys:
     """A key store in which all owners have a key; without one, it is away."""
 
@@ -318,3 +331,17 @@ async def test_what_is_given_up_is_told(caplog: pytest.LogCaptureFixture) -> Non
     assert "what exchanges left is lost" in caplog.text
     await kept.close()
     assert count(metrics, "memory_lost_total") == MOST_UNWRITTEN + 3.0
+
+
+async def test_a_change_that_is_given_up_while_it_is_sent_takes_no_other_with_it() -> None:
+    clock, metrics = Clock(), Metrics()
+    store = Slow(clock)
+    kept = memories(clock, store, metrics=metrics)
+    first = asyncio.ensure_future(kept.keep(of("ann"), [put("first")]))
+    await store.asked.wait()
+    second = asyncio.ensure_future(kept.keep(of("ann"), [put(f"m{number}") for number in range(MOST_UNWRITTEN)]))
+    await asyncio.sleep(0)
+    store.answers.set()
+    await asyncio.gather(first, second)
+    assert count(metrics, "memory_lost_total") == 1.0  # it was given up, although the store has it
+    assert len(store.calls) == MOST_UNWRITTEN + 1
