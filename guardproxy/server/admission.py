@@ -262,6 +262,7 @@ class Admission:
     def refusal(self, path: str) -> bytes:
         """The body of a refusal because of missing capacity, in the format of a path. Nothing of the request is read."""
         formats = self._formats()
+        # A reload brings other formats. The bound is against paths that clients make up.
         if formats is not self._refusals[0] or len(self._refusals[1]) >= LIMIT_PATHS:
             self._refusals = formats, {}
         if (body := self._refusals[1].get(path)) is None:
@@ -360,6 +361,7 @@ class Admission:
             )
             session = door.pass_on(trail.head, headers) if door else ""
             header_values = condition_headers(request.headers, policies.headers) if policies.headers else {}
+            # Only now may a client that waits with its body send it: one that is refused sends none.
             request.go_on()
             held.credential = trail.head.tenant
             body = await self.bodies.read(request, held)

@@ -121,6 +121,7 @@ class Server:
         self.clients = ClientSource(config.clients, way_of=self._egress.way)
         self._asked_models = AskedModels(config, lambda: self.clients.limits.prices, self.metrics)
         self.state = SharedState(config.clients)
+        # Only the first worker opens the port of the adapters.
         tokens = tokens_of(config) if not worker else None
         mcp_tokens = bearer_tokens(config)
         # What is read quickly comes before the policies, which load models.

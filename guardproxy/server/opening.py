@@ -99,6 +99,7 @@ def bound(address: ListenAddress, closing: ExitStack) -> list[socket.socket]:
             raise _fault(error, address) from None
         closing.callback(opened.close)
         sockets.append(opened)
+        # If any free port will do, all addresses of the host get the same one.
         port = port or int(opened.getsockname()[1])
     if absent is not None and not sockets:
         raise _fault(absent, address)

@@ -62,6 +62,7 @@ def contents(folder: Path) -> str:
             what = _digest(at) if stat.S_ISREG(about.st_mode) else b""
         except OSError as error:
             what = f"{error.errno}".encode()
+        # With its length before each part, the same bytes cannot be another name and another content.
         for part in (os.fsencode(name), what):
             digest.update(len(part).to_bytes(8, "big") + part)
     return digest.hexdigest()

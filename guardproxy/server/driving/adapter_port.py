@@ -144,6 +144,7 @@ class AskedRequests:
         if not call.call_id:
             return
         key, text = self._key(adapter, call), body.decode()
+        # `MemoryTurns` never awaits, so no other call comes between these two.
         (older,) = await self._kept.perform([Get(key)])
         await self._kept.perform([Put(key, text if older in (None, text) else "", self._keep_s)])
 
@@ -201,6 +202,7 @@ class AdapterPort:
             secret = self.authenticate(adapter, secret_of(request.headers), request.remote or "")
             is_known = True
             _check_type(request)
+            # Only now may a client that waits with its body send it: a stranger's body is not wanted.
             request.go_on()
             held.credential = adapter.name
             body = await self._admission.bodies.read(request, held)
@@ -266,6 +268,7 @@ class AdapterPort:
         finally:
             await closed(driver)
             self._finished(driver, _clock() - began_s)
+        # A refused request reaches no model, so no answer to it will be asked about.
         if not call.is_about_answer and not verdict.is_blocked:
             await self._asked.keep(adapter, self._named(call, verdict.request), body)
         return verdict
@@ -297,6 +300,7 @@ async def judged(
         rest = _shown(await driver.take(DataReceived(end, _clock()))) if end else b""
         if driver.finished is None:
             rest += _shown(await driver.take(ResponseEnded(_clock())))
+    # The exchange may ask for further attempts. Each fails at once, until it gives up.
     while driver.finished is None:
         failure = ErrorCode.UPSTREAM_UNAVAILABLE
         await driver.take(UpstreamFailed(failure, NO_ATTEMPT, failure.status, _clock()))

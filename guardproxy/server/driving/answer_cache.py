@@ -25,6 +25,7 @@ from guardproxy.server.driving.store_cipher import Owners, StoreCipher
 
 ENTRY_BYTES = 1024  # what an entry takes beside its body
 LARGEST_SHARE = 16  # of the memory, for one answer
+# Longer than an answer may live, so no answer of an earlier generation is left when it expires.
 _GENERATION_S = 365 * 86_400.0
 _GENERATION = "cache:generation"
 

@@ -180,6 +180,7 @@ class Recall:
             found = await self._alive(await self._cache.find(other))
         except StoreError:
             return missed
+        # A purge between the two looks must win.
         if found.answer is None or found.generation != missed.generation:
             self._caches.similar.gone(comparison)
             return missed

@@ -112,6 +112,7 @@ class DirectDriver:
         self.finished = command
         try:
             record = await self._record(command)
+            # Before the wait, for `close`: the recorder must not get the record twice.
             self._is_taken = True
             await self._recorder.keep(record)
             self.is_recorded = True

@@ -242,6 +242,7 @@ class Driver:
         try:
             while not (await asyncio.wait({task}, timeout=wait_s))[0]:
                 commands = await self._receive(Waited(_clock()))
+                # Anything but a keep-alive means that the exchange no longer waits for this result.
                 if not all(isinstance(command, (SendHead, SendData)) for command in commands):
                     self._todo.extend(commands)
                     raise _OvertakenError
@@ -425,10 +426,13 @@ class Driver:
         is_large = self._steps is not None and not is_small(self.exchange)
         try:
             record = await self._beside(lambda: command.record) if is_large else command.record
+            # Before the wait: the recorder keeps the record even if the wait is cancelled, and it must not get it
+            # twice.
             self._is_taken = True
             await self._recorder.keep(record)
         except AuditError as error:
             _log.error("record not kept", extra={"id": self.exchange.setting.id, "error": str(error)})
+            # An exchange without a record may have no effect: not for its client, and not for later exchanges.
             data, self.is_recorded, self._is_turn = command.failed, False, False
             self._memory = None
         self._metrics.commit.observe(_clock() - began)
@@ -468,6 +472,7 @@ class Driver:
 
     async def _end_without_client(self) -> None:
         if self.finished is None:
+            # If the exchange had ended already, its `Finish` is among the commands that nobody has carried out.
             commands = await self._receive(DownstreamGone(_clock())) or [*self._unseen, *self._todo]
             self.finished = next((command for command in commands if isinstance(command, Finish)), None)
         if self.finished is not None and not self._is_taken:

@@ -69,6 +69,7 @@ class CallReviews:
         """Approves or denies the call with an id. Returns it; `None` if it does not wait any more. Raises `StoreError`."""
         if (key := _key(name)) is None:
             return None
+        # Claimed first: if a fault follows, the call stays without approval, and nobody can approve it twice.
         (text,) = await self._memories.take([recollection.MemoryClaim(key, name)])
         call = _pending(text) if text is not None else None
         if call is None:

@@ -29,6 +29,7 @@ class StoreCipher:
 
     def name(self, holder: str, own: str) -> str:
         """Returns the name of an entry. All entries of a holder share what stands before the last colon."""
+        # The length keeps holder and name apart, whatever characters they have.
         return f"{self.holder(holder)}:{self.digest(f'{len(holder)}:{holder}', own)[:40]}"
 
     def holder(self, holder: str) -> str:

@@ -150,6 +150,7 @@ def check_head(request: HttpRequest, path: str, query: str) -> None:
     """Raises `DownstreamError` for an invalid head of a request. `path`, `query`: as the client sent them."""
     if not request.is_spoken:
         raise DownstreamError(ErrorCode.HTTP_VERSION)
+    # Without this, `/v1/../x` would be one path for the checks here and another for the upstream.
     has_dots = "/." in path and "/." in f"/{path.removeprefix(_WELL_KNOWN)}"
     if not _PATH.fullmatch(path) or "//" in path or has_dots or (query and not _QUERY.fullmatch(query)):
         if "//" in path:
@@ -167,6 +168,7 @@ def check_head(request: HttpRequest, path: str, query: str) -> None:
     _check_host(request)
     if "Upgrade" in headers:
         raise DownstreamError(ErrorCode.UPGRADE_REFUSED, field="upgrade")
+    # CGI and WSGI read `_` in a name as `-`, so behind the proxy such a header could pass for another one.
     if has_underscore or _BAD_VALUE.search("".join(headers.values())):
         raise DownstreamError(ErrorCode.INVALID_HEADER)
 

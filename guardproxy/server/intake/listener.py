@@ -132,6 +132,7 @@ class Listener(ClientServer):
                 idle.append((since_s, number, connection))
         wanted = max(1, self.shares.used - int(CALM * self.shares.total))
         closed = 0
+        # The number keeps the sort from comparing connections.
         for *_, connection in sorted(idle):
             if closed == wanted:
                 break

@@ -103,6 +103,7 @@ class Pressure:
         lag_s = loop.time() - self._due_s
         self._late_beats = self._late_beats + 1 if lag_s > (CALM_S if self.is_high else LAG_S) else 0
         self._spare = min(SPARE_MOST, self._spare + SPARE_PER_S * (BEAT_S + lag_s))
+        # One late beat may be a short pause. Where the pressure is high already, it is a sign that it lasts.
         is_late = self._late_beats > (0 if self.is_high else 1)
         self._set(is_high=is_late or self._is_old() or self._load() > MOST_LOAD)
         self._next_beat(loop)

@@ -6,7 +6,7 @@ value, a path or a model, since a client writes those.
 
 An alert is sent at once. The same alert (webhook, policy, rule, tenant) is not sent again for `QUIET_S`; the next message says
 how often it came meanwhile. A webhook gets at most `LIMIT_A_MINUTE` messages. A message that fails is sent again, at most
-`LIMIT_TRIES` times in all. Each process counts for itself.
+three times in all. Each process counts for itself.
 """
 
 from __future__ import annotations
@@ -32,7 +32,6 @@ from guardproxy.server.observing.metrics import Metrics
 
 QUIET_S = 60.0
 LIMIT_A_MINUTE = 30
-LIMIT_TRIES = 3
 LIMIT_KEPT = 1000
 TIMEOUT_S = 5.0
 PAUSES_S = (1.0, 3.0)

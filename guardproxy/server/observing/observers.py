@@ -83,6 +83,7 @@ class ObserverQueue(Generic[Item]):
         with self._lock:
             waiting_bytes = self._put_bytes - self._taken_bytes
             is_full = len(self._waiting) >= self._limit or waiting_bytes + size_bytes > self._limit_bytes
+            # If nothing else waits, even an item that is larger than the limit is taken.
             if self._closed.is_set() or (is_full and self._waiting):
                 self._dropped.inc()
                 return
@@ -119,6 +120,7 @@ class ObserverQueue(Generic[Item]):
 
     def _take_next(self) -> None:
         item, size_bytes = self._waiting.popleft()
+        # Only this thread writes this counter, so that it takes no lock for an item.
         self._taken_bytes += size_bytes
         try:
             self._take(item)

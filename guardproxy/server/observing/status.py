@@ -205,6 +205,7 @@ def admin_app(
 
     def doing(work: Callable[[], Coroutine[Any, Any, dict[str, object]]], failed: int) -> Handler:
         async def handle(request: web.Request) -> web.Response:
+            # Browsers send one of the two with a request of a page, and no page may do this.
             if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
                 return web.json_response({"ok": False, "error": "not from a web page"}, status=403)
             done = await work()

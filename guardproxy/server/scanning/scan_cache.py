@@ -94,6 +94,7 @@ def _members(kind: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...
     """The names of the members of a record, and a function that returns their values in one call."""
     is_struct = issubclass(kind, Struct)
     names: tuple[str, ...] = kind.__struct_fields__ if is_struct else tuple(kind.__dataclass_fields__)
+    # `attrgetter` of a single name returns the value itself, not a tuple.
     return names, attrgetter(*names) if len(names) > 1 else lambda value: tuple(getattr(value, name) for name in names)
 
 

@@ -170,6 +170,7 @@ def _sound(window: Window, scan: Scan) -> Scan:
         name = scan.error or "no_capacity"
         return Scan((), window.settled, window.start, name, no_capacity=scan.no_capacity, verdict=scan.verdict)
     end = window.start + len(window.text)
+    # No text follows the last window that could change a finding in it.
     settled = end if window.last else scan.settled
     fine = scan.keep <= scan.settled and window.settled <= scan.settled <= end and scan.keep >= window.start
     fine = fine and all(
@@ -244,6 +245,7 @@ class Scanner:
                 continue
             if self._threads.measured(what):
                 continue
+            # Builds what the check builds at its first scan, which says nothing about its speed.
             _run(check, [_warm_window(WARM_UP[:200])])
             began_s = time.thread_time()  # other threads may be busy
             _run(check, [_warm_window(WARM_UP)])
@@ -460,6 +462,7 @@ def _is_quick(jobs: Sequence[Job]) -> bool:
     cost = 0
     for job in jobs:
         window, check = job.window, job.check
+        # The scan of a whole text may be in the cache.
         if (window.last and not window.start) or check.traits.is_slow or hasattr(check, "scorer"):
             return False
         cost += _cost(check, window)
@@ -526,6 +529,7 @@ def _result(work: asyncio.Future[list[Scan]], same: Sequence[_Batch]) -> Iterabl
 def _answers(same: Sequence[_Batch], questions: Sequence[Any], judged: Any) -> list[Scan]:
     """The scans that checks make of the shared answer of a model. An error stands instead of a question or of the answer."""
     scans: list[Scan] = []
+    # A check that asked nothing because of an error takes no part of the answer.
     at = 0
     for batch, own in zip(same, questions, strict=True):
         check: Any = batch.check

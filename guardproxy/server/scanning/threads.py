@@ -231,6 +231,7 @@ class ScanThreads:
     def _next(self) -> _Work | None:
         for tenant in list(self._queues):
             line = self._queues[tenant]
+            # A begun scan keeps a thread of the pool until it ends, so no more may begin than there are threads.
             work = line.next(self._begun < self._threads + MOST_BEGUN)
             if line:
                 # Every other tenant has a turn before its next scan.
@@ -277,6 +278,7 @@ class ScanThreads:
         with self._lock:
             work.busy_s += now - work.began_s
             work.began_s = now
+            # Without a place there is none to give away, and without a queue nobody to give it to.
             if not work.holds or not self._queues:
                 return
             self._queues.setdefault(work.tenant, _TenantQueue()).pause(work)
@@ -306,6 +308,7 @@ class ScanThreads:
                 work.holds = False  # it stops at its next stop point, but its place is free now
                 self._stray += 1
                 self._free += 1
+                # Nobody waits for it, so it no longer counts when a new scan is admitted.
                 work.estimate_s = 0.0
             elif line and work in line.paused:
                 line.paused.remove(work)

@@ -128,6 +128,7 @@ class ClientSource:
             if is_of_tokens and self.known.tokens and self._clock() > self._read_s + self._settings.jwt_keep_s:
                 # A key that was withdrawn meanwhile would be accepted for ever.
                 self.known = replace(self.known, tokens=None)
+                # Otherwise the same keys, once they can be read again, would count as known and stay out of force.
                 self._contents.pop(source, None)
                 _log.error("tokens are no longer accepted", extra={"error": str(error)})
             if is_of_tokens and not (self.known.tokens and self.known.tokens.has_keys):

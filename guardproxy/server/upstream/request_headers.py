@@ -135,6 +135,7 @@ def upstream_headers(
             forwarded.add(name, value)
     forwarded.setdefault("User-Agent", AGENT)
     forwarded.extend(credential)
+    # Checks read the answer, and the proxy decompresses none (`check_answer_head`).
     forwarded["Accept-Encoding"] = "identity"
     return forwarded
 

@@ -60,6 +60,7 @@ class Availability:
             now_s = _clock()
             if len(self._rests) >= LIMIT_RESTS:
                 self._rests = {place: until_s for place, until_s in self._rests.items() if until_s > now_s}
+            # A full table keeps the rests that run and takes no new one: that upstream is only asked too early.
             if len(self._rests) < LIMIT_RESTS:
                 self._rests[url, holder] = now_s + rest_s
 

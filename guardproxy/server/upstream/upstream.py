@@ -150,6 +150,7 @@ class Breakers:
             self._names.setdefault(url.rstrip("/").removesuffix("/v1"), name or default)
         for name, url in config.mcp.upstreams.items():
             self._names.setdefault(url, name)
+        # The longest first: one base URL may begin with another.
         self._breakers = {base: Breaker(thresholds) for base in sorted(self._names, key=len, reverse=True)}
         self._spare = Breaker(thresholds)
 
@@ -224,6 +225,7 @@ class Upstream:
         self, method: str, url: str, headers: CIMultiDict[str], body: bytes | None, *, at_once: bool = False
     ) -> None:
         """Takes a request, which `head` sends. `at_once`: sends it now, in a task of its own."""
+        # An exchange may ask a second upstream before it has ended the first request.
         if self.response is not None or self.sending is not None or self._ticket is not None:
             self.close()
         sending = self._send(method, url, headers, body, at_once=at_once)

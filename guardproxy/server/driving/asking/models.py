@@ -168,6 +168,7 @@ class AskedModels:
                 "a model was not heard", extra={"check": model.check, "upstream": model.upstream, "reason": failure}
             )
             self._count(model, "failed", time.perf_counter() - began_s)
+            # The estimate stays counted: what the upstream did before it failed may have to be paid.
             return QuestionOutcome(failure=failure, shortage=_shortage(error), ms=_ms(began_s))
         given = None if reply.text is None else question.read(reply.text)
         cost = None if rates is None or reply.tokens is None else rates.cost(TokenUse(*reply.tokens))

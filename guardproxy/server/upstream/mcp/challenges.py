@@ -51,6 +51,7 @@ def metadata_path(value: str) -> str:
     """Returns the path of the metadata that a challenge names; empty if it names none, or not at a well-known place."""
     for name, quoted, token in _PARAMETER.findall(value):
         path = urlsplit(quoted or token).path if name == "resource_metadata" else ""
+        # The proxy asks for this path later, so it must be a place for metadata and nothing else.
         if _METADATA.fullmatch(path) and "/." not in path.removeprefix(_WELL_KNOWN):
             return path
     return ""

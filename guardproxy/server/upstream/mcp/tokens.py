@@ -54,6 +54,7 @@ class BearerToken:
     def _read(self, file: Path) -> None:
         about = file.stat()
         seen = about.st_mtime_ns, about.st_size, about.st_ino
+        # The inode too: a file that is replaced may have the size of the former and, within one tick, its time.
         if seen == self._seen:
             return
         with file.open("rb") as opened:
