@@ -287,6 +287,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
         remembers=values["cache"],
     )
     share = _share(values["sample"])
+    # The others do not change what an answer would be, so a replay may take what the record holds.
     lasting = {key: value for key, value in values.items() if key not in ("timeout_s", "budget", "cache")}
     traits = Traits(
         is_sensitive=False,

@@ -102,6 +102,7 @@ class PiiCheck:
             low = max(0, at - BEHIND)
             last = window.last and end == len(text)
             spans, settled = self.engine.step(text[low:end], at - low, last, language)
+            # Nothing is settled, so a match takes all of this piece: it ends with it.
             if low + settled == at and end == at + MOST:
                 spans, settled = self.engine.step(text[low:end], at - low, True, language)
             all_spans += (span._replace(start=low + span.start, end=low + span.end) for span in spans)

@@ -234,6 +234,7 @@ class Supervisor:
     def _cut(self, window: Window) -> Iterator[TextSegment]:
         text, offset, kind = window.text, window.start, window.channel.kind
         start = window.settled - offset
+        # Names count only where a label is found, so they alone are no reason to ask the model.
         labels = (*self.wanted[kind], *self.names[kind]) if any(label.thresholds for label in self.wanted[kind]) else ()
         outputs = tuple(dict.fromkeys(output for label in labels for output in label.thresholds))
         segments = self.cut[window.channel.direction]

@@ -152,6 +152,7 @@ def _read_groups(text: str, its: Groups, thorough: bool) -> Edit | None:
             alone = [_decode(text[low:high], False, False) for low, high in kept if high - low >= LEAST]
             if kept[-1] == its.tail:  # it may be a word
                 alone.append(_decode("".join(text[low:high] for low, high in kept[:-1]), thorough, False))
+            # The groups may also have been encoded one by one, so both readings are shown.
             plain = "\n".join([found[0], *(each[0] for each in alone if each)])
             return kept[0][0], kept[-1][1], plain
     return None

@@ -168,6 +168,7 @@ class Unfolding:
         scan = Scan((), window.settled, window.start)
         for low, high in pairwise([0, *cuts, len(text)]):
             stop_point()
+            # An earlier scan has settled this part.
             if low < high <= done and cuts:
                 continue
             part = structs.replace(window, text=text[low:high], last=window.last or high < len(text))
@@ -294,6 +295,7 @@ class Unfolding:
             again = self._states([views[number] for number in late], window, behind, place, False)
             for number, state in zip(late, again, strict=True):
                 states[number] = state
+        # Too many rounds: nothing is settled, and the next window tries again with more text.
         done = window.settled - window.start
         return [ViewState((), done, done, 0) for _ in views], done
 

@@ -197,6 +197,7 @@ def long_words(text: str, using: Table) -> list[tuple[int, int]]:
         return []
     data = text.encode("utf-8", "surrogatepass").translate(_WORD_BYTES)
     start = data.find(b"a" * using.limit)
+    # Only in ASCII are the offsets of bytes those of characters.
     if start < 0 or not text.isascii():
         return [match.span() for match in using.long.finditer(text)] if start >= 0 else []
     spans = []
@@ -235,6 +236,7 @@ def _deepen(reading: Views, view: TextView, using: Table, more: bool, other: boo
             break
         view = deeper
     else:
+        # There are more layers than are read: what is left counts as unread.
         left = runs(view.text, False, False).edits + unescape(view.text)
         reading.views[-1] = _mark(reading, view, sorted((start, end) for start, end, _ in left))
     if not other:

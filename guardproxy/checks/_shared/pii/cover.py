@@ -134,6 +134,7 @@ def _plain(pattern: str, flags: int) -> tuple[str, int]:
         elif pattern[at] == "\\":
             out.append(pattern[at : at + 2])
         elif not inside and (scope := _SCOPE.match(pattern, at)):
+            # `re` takes such flags at the beginning only, and `regex` anywhere, for the whole pattern.
             found = scope
             for letter in scope[1]:
                 flags |= _LETTERS[letter]
@@ -141,6 +142,7 @@ def _plain(pattern: str, flags: int) -> tuple[str, int]:
             raise UncoveredError("fuzzy matching is not possible in growing text; list the texts to match")
         else:
             out.append(pattern[at])
+            # A `]` right behind the `[` is a character of the class.
             inside = pattern[at] == "[" or (inside and (pattern[at] != "]" or pattern[at - 1] == "["))
         at = found.end() if found else at + len(out[-1])
     return "".join(out), flags
@@ -186,6 +188,7 @@ def _either(parts: Sequence[_PatternPart]) -> _PatternPart:
 def _many(part: _PatternPart, least: int, most: int | None) -> _PatternPart:
     if most == 0:
         return _NOTHING
+    # RE2 counts no further. Without a bound the cover matches more, which it may.
     if (most or 0) > LIMIT:
         most = None
     least = min(least, LIMIT)

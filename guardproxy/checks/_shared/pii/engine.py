@@ -176,6 +176,7 @@ class Engine:
                 elif score >= source.least:
                     final.append(span._replace(score=score))
         settled = untorn(whole_spans, settled)
+        # Presidio does so twice: in each recognizer before context, and here for all of them together.
         return sorted(without_contained([span for span in final if span.end <= settled])), settled
 
     def _late_open(self, traced: bytes, at: int, undecided: int) -> int:
@@ -195,6 +196,7 @@ class Engine:
     ) -> float | None:
         """Returns the span's score, raised if context supports it; `None`: not decided yet."""
         raised = self.boost.of(span.score)
+        # The words around would change nothing, and cutting them takes most of the time.
         if not source.context or raised == span.score or raised < source.least:
             return span.score
         language = source.words.language
@@ -238,6 +240,7 @@ class Pattern:
         limits = {} if self.timeout_s is None else {"timeout": self.timeout_s}
         reach = self.cover.reach
         body = compile_pattern(self.cover.body)
+        # Such a pattern matches everywhere, so RE2 leaves nothing out.
         if self.empty:
             yield from (match for match in self.exact.finditer(text, at, **limits) if match.start() < undecided)
             return
@@ -253,6 +256,7 @@ class Pattern:
                 match, near = self.exact.search(text, start, **limits), UNBOUNDED
             else:
                 match, near = self.exact.search(text, start, start + _NEAR + reach, **limits), _NEAR
+            # RE2 has named a place too many: the search goes on behind what was looked at.
             if match is None or match.start() > start + near:
                 at = start + near + 1
                 continue
@@ -380,6 +384,7 @@ def hits(patterns: tuple[str, ...], traced: bytes, first: int) -> Sequence[int]:
     """Returns the numbers of the patterns that may match a trace from `first` on."""
     if len(patterns) == 1:
         return (0,)
+    # With one character before, which `\b` at the beginning of a pattern asks for.
     return _set(patterns).Match(traced[max(0, first - 1) :]) or ()
 
 

@@ -83,6 +83,7 @@ class Phones:
         """
         numbers_found: list[Number] = []
         spans: list[tuple[int, int]] = []
+        # Each region goes on behind the number that it found. Those at the same place share a search.
         waiting = {at: self.regions}
         while waiting:
             index = min(waiting)
@@ -224,6 +225,7 @@ class _Sieve:
         self._set = re2.Set.FullMatchSet(options)
         for region in regions:
             for pattern in _national(region):
+                # RE2 may not know a part of the metadata. Then the region is asked about every number.
                 try:
                     self._set.Add(pattern)
                 except re2.error:
@@ -256,6 +258,7 @@ def _national(region: str) -> tuple[str, str]:
     """Returns patterns for the digits of a number as it is dialled in a region, with a prefix and without."""
     own, *_ = known = _metadata(region)
     rule = own.national_prefix_transform_rule
+    # Such a rule may make a number of this region of any digits.
     if rule and not re.fullmatch(r"\\\d", rule):
         return r"\d+", r"\d+"
     kinds = [getattr(metadata, kind) for metadata in known for kind in _TYPES]

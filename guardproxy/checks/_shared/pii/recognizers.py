@@ -205,6 +205,7 @@ def source(recognizer: Any, words: Words, threshold: float | None, otherwise: fl
         is_iban = kind.analyze is IbanRecognizer.analyze
         read_match = partial(_read_iban if is_iban else _read_match, recognizer)
         validates = kind.validate_result is not PatternRecognizer.validate_result
+        # A pattern whose score cannot become high enough is left out; a checksum may give any of them the highest.
         patterns = [
             _pattern(pattern, int(recognizer.global_regex_flags), trusted)
             for pattern in recognizer.patterns

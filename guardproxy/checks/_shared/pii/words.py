@@ -78,10 +78,12 @@ class Words:
         at = 0
         for token in self._join(self._split(chunk, self.special)):
             at += len(token)
+            # The same words as in Presidio's `NlpArtifacts.set_keywords`.
             counts = not (
                 self.is_stop(token) or self.is_punctuation(token) or ":" in token or token in ("be", "-PRON-")
             )
             pieces.append((at, token.lower() if counts else ""))
+        # Nothing that may belong to a person is kept beyond its text.
         if len(chunk) <= _PLAIN and not _PERSONAL.search(chunk):
             if len(self.known) >= _REMEMBERED:
                 self.known.clear()
