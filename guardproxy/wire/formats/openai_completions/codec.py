@@ -44,6 +44,7 @@ def _offsets(tree: Any, origins: dict[int, int]) -> Iterator[Count]:
         offsets = lists.get("text_offset") if isinstance(lists, dict) else None
         if not isinstance(offsets, list) or not offsets or type(offsets[0]) is not int:
             continue
+        # Servers count from the beginning of the prompt, so a text may begin with any offset.
         origin = origins.setdefault(index_of(choice), offsets[0])
         for at in range(len(offsets)):
             path = ("choices", number, "logprobs", "text_offset", at)
@@ -112,6 +113,7 @@ class OpenAICompletions(ChoicesCodec[CompletionDecoder]):
     def edited_tree(self, frame: Frame, texts: Sequence[tuple[Text, str]]) -> Any:
         tree = super().edited_tree(frame, texts)
         if texts and texts[0][0].channel.direction == "response":
+            # They were cut to fit the text before the edit, and would tell its length.
             for name in openai.PADDINGS:
                 tree.pop(name, None)
             for old, new in texts:

@@ -155,6 +155,7 @@ def _grow(item: _Item, name: str, tree: Mapping[str, Any]) -> None:
             item.put(path, members(tree.get("part")))
             item.begin(path, base, tree)
         else:
+            # The end of a part repeats its texts, so these end with it.
             for field_ in ("text", "refusal"):
                 item.texts.pop((*path, field_), None)
                 item.open.pop((*path, field_), None)
