@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from guardproxy.concurrency.lazy import lazy
-from guardproxy.concurrency.metering import LIBRARIES, LibraryCall, WorkLimitError, metered
+from guardproxy.concurrency.metering import LIBRARIES, WorkLimitError, metered
 from guardproxy.concurrency.stopping import ScanStopped, stop_point, stoppable
 
 __all__ = [
     "LIBRARIES",
-    "LibraryCall",
     "ScanStopped",
     "WorkLimitError",
     "lazy",

@@ -18,7 +18,6 @@ from guardproxy.config.console_settings import ConsoleSettings
 from guardproxy.config.declaration import Declaration
 from guardproxy.config.exemptions import Exemption, address_of
 from guardproxy.config.loading import load, package_folder
-from guardproxy.config.mcp_settings import McpSettings
 from guardproxy.config.observability_settings import ObservabilitySettings
 from guardproxy.config.settings import (
     DEFAULT,
@@ -43,7 +42,6 @@ __all__ = [
     "Declaration",
     "Exemption",
     "LimitSettings",
-    "McpSettings",
     "NetworkSettings",
     "ObservabilitySettings",
     "UpstreamSettings",

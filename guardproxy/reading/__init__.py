@@ -7,10 +7,10 @@ from guardproxy.reading.drift import Shift, shifts
 from guardproxy.reading.drift_page import drift_metrics, drift_page, verdict_of
 from guardproxy.reading.exports import EXPORT_FORMS, exported_lines
 from guardproxy.reading.feedback import feedback_rows
-from guardproxy.reading.period import Hours, Period, baseline_hours, judged_hours, read_period
+from guardproxy.reading.period import Period, baseline_hours, judged_hours, read_period
 from guardproxy.reading.report import Verification, report_page
 from guardproxy.reading.reviewed import GivenVerdict, ReviewedTexts, add_verdict, judged_questions, reviewed_rows
-from guardproxy.reading.samples import HourlySamples, Sample, read_sample, write_sample
+from guardproxy.reading.samples import HourlySamples, read_sample, write_sample
 from guardproxy.reading.sql import LogDatabase
 from guardproxy.reading.summary import TrafficSummary
 
@@ -19,11 +19,9 @@ __all__ = [
     "CandidateResults",
     "GivenVerdict",
     "HourlySamples",
-    "Hours",
     "LogDatabase",
     "Period",
     "ReviewedTexts",
-    "Sample",
     "Shift",
     "TrafficSummary",
     "Verification",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from guardproxy.replay.comparison import MaskedValue, ShownPath, Way, differences, is_seen, moved_decisions, text_at
 from guardproxy.replay.digests import Digests, VersionCounts
 from guardproxy.replay.findings import rules_for
-from guardproxy.replay.pacing import LIMIT_CHARS, HoldStep, Pace, pace_of
+from guardproxy.replay.pacing import LIMIT_CHARS, HoldStep, pace_of
 from guardproxy.replay.replays import Rerun, judged, replay, rerun
 from guardproxy.replay.results import ReplayResult
 
@@ -14,7 +14,6 @@ __all__ = [
     "Digests",
     "HoldStep",
     "MaskedValue",
-    "Pace",
     "ReplayResult",
     "Rerun",
     "ShownPath",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from guardproxy.server.aiohttp_parts import HttpRequest, Wire, error_body, routed_request
-from guardproxy.server.app import Door, Server
-from guardproxy.server.checking import CheckedPart, check
+from guardproxy.server.aiohttp_parts import Wire, error_body, routed_request
+from guardproxy.server.app import Server
+from guardproxy.server.checking import check
 from guardproxy.server.driving.asking.judges import LIMIT_AT_ONCE, score_of
 from guardproxy.server.driving.asking.upstreams import Asking, AskingError, asking
 from guardproxy.server.intake.listener import sender_of
@@ -19,11 +19,8 @@ __all__ = [
     "LIMIT_AT_ONCE",
     "Asking",
     "AskingError",
-    "CheckedPart",
     "CompanionCommand",
     "Deadlines",
-    "Door",
-    "HttpRequest",
     "Server",
     "Wire",
     "asking",

@@ -6,18 +6,15 @@ from __future__ import annotations
 from guardproxy.telemetry.attributes import Attribute, gen_ai_attributes, model_name
 from guardproxy.telemetry.labels import OTHER, BoundedLabels
 from guardproxy.telemetry.logs import configure_logs
-from guardproxy.telemetry.measures import ExchangeMeasures, measures_of
-from guardproxy.telemetry.spans import TraceEvent, TraceSpan, spans_of
+from guardproxy.telemetry.measures import measures_of
+from guardproxy.telemetry.spans import spans_of
 from guardproxy.telemetry.trace import TraceContext, begin_trace
 
 __all__ = [
     "OTHER",
     "Attribute",
     "BoundedLabels",
-    "ExchangeMeasures",
     "TraceContext",
-    "TraceEvent",
-    "TraceSpan",
     "begin_trace",
     "configure_logs",
     "gen_ai_attributes",

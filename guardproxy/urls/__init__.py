@@ -7,7 +7,7 @@ from guardproxy.urls.bare import SCHEME_NAMES
 from guardproxy.urls.hosts import HOST, covers, host_follows
 from guardproxy.urls.markup import TagReading
 from guardproxy.urls.reading import Reading
-from guardproxy.urls.unescaping import Unescaping, unescaped
+from guardproxy.urls.unescaping import Unescaping
 
 __all__ = [
     "HOST",
@@ -17,5 +17,4 @@ __all__ = [
     "Unescaping",
     "covers",
     "host_follows",
-    "unescaped",
 ]

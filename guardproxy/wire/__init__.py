@@ -7,13 +7,11 @@ from guardproxy.wire.contract.calls import NO_CALLS, CallMap
 from guardproxy.wire.contract.codec import AnswerFacts, Bounded, Codec, Decoder, Request
 from guardproxy.wire.contract.contract import (
     NO_DEMAND,
-    SDK_QUERY,
     Contract,
     Demand,
     KeyHeader,
     MediaTypes,
     QuerySyntax,
-    RefusedRoutes,
     Signs,
     TelemetryNames,
     UsageFields,
@@ -24,13 +22,11 @@ from guardproxy.wire.contract.contract import (
 from guardproxy.wire.contract.fields import FieldPath, denied_field, is_on
 from guardproxy.wire.contract.headers import (
     AMOUNT,
-    DATE,
     IDENTIFIER,
     NO_LIMIT_HEADERS,
     PRODUCTS,
     SWITCH,
     VERSION,
-    WORD,
     FormatHeaders,
     HeaderFamily,
     HeaderShape,
@@ -50,10 +46,10 @@ from guardproxy.wire.contract.request_facts import (
     statement_of,
 )
 from guardproxy.wire.contract.routes import Route
-from guardproxy.wire.contract.side_effects import acts_beyond, never_acts
+from guardproxy.wire.contract.side_effects import never_acts
 from guardproxy.wire.contract.stored import StoredIds
 from guardproxy.wire.contract.turns import Call, ModelTurn, Turns
-from guardproxy.wire.contract.writing import Author, CutText, Prompt, Reply, text_of, word_parts
+from guardproxy.wire.contract.writing import Author, CutText, Prompt, Reply, word_parts
 from guardproxy.wire.declared import (
     BY_ROLE,
     FRAMINGS,
@@ -72,18 +68,13 @@ from guardproxy.wire.decoding.decoding import (
     LeafPlace,
     StreamDecoder,
     counts,
-    edited_frame,
-    events_of,
-    index_of,
-    indexed,
-    is_delta,
     leaf_of,
 )
 from guardproxy.wire.decoding.json_codec import Grammar, JsonCodec
 from guardproxy.wire.decoding.whole_body import WholeDecoder
 from guardproxy.wire.dialect import Dialect, ModelReply
 from guardproxy.wire.feedback import FEEDBACK, FEEDBACK_ANSWER, FEEDBACK_ROUTE
-from guardproxy.wire.framing import Framing, StreamEvent, ndjson, sse
+from guardproxy.wire.framing import Framing, ndjson, sse
 from guardproxy.wire.inspection import UNINSPECTED, uninspected, unmapped, without_kinds
 from guardproxy.wire.json.identifiers import is_chance, is_short, undated
 from guardproxy.wire.json.opaque import NOT_KEPT
@@ -108,7 +99,6 @@ __all__ = [
     "AMOUNT",
     "BOUNDS",
     "BY_ROLE",
-    "DATE",
     "EVERY_SERVER",
     "FEEDBACK",
     "FEEDBACK_ANSWER",
@@ -123,14 +113,12 @@ __all__ = [
     "PRODUCTS",
     "REQUEST_KINDS",
     "RESPONSE_KINDS",
-    "SDK_QUERY",
     "SHARED",
     "SWITCH",
     "UNBOUNDED",
     "UNINSPECTED",
     "USER_FIELDS",
     "VERSION",
-    "WORD",
     "AnswerFacts",
     "AnswerPlaces",
     "Author",
@@ -165,7 +153,6 @@ __all__ = [
     "PointerError",
     "Prompt",
     "QuerySyntax",
-    "RefusedRoutes",
     "Remaining",
     "Reply",
     "Request",
@@ -175,7 +162,6 @@ __all__ = [
     "Signs",
     "StoredIds",
     "StreamDecoder",
-    "StreamEvent",
     "StreamPlaces",
     "SystemChange",
     "TelemetryNames",
@@ -183,7 +169,6 @@ __all__ = [
     "UsageFields",
     "Vocabulary",
     "WholeDecoder",
-    "acts_beyond",
     "answers_of",
     "brief_statement_of",
     "codec_for",
@@ -194,16 +179,11 @@ __all__ = [
     "default_route",
     "demand_of",
     "denied_field",
-    "edited_frame",
-    "events_of",
     "expect_list",
     "expect_type",
     "header_shape",
-    "index_of",
-    "indexed",
     "installed",
     "is_chance",
-    "is_delta",
     "is_on",
     "is_short",
     "known_headers",
@@ -220,7 +200,6 @@ __all__ = [
     "served",
     "sse",
     "statement_of",
-    "text_of",
     "unchanged",
     "undated",
     "uninspected",

@@ -40,11 +40,11 @@ PROTOCOL = "mcp"
 OF_PROTOCOL = ("__main__.py", "cli/__init__.py", "config/loading.py")
 NAMES_CEILINGS = {
     "audit": 110,
-    "wire": 122,
+    "wire": 110,
     "policy": 111,
-    "gateway": 73,
-    "exchange": 52,
-    "wire/json": 58,
+    "gateway": 72,
+    "exchange": 51,
+    "wire/json": 56,
 }
 START_LIMIT_S = 0.3
 

@@ -19,17 +19,15 @@ Data keys are not in the log, because a log only grows, and erasing must make it
 from __future__ import annotations
 
 from guardproxy.audit.sealing.key_access import KeyAccess
-from guardproxy.audit.sealing.operator_key import FORMS, OperatorKey, key_of_text, new_key, read_key
-from guardproxy.audit.sealing.sealer import OpenedRecord, Sealer
+from guardproxy.audit.sealing.operator_key import OperatorKey, key_of_text, new_key, read_key
+from guardproxy.audit.sealing.sealer import Sealer
 from guardproxy.audit.sealing.store import STORE, KeyStore, open_store
 from guardproxy.audit.writing.operator_log import operator_log
 
 __all__ = [
-    "FORMS",
     "STORE",
     "KeyAccess",
     "KeyStore",
-    "OpenedRecord",
     "OperatorKey",
     "Sealer",
     "key_of_text",

@@ -22,21 +22,17 @@ from __future__ import annotations
 
 from guardproxy.console.index.database import require_room
 from guardproxy.console.index.filters import FEEDBACK, OUTCOMES, Cursor, Filter
-from guardproxy.console.index.following import IndexProgress
-from guardproxy.console.index.index import GROUPS, Index, LoggedLine
+from guardproxy.console.index.index import Index, LoggedLine
 from guardproxy.console.index.notes import LIMIT_NOTE_CHARS, ReviewNote, ReviewNotes
-from guardproxy.console.index.rows import LogMention, Neighbours, Row, Rows, Series, Totals
+from guardproxy.console.index.rows import Neighbours, Row, Rows, Series, Totals
 
 __all__ = [
     "FEEDBACK",
-    "GROUPS",
     "LIMIT_NOTE_CHARS",
     "OUTCOMES",
     "Cursor",
     "Filter",
     "Index",
-    "IndexProgress",
-    "LogMention",
     "LoggedLine",
     "Neighbours",
     "ReviewNote",

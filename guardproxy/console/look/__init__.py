@@ -12,7 +12,7 @@
 | `templates` | templates of all pages |
 """
 
-from guardproxy.console.look.assets import ASSETS, Asset, Assets
+from guardproxy.console.look.assets import ASSETS
 from guardproxy.console.look.templates import Templates
 
-__all__ = ["ASSETS", "Asset", "Assets", "Templates"]
+__all__ = ["ASSETS", "Templates"]

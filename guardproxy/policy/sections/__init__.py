@@ -10,14 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from guardproxy.policy.sections.cache import CACHE, CacheSection, merge_caches
-from guardproxy.policy.sections.documents import DOCUMENTS, DocumentsSection, LinePair
+from guardproxy.policy.sections.documents import DOCUMENTS, DocumentsSection
 from guardproxy.policy.sections.judge import JUDGE, JudgeSection
 from guardproxy.policy.sections.limits import LIMITS
 from guardproxy.policy.sections.models import ALLOW, DENY
 from guardproxy.policy.sections.prices import PRICES
 from guardproxy.policy.sections.prompt import PROMPT, Marking, PromptSection
 from guardproxy.policy.sections.route import ROUTE, Destination, RouteSection
-from guardproxy.policy.sections.section import BoundSection, NeededTexts, NeededUpstream, Section
+from guardproxy.policy.sections.section import BoundSection, NeededUpstream, Section
 from guardproxy.policy.sections.tools import TOOLS, ToolsSection
 
 _ALL: tuple[Section[Any], ...] = (ALLOW, DENY, CACHE, DOCUMENTS, JUDGE, LIMITS, PRICES, PROMPT, ROUTE, TOOLS)
@@ -35,5 +35,5 @@ __all__ = [
     "BoundSection",
     "CacheSection",
 ]
-__all__ += ["Destination", "JudgeSection", "Marking", "NeededTexts", "NeededUpstream", "PromptSection", "RouteSection"]
-__all__ += ["TOOLS", "DocumentsSection", "LinePair", "Section", "ToolsSection", "merge_caches"]
+__all__ += ["Destination", "JudgeSection", "Marking", "NeededUpstream", "PromptSection", "RouteSection"]
+__all__ += ["TOOLS", "DocumentsSection", "Section", "ToolsSection", "merge_caches"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from guardproxy.wire.declared.codec import DeclaredCodec
 from guardproxy.wire.declared.declaration import (
     BY_ROLE,
-    END_TEXTS,
     FRAMINGS,
     REQUEST_KINDS,
     RESPONSE_KINDS,
@@ -18,7 +17,6 @@ from guardproxy.wire.declared.pointers import Pointer, PointerError, pointer
 
 __all__ = [
     "BY_ROLE",
-    "END_TEXTS",
     "FRAMINGS",
     "REQUEST_KINDS",
     "RESPONSE_KINDS",

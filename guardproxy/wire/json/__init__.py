@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardproxy.wire.json.named import NamingPlace, first_naming_places, may_name_model, names_below, naming_places
+from guardproxy.wire.json.named import first_naming_places, may_name_model, names_below, naming_places
 from guardproxy.wire.json.numbers import LEAST_DIGITS, NUMBER_TYPES, stand_in, stand_ins
 from guardproxy.wire.json.replacing import edited, plain
 from guardproxy.wire.json.strict import (
@@ -35,7 +35,6 @@ from guardproxy.wire.json.walk import (
     TreeLeaf,
     conversation,
     dotted,
-    is_conversation,
     is_moment,
     is_plain_key,
     is_word,
@@ -72,7 +71,6 @@ __all__ = [
     "MapChoice",
     "MapFields",
     "MapLeaf",
-    "NamingPlace",
     "TreeLeaf",
     "View",
     "apart",
@@ -82,7 +80,6 @@ __all__ = [
     "edited",
     "edited_leaves",
     "first_naming_places",
-    "is_conversation",
     "is_moment",
     "is_plain_key",
     "is_word",
