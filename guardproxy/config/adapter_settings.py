@@ -11,7 +11,7 @@ _TOKEN = re.compile(r"[a-z_-]+=(?!file:)[!-~]{16,}", re.ASCII)
 _TOKEN_PATH = re.compile(r"[a-z_-]+=file:(?P<path>.+)", re.ASCII)
 
 
-def is_place(entry: str) -> bool:
+def is_address(entry: str) -> bool:
     """Whether an entry is a port, or a host and a port."""
     host, colon, port = entry.rpartition(":")
     if not port.isascii() or not port.isdecimal() or int(port) > 65535:
@@ -27,19 +27,19 @@ def is_token(entry: str) -> bool:
 class AdapterSettings:
     """The settings of adapters. Times are in seconds."""
 
-    place: str = setting(
+    address: str = setting(
         "adapters",
         "",
         "The port for other gateways that ask whether a request or an answer may pass: PORT or HOST:PORT. Only the first of "
         "several workers opens it.",
-        AllowedValues(form="a port, or a host and a port, like 8090 or 0.0.0.0:8090", is_right=is_place),
+        AllowedValues(form="a port, or a host and a port, like 8090 or 0.0.0.0:8090", is_right=is_address),
     )
-    grpc_place: str = setting(
+    grpc_address: str = setting(
         "adapters_grpc",
         "",
         "The same for gateways that call by gRPC (agentgateway's MCP policies): PORT or HOST:PORT. Needs `adapters`, and the "
         "extra `agentgateway`.",
-        AllowedValues(form="a port, or a host and a port, like 8091 or 0.0.0.0:8091", is_right=is_place),
+        AllowedValues(form="a port, or a host and a port, like 8091 or 0.0.0.0:8091", is_right=is_address),
     )
     tokens: tuple[str, ...] = setting(
         "adapter_token",
@@ -59,27 +59,27 @@ class AdapterSettings:
     @property
     def host(self) -> str:
         """The address to listen on."""
-        return _host_of(self.place)
+        return _host_of(self.address)
 
     @property
     def port(self) -> int | None:
         """The port to listen on; 0 for any free port, `None` for none."""
-        return _port_of(self.place)
+        return _port_of(self.address)
 
     @property
     def grpc_host(self) -> str:
         """The address to listen on for gRPC."""
-        return _host_of(self.grpc_place)
+        return _host_of(self.grpc_address)
 
     @property
     def grpc_port(self) -> int | None:
         """The port to listen on for gRPC; 0 for any free port, `None` for none."""
-        return _port_of(self.grpc_place)
+        return _port_of(self.grpc_address)
 
 
-def _host_of(place: str) -> str:
-    return place.rpartition(":")[0].strip("[]") or "127.0.0.1"
+def _host_of(address: str) -> str:
+    return address.rpartition(":")[0].strip("[]") or "127.0.0.1"
 
 
-def _port_of(place: str) -> int | None:
-    return int(place.rpartition(":")[2]) if place else None
+def _port_of(address: str) -> int | None:
+    return int(address.rpartition(":")[2]) if address else None

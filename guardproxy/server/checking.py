@@ -79,7 +79,7 @@ def _network(config: Config, doors_of: Doors) -> str:
     doors_of(config, 0)
     Routes(config.network.pass_through)
     tokens = tokens_of(config)
-    adapters = f", adapters at {config.adapters.place}" if tokens else ""
+    adapters = f", adapters at {config.adapters.address}" if tokens else ""
     entries = (*config.upstreams.entries, *map("=".join, config.mcp.upstreams.items()))
     upstreams = ", ".join(entry.partition("?")[0] for entry in entries)
     port = f"{config.network.host} port {config.network.port}{adapters}, upstream {upstreams}; neither is tried"

@@ -22,7 +22,7 @@ from guardproxy.errors import ConfigError
 )
 def test_a_place_is_a_port_or_a_host_and_a_port(place: str, host: str, port: int | None) -> None:
     read = SETTINGS["adapters"].read(place, "here")
-    settings = AdapterSettings(place=read, grpc_place=read)
+    settings = AdapterSettings(address=read, grpc_address=read)
     assert (settings.host, settings.port) == (settings.grpc_host, settings.grpc_port) == (host, port)
 
 
