@@ -76,6 +76,7 @@ class About(msgspec.Struct, frozen=True):
         for normal in (False, True):
             choices = {name: self._values(name, normal) for name in sorted(wanted & _CHOICES)}
             header_values = {name: self._header(name, normal) for name in headers if name in (self.headers or {})}
+            # Without these values the condition cannot be evaluated, and then its policy applies.
             if prod(map(len, (*choices.values(), *header_values.values()))) > LIMIT_READINGS:
                 yield normal, {key: value for key, value in self._plain().items() if key not in wanted}
                 continue

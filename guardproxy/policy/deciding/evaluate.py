@@ -209,6 +209,7 @@ class BoundRules:
         if len(edits) < 2:
             return edits[0] if edits else None
         operator = strictest([edit.operators.of(finding.label) for edit in edits])
+        # False comes first: a rule that restores nothing wins.
         strict = min(edits, key=lambda edit: edit.restore)
         restoration = reduce(and_, (edit.restoration for edit in edits))
         return Edit(strict.rule, strict.restore, Operators(operator), restoration)

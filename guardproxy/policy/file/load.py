@@ -43,6 +43,7 @@ class Files:
         of the folder."""
         if path not in self._read:
             inside = self.folder.resolve()
+            # Links are followed before the comparison, so none of them leads out of the folder.
             target = (inside / path).resolve()
             if (draft := self.instead.get(os.path.relpath(target, inside))) is not None:
                 self._read[path] = draft

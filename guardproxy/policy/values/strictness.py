@@ -140,6 +140,7 @@ def terms(expression: Expression) -> Collection[frozenset[str]]:
     count = 1
     for part in parts:
         count *= len(part)
+    # Nothing follows from an empty set, so the order is unclear, and `extends` refuses what is unclear.
     if count > _LIMIT_TERMS:
         return {frozenset()}
     return {frozenset().union(*chosen) for chosen in product(*parts)}
