@@ -101,7 +101,7 @@ def _loaded(model: Model, settings: Settings, registry: Registry | None, digits:
         from guardproxy.inference.running.kserve import DIGITS, KServe  # noqa: PLC0415 - as above
 
         served = lambda pad, rows: KServe.connect(settings.url, model, pad, rows, settings.timeout_s)  # noqa: E731
-        # On that server, rows that share a call may change a score a little (`kserve.py`).
+        # On that server, rows that share a call may change a score a little (`running/kserve.py`).
         digits = min(digits, DIGITS)
         return ModelScorer(model, served, meters_of_model, settings.queue, settings.remembered, digits, settings.wait_s)
     from guardproxy.inference.running import session  # noqa: PLC0415 - as above
