@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from guardproxy.cli.policy.arguments import AllowCode, AsJson
-from guardproxy.cli.printing import fail, say, say_json, styled
-from guardproxy.errors import PolicyError
+from guardproxy.cli.printing import complain, fail, say, say_json, styled
+from guardproxy.errors import ErrorCode, PolicyError
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -79,6 +79,8 @@ def explain(
         say_json({**_json(explanation), "not_asked": far}, 2)
     else:
         say(*_lines(explanation))
+        if explanation.result.error == ErrorCode.MODEL_NOT_ALLOWED and not model and not text.lstrip().startswith("{"):
+            complain("the policies allow certain models: name one with --model")
         if far:
             say(styled(("not run, because they use services: ", "dim"), ", ".join(far)))
     raise typer.Exit(1 if explanation.result.findings else 0)

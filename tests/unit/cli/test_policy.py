@@ -299,6 +299,14 @@ def test_why_a_text_is_treated_as_it_is(folder: Path) -> None:
     assert [line.split()[0] for line in ran.stdout.splitlines()[-2:]] == ["mail", "word"]
 
 
+def test_a_text_for_allowed_models_needs_one(tmp_path: Path) -> None:
+    (tmp_path / "p.yaml").write_text("policy: p\nallow: {models: [gpt-5]}\n", "utf-8")
+    assert "name one with --model" in run("explain", "hello", "--policies", tmp_path).stderr
+    assert run("explain", "hello", "--policies", tmp_path, "--model", "gpt-5").stderr == ""
+    other = '{"model": "other", "messages": [{"role": "user", "content": "hello"}]}'
+    assert run("explain", other, "--policies", tmp_path).stderr == ""
+
+
 def test_an_answer_and_standard_input(folder: Path) -> None:
     ran = run("explain", "-", "--on", "response", "--policies", folder, text="a plain word")
     assert "choices[0].message.content (assistant)" in ran.stdout
