@@ -11,6 +11,7 @@ import re
 import string
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from random import Random
 from re import _constants as kinds  # type: ignore[attr-defined]  # no public module reads a pattern
 from re import _parser as patterns  # type: ignore[attr-defined]
@@ -158,7 +159,11 @@ MORE: Mapping[str, tuple[str, ...]] = {
 def invented(check: Check, options: Mapping[str, Any], label: str) -> Iterator[str]:
     """Yields made-up values of a label, each once. `options`: of the check in the policy. Nothing for a label without a form
     that is known here."""
-    yield from dict.fromkeys(_candidates(check, options, label))
+    known: set[str] = set()
+    for value in _candidates(check, options, label):
+        if value not in known:
+            known.add(value)
+            yield value
 
 
 def _candidates(check: Check, options: Mapping[str, Any], label: str) -> Iterator[str]:
@@ -254,12 +259,16 @@ def _part(kind: Any, about: Any, dice: Random) -> str:
 
 def _of_set(items: Any, dice: Random) -> str:
     """Returns a character of a set; of one that names what it does not hold, a letter or digit that it holds."""
-    inside = re.compile(f"[{''.join(map(_source, items))}]")
-    wanted = [letter for letter in _LETTERS + "-_ .:/+=" if inside.fullmatch(letter)]
-    if wanted:
+    if wanted := _held(f"[{''.join(map(_source, items))}]"):
         return dice.choice(wanted)
     kind, about = items[0]
     return chr(about if kind == kinds.LITERAL else about[0]) if kind in (kinds.LITERAL, kinds.RANGE) else " "
+
+
+@lru_cache(4096)
+def _held(class_of_characters: str) -> str:
+    """Returns the letters, digits and usual signs that a class of characters holds."""
+    return "".join(re.findall(class_of_characters, _LETTERS + "-_ .:/+="))
 
 
 _CLASSES = {
