@@ -128,13 +128,15 @@ def rebalance(rows: list[Row], rng: random.Random) -> list[Row]:
     kept, known = list(rows), describe(rows)
     while off := unbalanced_features(known):
         table = counts(known)
+        holders: dict[str, list[int]] = {name: [] for name in off}
+        for at, (harmful, names) in enumerate(known):
+            for name in names & off.keys():
+                if harmful == (off[name] > MOST_SHARE):
+                    holders[name].append(at)
         gone: set[int] = set()
-        for name, share in off.items():
-            holders = [
-                at for at, (harmful, names) in enumerate(known) if name in names and harmful == (share > MOST_SHARE)
-            ]
+        for name in off:
             most = max(int(min(table[name]) * MOST_SHARE / LEAST_SHARE * 0.99), FREQUENT - 1 - min(table[name]))
-            left = [at for at in holders if at not in gone]
+            left = [at for at in holders[name] if at not in gone]
             if (surplus := len(left) - most) > 0:
                 rng.shuffle(left)
                 left.sort(key=lambda at: sizes[group(kept[at])] <= PLENTY)
