@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import unified_diff
+from functools import lru_cache
 from typing import Any
 
 import yaml
@@ -153,6 +154,7 @@ def _root(text: str) -> yaml.MappingNode:
     return node
 
 
+@lru_cache(4)  # an edit reads the old text twice, and the next edit begins with the new one
 def _parsed(text: str) -> yaml.Node:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
