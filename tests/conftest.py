@@ -43,6 +43,7 @@ _ROOMS = {path.stem for path in (_ROOT / "guardproxy").iterdir()}
 _UNTRACED = ("heavy", "timing", "export")
 
 
+@cache
 def _is_of_pure_package(path: Path) -> bool:
     """Whether a file tests a package with a floor, or the work of several packages."""
     if not path.is_relative_to(_UNIT):
@@ -57,16 +58,19 @@ def _is_pure(item: pytest.Item) -> bool:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leaves out files of which `make test` or `make coverage` runs no test: each worker would read them for some seconds."""
+    """Leaves out files of which `make` runs no test with this choice: each worker would read them for some seconds."""
     chosen = config.option.markexpr
     if collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
         return None
     if chosen == "pure":
         return None if _is_of_pure_package(collection_path) else True
-    if chosen.startswith("(not pure or hypothesis)") and _is_of_pure_package(collection_path):
-        text = collection_path.read_text("utf-8")
-        return None if any(word in text for word in ("hypothesis", *(f"mark.{name}" for name in _UNTRACED))) else True
-    return None
+    words: tuple[str, ...] = ()
+    if chosen == "export":
+        words = ("mark.export",)
+    elif chosen.startswith("(not pure or hypothesis)") and _is_of_pure_package(collection_path):
+        words = ("hypothesis", *(f"mark.{name}" for name in _UNTRACED))
+    text = collection_path.read_text("utf-8") if words else ""
+    return None if not words or any(word in text for word in words) else True
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
