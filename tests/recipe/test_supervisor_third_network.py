@@ -6,19 +6,22 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 # Both packages are large, so only `make test-export` installs them, and CI calls it.
 torch: Any = pytest.importorskip("torch", reason="needs torch: make test-export")
-pytest.importorskip("transformers", reason="needs transformers: make test-export")
+transformers: Any = pytest.importorskip("transformers", reason="needs transformers: make test-export")
 pytestmark = pytest.mark.export
 
+from guardproxy.inference.running.session import Session  # noqa: E402
 from models.supervisor.recipe.second.network import jailbreak  # noqa: E402
 from models.supervisor.recipe.second.outputs import JAILBREAK, PARTS, Row, make_row, targets  # noqa: E402
 from models.supervisor.recipe.second.train import UNKNOWN  # noqa: E402
 from models.supervisor.recipe.third.average import average  # noqa: E402
-from models.supervisor.recipe.third.network import OUTPUTS, ROOM, SPAN, ComposedThird  # noqa: E402
+from models.supervisor.recipe.third.network import OUTPUTS, ROOM, SPAN, ComposedThird, ThirdSupervisor  # noqa: E402
+from models.supervisor.recipe.third.shipped import shipped_weights  # noqa: E402
 from models.supervisor.recipe.third.train import COLUMN_WEIGHTS, COLUMNS, INSIDE, SpanSampler, loss_of  # noqa: E402
 
 SHIPPED = Path(__file__).parents[2] / "models" / "supervisor"
@@ -148,3 +151,24 @@ def test_the_mean_of_checkpoints_is_the_middle_of_each_weight(tmp_path: Path) ->
     assert found["weights"]["half"].dtype == torch.bfloat16
     assert found["weights"]["half"].tolist() == [2.5, 2.5]
     assert (found["step"], found["total"]) == (7, 9)
+
+
+def test_the_network_with_the_weights_of_the_folder_gives_the_logits_of_the_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Up to the rounding of int8. The published encoder, which is large, gives only the sizes, so these are told here."""
+    sizes = {"hidden_size": 384, "num_hidden_layers": 6, "intermediate_size": 1536}
+    name = "models.supervisor.recipe.second.network"
+    monkeypatch.setattr(f"{name}.encoder_folder", lambda: SHIPPED)
+    monkeypatch.setattr(f"{name}.AutoModel", Mock())
+    monkeypatch.setattr(
+        f"{name}.AutoModel.from_pretrained", lambda *_, **__: transformers.BertModel(transformers.BertConfig(**sizes))
+    )
+    network = ThirdSupervisor()
+    network.load_state_dict(shipped_weights(SHIPPED))
+    row = (101, 1, *range(2000, 2040), 102)
+    ids = torch.tensor([row])
+    with torch.no_grad():
+        own = ComposedThird(network).eval()(ids, torch.ones_like(ids))[0]
+    told = Session(SHIPPED / "model.onnx", 1).logits(row)[: len(OUTPUTS)]
+    assert float((own - torch.tensor(told)).abs().mean()) < 0.5

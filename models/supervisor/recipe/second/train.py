@@ -170,7 +170,7 @@ def options(description: str | None, folder: str) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=Path(folder) / "checkpoint.pt")
     parser.add_argument("--rows", default="train")
     parser.add_argument("--limit", type=int, default=0, help="rows to train on, of a file in random order; 0 for all")
-    parser.add_argument("--start", type=Path, help="a checkpoint to start from, instead of the encoder")
+    parser.add_argument("--start", type=Path, help="a checkpoint (third generation: or a model folder) to start from")
     parser.add_argument("--steps", type=int, default=2400)
     parser.add_argument("--stop", type=int, default=0, help="end here, before the rate has fallen; 0 for all steps")
     parser.add_argument("--batch", type=int, default=32)

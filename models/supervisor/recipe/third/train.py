@@ -17,6 +17,7 @@ from models.supervisor.recipe.second.network import CHANNEL_TOKENS, jailbreak
 from models.supervisor.recipe.second.outputs import JAILBREAK, PARTS, Row
 from models.supervisor.recipe.second.train import UNKNOWN, WEIGHTS, Sample, Sampler, fit, mean_loss, options
 from models.supervisor.recipe.third.network import INJECTION, ROOM, SPAN, ThirdSupervisor
+from models.supervisor.recipe.third.shipped import shipped_weights
 from models.supervisor.recipe.third.targets import injection
 
 SEED = 20_31
@@ -102,7 +103,9 @@ def main() -> None:
     sampler.seed = args.seed
     network = ThirdSupervisor(args.frozen)
     if args.start:
-        network.load_state_dict(torch.load(args.start, weights_only=True)["weights"])
+        is_folder = args.start.is_dir()
+        weights = shipped_weights(args.start) if is_folder else torch.load(args.start, weights_only=True)["weights"]
+        network.load_state_dict(weights)
     fit(network, sampler, loss_of, args)
 
 
