@@ -4,7 +4,7 @@
 |---|---|
 | `settings` | `Config`, which has a part for each group; each field of a part is one setting |
 | `adapter_settings`, `audit_settings`, `client_settings`, `console_settings` | its larger parts |
-| `mcp_settings`, `observability_settings` | further parts |
+| `mcp_settings`, `observability_settings`, `tls_settings` | further parts |
 | `exemptions` | hosts that are asked without an HTTP proxy |
 | `declaration` | the declaration of a setting, which defines its flag, variable and key |
 | `loading` | reads flags, the environment and the TOML file |
@@ -29,10 +29,17 @@ from guardproxy.config.settings import (
     UpstreamSettings,
     needs_no_port,
 )
+from guardproxy.config.tls_settings import ADAPTERS, ADAPTERS_GRPC, ADMIN, CLIENTS, EXT_PROC, PORTS, TlsSettings
 
 __all__ = [
+    "ADAPTERS",
+    "ADAPTERS_GRPC",
+    "ADMIN",
+    "CLIENTS",
     "DEFAULT",
     "ENVIRONMENT",
+    "EXT_PROC",
+    "PORTS",
     "SETTINGS",
     "AdapterSettings",
     "AuditSettings",
@@ -44,6 +51,7 @@ __all__ = [
     "LimitSettings",
     "NetworkSettings",
     "ObservabilitySettings",
+    "TlsSettings",
     "UpstreamSettings",
     "address_of",
     "load",

@@ -51,7 +51,7 @@ class ConsoleSettings:
         "console_url",
         "",
         "The address at which people open the console, if it is not the admin port itself. The admin port also answers for its "
-        "host. With https, cookies are for HTTPS alone.",
+        "host. With https, as with TLS on the admin port, cookies are for HTTPS alone.",
         AllowedValues(form="like https://guard.example", is_right=is_console_url),
     )
 

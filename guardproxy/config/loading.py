@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from guardproxy.config.declaration import Declaration
-from guardproxy.config.settings import DEFAULT, FILE_OF_UPSTREAM, SETTINGS, Config, has_name
+from guardproxy.config.settings import DEFAULT, SETTINGS, Config, has_name
 from guardproxy.config.spelling import is_injected, nearest, unknown_key, unknown_variables
+from guardproxy.config.tls_settings import CLIENTS, EXT_PROC, NAMED_FILE, TLS_PORT, files_by_name
 from guardproxy.errors import ConfigError
 
 
@@ -155,15 +156,12 @@ def _places(name: str) -> str:
 
 
 def _about_tls(config: Config) -> Iterator[str]:
-    network, upstreams = config.network, config.upstreams
-    if network.tls_key and not network.tls_cert:
-        yield f"{_places('tls_key')} needs {_places('tls_cert')}"
-    if config.clients.tls_client_ca and not network.tls_cert:
-        yield f"{_places('tls_client_ca')} needs {_places('tls_cert')}: a client shows its certificate only over TLS"
+    yield from _about_ports(config)
+    upstreams = config.upstreams
     known = {*upstreams.named, *config.mcp.upstreams, *([] if all(map(has_name, upstreams.entries)) else [DEFAULT])}
     for setting in ("upstream_ca", "upstream_cert", "upstream_cert_key"):
         for entry in SETTINGS[setting].value_in(config):
-            match = FILE_OF_UPSTREAM.fullmatch(entry)
+            match = NAMED_FILE.fullmatch(entry)
             if match and match["name"] is not None and match["name"] not in known:
                 yield f"{_places(setting)} must name an upstream or an MCP server ({', '.join(sorted(known))}): {entry}"
     of_whom = [name for name in known if upstreams.file_for(upstreams.cert_key, name)[1]]
@@ -171,6 +169,31 @@ def _about_tls(config: Config) -> Iterator[str]:
         upstreams.file_for(upstreams.cert, name)[0] is None for name in of_whom
     ):
         yield f"{_places('upstream_cert_key')} needs {_places('upstream_cert')}"
+
+
+def _about_ports(config: Config) -> Iterator[str]:
+    tls = config.tls
+    certs, keys = files_by_name(tls.certs), files_by_name(tls.keys)
+    if len(certs) < len(tls.certs) or len(keys) < len(tls.keys):
+        yield f"{_places('tls_cert')}, {_places('tls_key')}: two entries have the same name, or none: write NAME=FILE"
+    named = [match["port"] for match in map(TLS_PORT.fullmatch, tls.entries) if match]
+    if len(set(named)) < len(named):
+        yield f"{_places('tls_port')} names a port twice"
+    for name in keys:
+        if name not in certs:
+            yield f"{_places('tls_key')} needs {_places('tls_cert')} of the same name{name and f': {name}'}"
+    for port, name in tls.ports.items():
+        if name not in certs:
+            known = ", ".join(sorted(filter(None, certs))) or "there is none with a name"
+            wanted = f"{port} must name a certificate ({known})" if name else f"{port} needs one without a name"
+            yield f"{_places('tls_port')}: {wanted} of {_places('tls_cert')}"
+    for name in certs:
+        if name not in tls.ports.values():
+            yield f"{_places('tls_cert')}: no port shows `{name or certs[name]}`: give {_places('tls_port')} like admin={name}"
+    if config.clients.tls_client_ca and not tls.speaks(CLIENTS):
+        yield f"{_places('tls_client_ca')} needs {_places('tls_cert')}: a client shows its certificate only over TLS"
+    if tls.speaks(EXT_PROC) and config.network.ext_proc.startswith("unix:"):
+        yield f"{_places('tls_port')}: {_places('ext_proc')} is a socket of this machine, where nothing is encrypted"
 
 
 def _about_tenants(config: Config) -> Iterator[str]:

@@ -18,15 +18,13 @@ from guardproxy.config.declaration import POSITIVE, AllowedValues, Declaration, 
 from guardproxy.config.exemptions import Exemption
 from guardproxy.config.mcp_settings import McpSettings
 from guardproxy.config.observability_settings import ObservabilitySettings
+from guardproxy.config.tls_settings import NAMED_FILE, TlsSettings
 
 DEFAULT = "default"  # the name, in `upstream_key`, of the upstream without a name
 DEPTH_MOST = 100  # the limit of the JSON parser
 RELOAD_LEAST_S = 0.1
 TENANT_FORM = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})=sha256:([0-9A-Fa-f]{64})", re.ASCII)
 HEADER_FORM = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]+", re.ASCII)
-FILE_OF_UPSTREAM = re.compile(
-    r"(?:(?P<name>(?:[a-z]+/)?[A-Za-z0-9][A-Za-z0-9._-]*)=)?(?P<path>[^=].*)", re.ASCII | re.DOTALL
-)
 ENVIRONMENT = "environment"  # the proxy that HTTPS_PROXY names
 PARAMETER_FORM = re.compile(r"[A-Za-z0-9._~\[\]-]+", re.ASCII)
 ALLOWED_HOST_FORM = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\*", re.ASCII)
@@ -97,7 +95,7 @@ UPSTREAM = AllowedValues(
 )
 FILES_OF_UPSTREAMS = AllowedValues(
     form="like /etc/tls/ca.pem, or NAME=/etc/tls/ca.pem for the upstream of this name",
-    is_right=lambda entry: FILE_OF_UPSTREAM.fullmatch(entry) is not None,
+    is_right=lambda entry: NAMED_FILE.fullmatch(entry) is not None,
 )
 PROXY = AllowedValues(form="like http://proxy:3128 or `environment`", is_right=is_proxy)
 EXEMPTION = AllowedValues(
@@ -118,15 +116,6 @@ class NetworkSettings:
 
     host: str = setting("host", "127.0.0.1", "The address to listen on.")
     port: int = setting("port", 8080, "The port for clients. 0 picks a free port.", PORT)
-    tls_cert: Path | None = setting(
-        "tls_cert",
-        None,
-        "The certificate of the port for clients, with its intermediates (PEM). With it, clients speak TLS 1.2 or 1.3. The "
-        "file is read again when it changes; open streams go on.",
-    )
-    tls_key: Path | None = setting(
-        "tls_key", None, "The private key of `tls_cert` (PEM), if that file does not hold it too."
-    )
     admin_host: str = setting("admin_host", "127.0.0.1", "The address of the admin port.")
     admin_port: int = setting(
         "admin_port", 9090, "The port for probes, metrics and operators. Worker N has this port plus N.", PORT
@@ -204,21 +193,21 @@ class UpstreamSettings:
         "upstreams, or `NAME=FILE` as the only ones of an upstream. Names are those in metrics; `default` is the "
         "upstream without one.",
         FILES_OF_UPSTREAMS,
-        path=FILE_OF_UPSTREAM,
+        path=NAMED_FILE,
     )
     cert: tuple[str, ...] = setting(
         "upstream_cert",
         (),
         "`NAME=FILE`: the certificate (PEM) that the proxy shows to this upstream. `FILE`: to all of them.",
         FILES_OF_UPSTREAMS,
-        path=FILE_OF_UPSTREAM,
+        path=NAMED_FILE,
     )
     cert_key: tuple[str, ...] = setting(
         "upstream_cert_key",
         (),
         "`NAME=FILE` or `FILE`: the private key of `upstream_cert`, if that file does not hold it too.",
         FILES_OF_UPSTREAMS,
-        path=FILE_OF_UPSTREAM,
+        path=NAMED_FILE,
     )
     proxy: str = setting(
         "upstream_proxy",
@@ -270,7 +259,7 @@ class UpstreamSettings:
     @staticmethod
     def file_for(entries: tuple[str, ...], name: str) -> tuple[Path | None, bool]:
         """Returns the file of `ca`, `cert` or `cert_key` for an upstream, and whether an entry names the upstream."""
-        matches = [match for entry in entries if (match := FILE_OF_UPSTREAM.fullmatch(entry))]
+        matches = [match for entry in entries if (match := NAMED_FILE.fullmatch(entry))]
         for wanted in (name, None):
             for match in matches:
                 if match["name"] == wanted:
@@ -529,6 +518,7 @@ class Config:
     """The settings of a server. The titles are those of the groups in the help and in the documentation."""
 
     network: NetworkSettings = part("Network", NetworkSettings())
+    tls: TlsSettings = part("TLS", TlsSettings())
     upstreams: UpstreamSettings = part("Upstreams", UpstreamSettings())
     mcp: McpSettings = part("MCP", McpSettings())
     policies: PolicySettings = part("Policies", PolicySettings())

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from guardproxy.config import SETTINGS, Config
+from guardproxy.config import ADMIN, SETTINGS, Config
 from guardproxy.console.access.logins import LoginFile, load_logins
 from guardproxy.console.access.oidc import sign_in_of
 from guardproxy.console.application import Entrance, console_app
@@ -99,6 +99,11 @@ def is_near(host: str) -> bool:
         return host == "localhost"
 
 
+def is_https(config: Config) -> bool:
+    """Whether people use HTTPS: at `console_url`, or at the admin port itself."""
+    return config.console.url.startswith("https:") if config.console.url else config.tls.speaks(ADMIN)
+
+
 async def serve(start: ConsoleStart) -> None:
     """Serves until SIGTERM."""
     settings = start.config.console
@@ -107,7 +112,7 @@ async def serve(start: ConsoleStart) -> None:
     console = console_of(start.config, mode, ProxyClient(start.proxy))
     entrance = Entrance(
         WatchedLogins(settings.logins) if settings.logins else LoginFile,
-        is_https=settings.url.startswith("https:"),
+        is_https=is_https(start.config),
         has_tokens=settings.logins is not None,
         sign_in=sign_in_of(settings),
     )
@@ -128,10 +133,10 @@ async def serve(start: ConsoleStart) -> None:
         os.umask(before)
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    if not is_near(start.config.network.admin_host) and not settings.url.startswith("https:"):
+    if not is_near(start.config.network.admin_host) and not is_https(start.config):
         _log.warning(
             "the console is open to other machines without TLS: whoever listens on the network can take a session",
-            extra={"setting": SETTINGS["console_url"].names},
+            extra={"setting": f"{SETTINGS['tls_port'].names} or {SETTINGS['console_url'].names}"},
         )
     _log.info("the console is open", extra={"mode": mode, "pid": os.getpid()})
     await stop.wait()

@@ -15,12 +15,12 @@ from typing import Any
 
 import grpc
 
-from guardproxy.config import SETTINGS, Config
+from guardproxy.config import EXT_PROC, SETTINGS, Config
 from guardproxy.errors import ConfigError, ErrorCode
 from guardproxy.ext_proc.call import EnvoyCall
 from guardproxy.ext_proc.conversation import OutOfTurnError
 from guardproxy.ext_proc.messages import METHOD, SERVICE, EnvoyHead, UnreadableMessageError, read
-from guardproxy.server import Server, error_body, sender_of
+from guardproxy.server import Certificates, Server, add_grpc_port, error_body, handshake_option, sender_of
 
 _log = logging.getLogger(__name__)
 ENDING_S = 5.0
@@ -61,7 +61,7 @@ class ExtProcDoor:
         self._port = 0
         self._handle: Server
 
-    def bind(self) -> None:
+    def bind(self, certificates: Certificates) -> None:
         """Takes the address. Raises `ConfigError`."""
         names = SETTINGS["ext_proc"].names
         if self._config.workers.count > 1 and self._address.startswith("unix:"):
@@ -74,13 +74,14 @@ class ExtProcDoor:
         options = [
             ("grpc.max_receive_message_length", most_bytes),
             ("grpc.so_reuseport", int(self._config.workers.count > 1)),
+            handshake_option(self._config.timeouts.head_s),
         ]
         # Beyond `limit_exchanges`, a request is refused with 503; far beyond it, Envoy answers for itself.
         self._server = grpc.aio.server(options=options, maximum_concurrent_rpcs=2 * limits.exchanges)
         handler = grpc.stream_stream_rpc_method_handler(self._process)  # bytes come and go
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {METHOD: handler}),))
         try:
-            self._port = self._server.add_insecure_port(self._address)
+            self._port = add_grpc_port(self._server, self._address, EXT_PROC, certificates)
         except RuntimeError:
             raise ConfigError(
                 f"{names}: cannot listen on {self._address}: another process has it, or this user may not"

@@ -23,7 +23,7 @@ from aiohttp import web
 
 from guardproxy import plugins
 from guardproxy.audit import NO_SEALING, Rotation, Sealing, open_sink
-from guardproxy.config import Config
+from guardproxy.config import CLIENTS, Config
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange import Exchange
 from guardproxy.gateway import UNKNOWN, KnownClient
@@ -105,9 +105,10 @@ def settings(config: Config) -> Settings:
 
 
 class Server:
-    """The parts of one process, and the handling of its requests."""
+    """The parts of one process, and the handling of its requests. `certificates`: those of the settings, if they are read
+    already."""
 
-    def __init__(self, config: Config, worker: int = 0) -> None:
+    def __init__(self, config: Config, worker: int = 0, certificates: Certificates | None = None) -> None:
         self.config = config
         self.metrics = Metrics()
         self._remotes = Remotes(
@@ -116,7 +117,7 @@ class Server:
         self._models = Models(
             (config.models.folder,) if config.models.folder else (), settings(config), Registry(self.metrics.registry)
         )
-        self.certificates = Certificates(config)
+        self.certificates = certificates or Certificates(config)
         self._egress = Egress(config.upstreams, os.environ, self.certificates.context_of)
         self.clients = ClientSource(config.clients, way_of=self._egress.way)
         self._asked_models = AskedModels(config, lambda: self.clients.limits.prices, self.metrics)
@@ -346,13 +347,14 @@ class Server:
         """What an operator needs first: the addresses for clients, the policies, the log, and what is encrypted. `port`: 0 if
         there is none for clients."""
         host = "127.0.0.1" if self.config.network.host in ("0.0.0.0", "::", "") else self.config.network.host  # noqa: S104 - compared
-        is_encrypted = self.config.network.tls_cert is not None
+        is_encrypted, others = self.config.tls.speaks(CLIENTS), self.config.tls.ports.keys() - {CLIENTS}
         url = f"http{'s' if is_encrypted else ''}://{f'[{host}]' if ':' in host else host}:{port}"
         urls = map(urlsplit, (*self.config.upstreams.urls, *self.config.mcp.servers.values()))
         plain = [url.hostname or "" for url in urls if url.scheme != "https"]
         upstreams = f"not encrypted to {', '.join(plain)}" if plain else "encrypted"
         upstreams += f" (through the proxy {self._egress.proxy})" if self._egress.proxy else ""
         clients = "encrypted" if is_encrypted else "not encrypted (put TLS in front of it, or give `tls_cert`)"
+        further = f"; further ports with TLS: {', '.join(sorted(others))}" if others else ""
         own = (
             {"url": url, "base_url": f"{url}/v1 for OpenAI's SDKs, {url} for Anthropic's and Google's"} if port else {}
         )
@@ -360,7 +362,7 @@ class Server:
             **own,
             "policy_names": sorted(policy.name for policy in self.policies.policies),
             "audit": str(self.config.audit.folder.absolute()),
-            "traffic": f"from clients: {clients}; to upstreams: {upstreams}",
+            "traffic": f"from clients: {clients}; to upstreams: {upstreams}{further}",
         }
 
     def is_full(self) -> bool:
@@ -464,7 +466,8 @@ class Server:
         if self.adapters is None or self.config.adapters.grpc_port is None:
             return None
         with naming("adapters_grpc"):
-            return GrpcCalls(self.adapters, self._counting, self.config.limits.body_bytes)
+            limits, timeouts = self.config.limits, self.config.timeouts
+            return GrpcCalls(self.adapters, self._counting, limits.body_bytes, timeouts.head_s, self.certificates)
 
     @contextmanager
     def _counting(self) -> Iterator[None]:
@@ -548,7 +551,7 @@ class Server:
 class Door(Protocol):
     """A way for requests into a process, beside the port for clients."""
 
-    def bind(self) -> None:
+    def bind(self, certificates: Certificates) -> None:
         """Takes the address, before models are loaded. Raises `ConfigError`."""
 
     async def open(self, server: Server) -> Mapping[str, object]:

@@ -92,7 +92,7 @@ def _network(config: Config, doors_of: Doors) -> str:
 def _encryption(config: Config) -> str:
     """Reads the files of certificates, and the variables of a proxy if the settings want them. Returns what to say of them."""
     certificates, proxy = Certificates(config), Egress(config.upstreams, os.environ).proxy
-    said = ["clients speak TLS"] if config.network.tls_cert else []
+    said = [f"TLS: {', '.join(config.tls.ports)}"] if config.tls.ports else []
     said += [f"upstreams are asked through {proxy}"] if proxy else []
     return "".join(f"; {part}" for part in (*said, *certificates.warnings))
 

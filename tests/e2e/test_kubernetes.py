@@ -96,8 +96,9 @@ def test_a_pod_starts_under_the_variables_of_its_service_and_takes_new_policies(
     try:
         (said,) = wait_logged(process, log, "listening")
         assert said["policy_names"] == ["no-secrets"]
-        admin = f"http://127.0.0.1:{said['admin_port']}"
-        with urllib.request.urlopen(f"{admin}/all/readyz", timeout=30) as response:
+        admin = f"https://127.0.0.1:{said['admin_port']}"
+        unverified = ssl._create_unverified_context()  # as probes of the kubelet have it
+        with urllib.request.urlopen(f"{admin}/all/readyz", timeout=30, context=unverified) as response:
             assert response.read() == b"worker 0: ready\n"
         trusting = ssl.create_default_context(cafile=authority.file)
         body = json.dumps({"model": "scripted", "messages": [{"role": "user", "content": "echo: falcon"}]}).encode()

@@ -7,10 +7,13 @@ import asyncio
 import json
 import ssl
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import grpc
 import openai
 import pytest
 
@@ -48,11 +51,11 @@ def admin(proxy: Proxy, path: str) -> str:
         return str(response.read().decode())
 
 
-async def until_ready_says(proxy: Proxy, words: str) -> str:
-    """What `/readyz` says, once it says these words; without words, once it has no warning."""
+async def until_ready_says(ask: Callable[[str], str], words: str) -> str:
+    """What `/readyz` says, once it says these words; without words, once it has no warning. `ask`: asks the admin port."""
     async with asyncio.timeout(60):
         while True:
-            said = await asyncio.to_thread(admin, proxy, "readyz")
+            said = await asyncio.to_thread(ask, "readyz")
             if words in said if words else said == "ready\n":
                 return said
             await asyncio.sleep(0.1)
@@ -112,13 +115,13 @@ async def test_certificates_are_replaced_under_open_streams(tmp_path: Path) -> N
             # A pair that does not belong together: the old one stays, and open streams too.
             stranger = authority.pair("stranger")
             await asyncio.to_thread(pair.become, Pair(stranger.cert, pair.key))
-            said = await until_ready_says(proxy, "the key does not belong to the certificate")
+            said = await until_ready_says(partial(admin, proxy), "the key does not belong to the certificate")
             assert said.startswith("ready\n`tls_cert`")
             assert "guardproxy_certificates_reload_failing 1.0" in await asyncio.to_thread(admin, proxy, "metrics")
             # A right one, which ends soon.
             new = authority.pair("new", [("CN", "new")], host="localhost", ends_in=3 * DAY)
             await asyncio.to_thread(pair.become, new)
-            said = await until_ready_says(proxy, "ends in 2 days")
+            said = await until_ready_says(partial(admin, proxy), "ends in 2 days")
             assert "belong" not in said
             trusting = ssl.create_default_context(cafile=authority.file)
             trusting.load_cert_chain(*billing)
@@ -152,6 +155,109 @@ async def test_certificates_are_replaced_under_open_streams(tmp_path: Path) -> N
         assert "\N{RIGHT-TO-LEFT OVERRIDE}" not in log
 
 
+@dataclass(slots=True)
+class Held:
+    """A connection that is open to a port. `name`: in the certificate that it was shown; `ask`: whether it answers."""
+
+    name: str
+    ask: Callable[[], Awaitable[bool]]
+    close: Callable[[], Awaitable[None]]
+
+
+async def held_http(port: int, authority: Authority, line: str, status: bytes) -> Held:
+    """An open connection of HTTP. `line`: the first one of requests."""
+    trusting = ssl.create_default_context(cafile=authority.file)
+    reader, writer = await asyncio.open_connection("localhost", port, ssl=trusting)
+    (((_, name),),) = writer.get_extra_info("peercert")["subject"]
+
+    async def ask() -> bool:
+        writer.write(f"{line}\r\nHost: localhost\r\n\r\n".encode())
+        answer = await reader.readuntil(b"\r\n\r\n")
+        length = next(line for line in answer.lower().split(b"\r\n") if line.startswith(b"content-length: "))
+        await reader.readexactly(int(length.partition(b" ")[2]))
+        return answer.startswith(b"HTTP/1.1 " + status)
+
+    async def close() -> None:
+        writer.transport.abort()
+
+    return Held(name, ask, close)
+
+
+async def held_grpc(port: int, authority: Authority) -> Held:
+    """An open call of Envoy, whose first message says what is no head."""
+    trusting = ssl.create_default_context(cafile=authority.file)
+    trusting.set_alpn_protocols(["h2"])
+    _, writer = await asyncio.open_connection("localhost", port, ssl=trusting)
+    (((_, name),),) = writer.get_extra_info("peercert")["subject"]
+    writer.transport.abort()
+    trusted = grpc.ssl_channel_credentials(authority.file.read_bytes())
+    channel = grpc.aio.secure_channel(f"localhost:{port}", trusted, options=[("grpc.use_local_subchannel_pool", 1)])
+    call = channel.stream_stream("/envoy.service.ext_proc.v3.ExternalProcessor/Process")()
+    await call.wait_for_connection()
+
+    async def ask() -> bool:
+        await call.write(b"no head")
+        await call.done_writing()
+        return bool(await call.code() is grpc.StatusCode.FAILED_PRECONDITION)
+
+    async def close() -> None:
+        await channel.close()
+
+    return Held(name, ask, close)
+
+
+async def test_each_port_has_a_certificate_which_is_replaced_under_open_connections(tmp_path: Path) -> None:
+    """One certificate for clients and the admin port, and one for other gateways; probes and scrapes go over TLS."""
+    authority = Authority(tmp_path)
+    outer, inner = (authority.pair(name, [("CN", name)], host="localhost") for name in ("outer", "inner"))
+    (tmp_path / "token").write_text("a-token-of-the-test-0123")
+    options = (
+        *("--tls-cert", str(outer.cert), "--tls-key", str(outer.key), "--tls-port", "admin"),
+        *("--tls-cert", f"inner={inner.cert}", "--tls-key", f"inner={inner.key}"),
+        *("--tls-port", "adapters=inner", "--tls-port", "ext_proc=inner"),
+        *("--adapters", "0", "--adapter-token", f"litellm=file:{tmp_path / 'token'}", "--ext-proc", "127.0.0.1:0"),
+    )
+    proxy = await asyncio.to_thread(serve, "http://127.0.0.1:9", tmp_path / "run", UNREAD, *options)
+    trusting = ssl.create_default_context(cafile=authority.file)
+
+    def shown(path: str) -> str:
+        url = f"https://localhost:{proxy.admin_port}/{path}"
+        with urllib.request.urlopen(url, timeout=30, context=trusting) as said:
+            return str(said.read().decode())
+
+    async def opened() -> list[Held]:
+        said = proxy.wait_for("listening")
+        gateway, envoy = said["adapters_port"], int(said["ext_proc"].rpartition(":")[2])
+        return [
+            await held_http(proxy.port, authority, "GET /no-such-route HTTP/1.1", b"404"),
+            await held_http(proxy.admin_port, authority, "GET /readyz HTTP/1.1", b"200"),
+            await held_http(gateway, authority, "GET /no-such-route HTTP/1.1", b"404"),
+            await held_grpc(envoy, authority),
+        ]
+
+    async with asyncio.timeout(120):
+        try:
+            before = await opened()
+            assert [held.name for held in before] == ["outer", "outer", "inner", "inner"]
+            assert (await asyncio.to_thread(shown, "readyz")) == "ready\n"
+            for pair, name in ((outer, "outer-2"), (inner, "inner-2")):
+                new = authority.pair(name, [("CN", name)], host="localhost", ends_in=3 * DAY)
+                await asyncio.to_thread(pair.become, new)
+            for words in ("`tls_cert`: a certificate", "`tls_cert` of `inner`: a certificate"):
+                await until_ready_says(shown, words)
+            after = await opened()
+            assert [held.name for held in after] == ["outer-2", "outer-2", "inner-2", "inner-2"]
+            for held in (*before, *after):
+                assert await held.ask()
+                await held.close()
+            metrics = await asyncio.to_thread(shown, "metrics")
+            for name in ("", "inner"):
+                assert f'guardproxy_certificate_expiry_timestamp_seconds{{name="{name}",setting="tls_cert"}}' in metrics
+        finally:
+            assert await asyncio.to_thread(proxy.stop) == 0
+    assert "further ports with TLS: adapters, admin, ext_proc" in proxy.log.read_text("utf-8")
+
+
 async def collected(stream: openai.AsyncStream[openai.types.chat.ChatCompletionChunk]) -> str:
     return "".join([chunk.choices[0].delta.content or "" async for chunk in stream])
 
@@ -181,5 +287,5 @@ def test_a_start_names_what_is_wrong_with_a_certificate(tmp_path: Path) -> None:
         assert message in ran.stderr
     checked = processes.run("serve", *words, "--tls-cert", str(pair.cert), "--tls-key", str(pair.key), "--check")
     assert checked.returncode == 0, checked.stderr
-    assert "clients speak TLS" in checked.stdout + checked.stderr
+    assert "TLS: clients" in checked.stdout + checked.stderr
     assert json.dumps("hunter2") not in checked.stdout

@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 
 from guardproxy.config import load
 from guardproxy.inference.folders.folder import GPU_MODELS, MODELS
+from tests.kit.certificates import Authority
 
 ROOT = Path(__file__).parents[2]
 
@@ -96,6 +97,11 @@ def test_the_image_for_a_gpu_installs_its_runtime_and_insists_on_it() -> None:
         ("--admin-port PORT --admin-host 0.0.0.0", {"GUARDPROXY_ADMIN_PORT": "1"}, True),
         ("", {"GUARDPROXY_ADMIN_PORT": "PORT"}, True),
         ("--admin-port PORT", {"GUARDPROXY_ADMIN_PORT": "tcp://10.0.0.1:9090"}, True),
+        ("--admin-port PORT --tls-port admin", {}, True),
+        ("--admin-port PORT --tls-port=admin=inner --tls", {}, True),
+        ("--admin-port PORT --tls", {"GUARDPROXY_TLS_PORT": "adapters,admin"}, True),
+        ("--admin-port PORT --tls", {}, True),
+        ("--admin-port PORT --tls --fail", {}, False),
         ("--admin-port 1", {}, False),
         ("--admin-port PORT --fail", {}, False),
     ],
@@ -112,6 +118,8 @@ def test_the_health_check_asks_the_configured_port(
         def log_message(self, format: str, *arguments: object) -> None: ...
 
     with HTTPServer(("127.0.0.1", 0), Ready) as server:
+        if "--tls" in words:
+            server.socket = Authority(tmp_path).server("localhost").wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

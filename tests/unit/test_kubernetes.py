@@ -76,7 +76,8 @@ def test_the_guard_has_no_rights_and_a_tree_that_it_cannot_write(mode: str) -> N
 def test_probes_ask_the_admin_port_of_the_pod_and_nobody_else_may(mode: str) -> None:
     container, probes = guard(mode), ("startupProbe", "livenessProbe", "readinessProbe")
     assert "--admin-host=$(POD_IP)" in container["args"]
-    assert {container[probe]["httpGet"]["port"] for probe in probes} == {"admin"}
+    asked = {(container[probe]["httpGet"]["port"], container[probe]["httpGet"].get("scheme")) for probe in probes}
+    assert asked == {("admin", "HTTPS" if "--tls-port=admin" in container["args"] else None)}
     limit_s = container["startupProbe"]["periodSeconds"] * container["startupProbe"]["failureThreshold"]
     assert limit_s >= 60, "models load for a while"
     (policy,) = manifests(mode)["NetworkPolicy"]

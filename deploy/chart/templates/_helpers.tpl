@@ -41,6 +41,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end -}}
 
+{{/* How probes ask the admin port. The kubelet does not look at whose certificate it is. */}}
+{{- define "guardproxy.scheme" -}}
+{{- if .Values.tls.admin }}, scheme: HTTPS{{ end -}}
+{{- end -}}
+
 {{/* The guard as a container: the same in both modes, but for who can reach it. */}}
 {{- define "guardproxy.container" -}}
 name: guardproxy
@@ -57,6 +62,9 @@ args:
   {{- if .Values.tls.secretName }}
   - --tls-cert=/etc/guardproxy/tls/tls.crt
   - --tls-key=/etc/guardproxy/tls/tls.key
+  {{- end }}
+  {{- if .Values.tls.admin }}
+  - --tls-port=admin
   {{- end }}
   {{- if .Values.tls.clientCaSecretName }}
   - --tls-client-ca=/etc/guardproxy/client-ca/ca.crt
@@ -84,16 +92,16 @@ ports:
   {{- end }}
 # The other probes begin when this one has succeeded: models load for some seconds.
 startupProbe:
-  httpGet: {path: /all/readyz, port: admin}
+  httpGet: {path: /all/readyz, port: admin{{ include "guardproxy.scheme" . }}}
   periodSeconds: 1
   timeoutSeconds: 6
   failureThreshold: 120
 livenessProbe:
-  httpGet: {path: /all/livez, port: admin}
+  httpGet: {path: /all/livez, port: admin{{ include "guardproxy.scheme" . }}}
   periodSeconds: 10
   timeoutSeconds: 6
 readinessProbe:
-  httpGet: {path: /all/readyz, port: admin}
+  httpGet: {path: /all/readyz, port: admin{{ include "guardproxy.scheme" . }}}
   periodSeconds: 5
   timeoutSeconds: 6
 {{- if eq .Values.mode "gateway" }}

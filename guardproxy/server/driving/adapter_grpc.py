@@ -13,25 +13,36 @@ from functools import partial
 from typing import Any
 
 from guardproxy.adapters import GrpcAdapter
+from guardproxy.config import ADAPTERS_GRPC
 from guardproxy.errors import ConfigError, DownstreamError
 from guardproxy.server.driving.adapter_port import AdapterPort, secret_of
+from guardproxy.server.intake.grpc_port import add_port, handshake_option
+from guardproxy.server.trust.certificates import Certificates
 from guardproxy.wire.json import JsonFault
 
 _log = logging.getLogger(__name__)
 
 
 class GrpcCalls:
-    """Answers calls by gRPC. `calls`: judges them; `counting`: counts one while it runs; `limit_bytes`: of a call."""
+    """Answers calls by gRPC. `calls`: judges them; `counting`: counts one while it runs; `limit_bytes`: of a call;
+    `handshake_s`: for the beginning of a connection."""
 
     def __init__(
-        self, calls: AdapterPort, counting: Callable[[], AbstractContextManager[None]], limit_bytes: int
+        self,
+        calls: AdapterPort,
+        counting: Callable[[], AbstractContextManager[None]],
+        limit_bytes: int,
+        handshake_s: float,
+        certificates: Certificates,
     ) -> None:
         import grpc  # noqa: PLC0415 - an extra, for few servers
 
         self._calls = calls
         self._counting = counting
         self._codes = grpc.StatusCode
-        self._server: Any = grpc.aio.server(options=[("grpc.max_receive_message_length", limit_bytes)])
+        self._certificates = certificates
+        options = [("grpc.max_receive_message_length", limit_bytes), handshake_option(handshake_s)]
+        self._server: Any = grpc.aio.server(options=options)
         for adapter in calls.open_adapters:
             if isinstance(adapter, GrpcAdapter):
                 handlers = {
@@ -45,7 +56,7 @@ class GrpcCalls:
         """Listens. Returns the port. Raises `ConfigError`."""
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            own_port = int(self._server.add_insecure_port(shown))
+            own_port = add_port(self._server, shown, ADAPTERS_GRPC, self._certificates)
         except RuntimeError:
             raise ConfigError(f"cannot listen on {shown}: another process has it, or this user may not") from None
         await self._server.start()

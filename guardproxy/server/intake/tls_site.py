@@ -1,4 +1,4 @@
-"""Takes connections of clients over TLS: each one is counted before its handshake, and gets the context of that moment.
+"""Takes connections over TLS: each one is counted before its handshake, and gets the context of that moment.
 
 The servers of asyncio count a connection when its handshake is over. Until then a client could hold as many as it likes, for a
 minute each. They also have one context for as long as they listen, and a certificate could not be replaced.
@@ -14,10 +14,9 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Protocol
 
-from guardproxy.server.aiohttp_parts import LINGER_S, ClientConnection, owner_of
-from guardproxy.server.intake.listener import Listener
+from guardproxy.server.aiohttp_parts import LINGER_S, ClientConnection, Owned, owner_of
 
 _log = logging.getLogger(__name__)
 REST_S = 1.0  # after an error that the next attempt would meet again
@@ -57,19 +56,33 @@ def _why(error: OSError) -> str:
     return "timeout" if is_late else "closed"
 
 
+class TlsServer(Protocol):
+    """Makes what speaks on a connection, and decides which connections stay."""
+
+    def __call__(self) -> asyncio.BaseProtocol:
+        """Returns what speaks on a connection whose handshake is over."""
+
+    def welcome(self, connection: Owned) -> bool:
+        """Counts a connection if there is room for it. Returns whether there was room."""
+
+    def leave(self, connection: Owned) -> None:
+        """Uncounts a connection: one that has failed, or whose handshake is over if it is not a `ClientConnection`, which says
+        itself when it has ended."""
+
+
 class TlsSite:
-    """Takes connections from sockets that listen, for a listener. `context`: returns the context for the next connection;
+    """Takes connections from sockets that listen, for a server. `context`: returns the context for the next connection;
     `handshake_s`: the time limit for a handshake; `failed`: is called with a word for each failed one."""
 
     def __init__(
         self,
-        listener: Listener,
+        server: TlsServer,
         sockets: Sequence[socket.socket],
         context: Callable[[], ssl.SSLContext],
         handshake_s: float,
         failed: Callable[[str], None] = lambda why: None,
     ) -> None:
-        self._listener = listener
+        self._server = server
         self._sockets = sockets
         self._context = context
         self._handshake_s = handshake_s
@@ -108,19 +121,20 @@ class TlsSite:
                     await asyncio.sleep(REST_S)
                 continue
             greeted = _Handshake(owner_of(address[0]))
-            if self._listener.welcome(greeted):
+            if self._server.welcome(greeted):
                 self._begin(asyncio.create_task(self._greet(accepted, greeted), name="tls handshake"))
             else:
                 accepted.close()  # it speaks TLS, so it could not read a refusal
 
     async def _greet(self, accepted: socket.socket, greeted: _Handshake) -> None:
-        """Makes a connection of a client. Without a handshake there is none, and nothing is logged: anyone can cause that."""
-        connection: ClientConnection | None = None
+        """Makes a connection. Without a handshake there is none, and nothing is logged: anyone can cause that."""
+        connection: asyncio.BaseProtocol | None = None
 
-        def made() -> ClientConnection:
+        def made() -> asyncio.BaseProtocol:
             nonlocal connection
-            connection = cast(ClientConnection, self._listener())
-            connection.is_counted = True
+            connection = self._server()
+            if isinstance(connection, ClientConnection):
+                connection.is_counted = True
             return connection
 
         try:
@@ -136,5 +150,5 @@ class TlsSite:
         finally:
             if connection is None:
                 accepted.close()
-            if connection is None or connection.is_counted:
-                self._listener.leave(greeted)
+            if not isinstance(connection, ClientConnection) or connection.is_counted:
+                self._server.leave(greeted)

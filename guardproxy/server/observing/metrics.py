@@ -228,13 +228,10 @@ class Metrics:
         "upstream_failures", "Failed requests to an upstream, by cause.", "upstream", "cause"
     )
     handshakes_failed: Counter = metric(
-        "tls_handshakes_failed", "Failed TLS handshakes of clients, by reason.", "reason"
+        "tls_handshakes_failed", "Failed TLS handshakes, by port and reason.", "port", "reason"
     )
     certificates_end: Gauge = metric(
-        "certificate_expiry_timestamp_seconds",
-        "When certificates of a file expire, as Unix time.",
-        "setting",
-        "upstream",
+        "certificate_expiry_timestamp_seconds", "When certificates of a file expire, as Unix time.", "setting", "name"
     )
     certificates_failing: Gauge = metric(
         "certificates_reload_failing", "1 while a file of certificates or its key cannot be used, or 0."
@@ -252,6 +249,10 @@ class Metrics:
                 made = _KINDS[str(declared.type)](row["name"], row["text"], row["labels"], registry=self.registry)
                 setattr(self, declared.name, made)
         self.scanner = Meters(self.scan_cache, self.scan_refused, self.scans_waiting)
+
+    def handshake_failed(self, port: str, why: str) -> None:
+        """Counts a TLS handshake that failed. Any thread may call it."""
+        self.handshakes_failed.labels(port, why).inc()
 
     def troubles(self) -> tuple[TroubleCount, ...]:
         """Returns the metrics that grow only while something is wrong."""

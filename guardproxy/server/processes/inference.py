@@ -15,14 +15,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import cast
 
-from guardproxy.config import Config
+from guardproxy.config import ADMIN, Config
 from guardproxy.inference import ModelPairJudge, Models, ModelScorer, Registry, Serving
 from guardproxy.server.app import engine, settings
 from guardproxy.server.observing.metrics import Metrics
 from guardproxy.server.observing.process_metrics import Siblings
 from guardproxy.server.observing.status import AdminHosts, LoopLag, admin_app
 from guardproxy.server.opening import admin_address, bound, listen
-from guardproxy.server.processes.probes import AdminPort
+from guardproxy.server.processes.probes import AdminPort, AdminTls
+from guardproxy.server.trust.certificates import Certificates
 
 _log = logging.getLogger(__name__)
 
@@ -36,6 +37,10 @@ class _ModelsState:
         folders = (config.models.folder,) if config.models.folder else ()
         self.models = Models(folders, settings(config), Registry(self.metrics.registry))
         self._stall_s = config.observability.livez_stall_s
+        self.certificates = Certificates(config, ports=(ADMIN,), has_upstreams=False)
+        self.certificates.renewed = lambda what: self.certificates.show(self.metrics.certificates_end)
+        self.certificates.show(self.metrics.certificates_end)
+        self.metrics.certificates_failing.set_function(lambda: not self.certificates.is_fine)
 
     def liveness_errors(self) -> list[str]:
         stalled_s = self.loop_lag.stalled_s()
@@ -45,7 +50,7 @@ class _ModelsState:
         return []
 
     def readiness_warnings(self) -> list[str]:
-        return []
+        return self.certificates.warnings
 
     async def reload(self) -> dict[str, object]:
         """Does nothing: the workers ask for models when they load policies."""
@@ -74,15 +79,18 @@ async def serve(config: Config, path: Path, ready: Callable[[], None], alive: in
         sockets = bound(admins, unused)
         listen(sockets, admins)
         unused.pop_all()
-    admin = AdminPort(admin_app(state, siblings=siblings, hosts=hosts), sockets, siblings.socket)
+    tls = AdminTls.of(config, state.certificates, state.metrics)
+    admin = AdminPort(admin_app(state, siblings=siblings, hosts=hosts), sockets, siblings.socket, tls)
     _log.info("models are served", extra={"admin_port": admin.port})
     loop = asyncio.get_running_loop()
     state.loop_lag.start(loop)
+    watching = asyncio.create_task(state.certificates.run(), name="certificates")
     over = asyncio.Event()
     loop.add_reader(alive, over.set)  # no data is ever written to it
     ready()
     await over.wait()
     loop.remove_reader(alive)
+    watching.cancel()
     state.loop_lag.stop()
     server.close()
     admin.close()

@@ -10,15 +10,17 @@ import asyncio
 import gc
 import logging
 import os
+import socket
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 
 from aiohttp import web
 
 from guardproxy import signals
-from guardproxy.config import Config
+from guardproxy.config import ADAPTERS, CLIENTS, Config
 from guardproxy.server.aiohttp_parts import LINGER_S
 from guardproxy.server.app import END_S, Doors, Server, no_doors
 from guardproxy.server.intake.listener import Listener
@@ -39,8 +41,9 @@ from guardproxy.server.opening import (
     starting,
 )
 from guardproxy.server.processes.companion import Beside
-from guardproxy.server.processes.probes import AdminPort
+from guardproxy.server.processes.probes import AdminPort, AdminTls
 from guardproxy.server.processes.standing import readings
+from guardproxy.server.trust.certificates import Certificates
 
 _log = logging.getLogger(__name__)
 KEEP_ALIVE_S = 75.0
@@ -95,14 +98,15 @@ async def serve(
         if not clients.is_shared:  # the parent of several workers has done it
             check_folders(config)
             check_ports(config)
+        certificates = Certificates(config)
         sockets = bound(clients, unused) if config.has_client_port else []
         admin_sockets = bound(admins, unused)
         gateway_sockets = bound(gateways, unused) if gateways else []
         doors = doors_of(config, worker)
         for door in doors:
-            door.bind()
+            door.bind(certificates)
         beside = Beside.of(config, worker, siblings, companion_of)
-        server = Server(config, worker)
+        server = Server(config, worker, certificates)
         # From here on the listeners close the sockets.
         unused.pop_all()
 
@@ -133,15 +137,10 @@ async def serve(
         calls = await _adapters(server, config) if server.adapters else None
         listen(sockets, clients)
         listen(admin_sockets, admins)
-        sites: list[web.SockSite | TlsSite] = []
-        if config.network.tls_cert is not None:
-            failed = lambda why: server.metrics.handshakes_failed.labels(why).inc()  # noqa: E731
-            sites.append(TlsSite(low, sockets, server.certificates.for_clients, config.timeouts.head_s, failed))
-        else:
-            sites += [web.SockSite(runner, opened, backlog=BACKLOG) for opened in sockets]
+        sites = _sites(server, CLIENTS, runner, sockets)
         if calls and gateways:
             listen(gateway_sockets, gateways)
-            sites += [web.SockSite(calls, opened, backlog=BACKLOG) for opened in gateway_sockets]
+            sites += _sites(server, ADAPTERS, calls, gateway_sockets)
         for site in sites:
             await site.start()
         port = sockets[0].getsockname()[1] if sockets else 0
@@ -162,11 +161,12 @@ async def serve(
             readings(server, port, loop),
         )
         beside.add_to(app)
-        admin = AdminPort(app, admin_sockets, beside.admin_socket(siblings))
+        tls = AdminTls.of(config, certificates, server.metrics)
+        admin = AdminPort(app, admin_sockets, beside.admin_socket(siblings), tls)
         beside.start()
         watching = asyncio.create_task(server.reloading.run(config.policies.reload_s), name="reload")
         watching_clients = asyncio.create_task(server.clients.run(), name="clients")
-        watching_certificates = asyncio.create_task(server.certificates.run(), name="certificates")
+        watching_certificates = asyncio.create_task(certificates.run(), name="certificates")
         leasing = asyncio.create_task(server.state.run(), name="lease")
         server.loop_lag.start(loop)
         details: dict[str, object] = {
@@ -217,6 +217,18 @@ async def serve(
         await asyncio.to_thread(beside.close)
         admin.close()
         _log.info("stopped")
+
+
+def _sites(
+    server: Server, port: str, runner: web.ServerRunner, sockets: Sequence[socket.socket]
+) -> list[web.SockSite | TlsSite]:
+    """Returns what takes connections from sockets that listen. `port`: what the settings call it."""
+    certificates, listener = server.certificates, runner.server
+    assert isinstance(listener, Listener)  # noqa: S101 - the runners have no other
+    if not certificates.encrypts(port):
+        return [web.SockSite(runner, opened, backlog=BACKLOG) for opened in sockets]
+    context, failed = partial(certificates.context_for, port), partial(server.metrics.handshake_failed, port)
+    return [TlsSite(listener, sockets, context, server.config.timeouts.head_s, failed)]
 
 
 async def _adapters(server: Server, config: Config) -> web.ServerRunner:

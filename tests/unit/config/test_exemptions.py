@@ -102,8 +102,6 @@ UPSTREAMS = ("https://a.example", "b=https://b.example", "plain=http://c.example
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"tls_key": "k.pem"}, "`tls_key` .* needs `tls_cert`"),
-        ({"tls_client_ca": "ca.pem"}, "`tls_client_ca` .* needs `tls_cert`"),
         ({"upstream_ca": ("stranger=ca.pem",)}, r"must name an upstream or an MCP server \(b, default, mcp/m, plain\)"),
         ({"upstream_cert_key": ("k.pem",)}, "`upstream_cert_key` .* needs `upstream_cert`"),
         ({"upstream_cert_key": ("b=k.pem",), "upstream_cert": ("default=c.pem",)}, "needs `upstream_cert`"),

@@ -151,6 +151,8 @@ PATHS: dict[str, Any] = {
     "audit_former_key": ["{}x", "name+0123abcd+Ab/c="],
     "seal_key": ["file:{}x", "env:x", "command:x x"],
     "mcp_token": ["files=@{}x", "files=token"],
+    "tls_cert": ["{}x", "inner={}y"],
+    "tls_key": ["{}x"],
     "upstream_ca": ["default={}x", "{}y"],
     "upstream_cert": ["{}x"],
     "upstream_cert_key": ["{}x"],
@@ -158,8 +160,9 @@ PATHS: dict[str, Any] = {
 NEEDED: dict[str, dict[str, Any]] = {
     "audit_copy_header": {"audit_copy": ["https://a.example/x"]},
     "jwt_keys": {"jwt_issuer": "i", "jwt_audience": ["a"]},
-    "tls_client_ca": {"tls_cert": "/cert.pem"},
-    "tls_key": {"tls_cert": "/cert.pem"},
+    "tls_cert": {"tls_port": ["admin=inner"]},
+    "tls_client_ca": {"tls_cert": ["/cert.pem"]},
+    "tls_key": {"tls_cert": ["/cert.pem"]},
     "upstream_cert_key": {"upstream_cert": ["/cert.pem"]},
     "mcp_token": {"mcp": ["files=http://127.0.0.1:1/mcp"], "client_keys": "/keys"},
 }

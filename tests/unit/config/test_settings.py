@@ -84,11 +84,16 @@ SAMPLES: dict[str, Any] = {
     "console_oidc_issuer": "https://login.example",
     "console_oidc_role": ["security=auditor", "team=x=viewer"],
     "console_oidc_scope": ["openid", "groups"],
+    "tls_cert": ["/cert.pem", "inner=/inner.pem"],
+    "tls_key": ["/cert.key", "inner=/inner.key"],
+    "tls_port": ["adapters", "admin=inner"],
     "upstream_proxy": "environment",
     "upstream_no_proxy": ["llm.internal:8443", "10.0.0.0/8", "[::1]:443"],
 }
 NEEDED = {  # what a setting makes no sense without
-    "tls_key": 'tls_cert = "/cert.pem"\n',
+    "tls_key": 'tls_cert = ["/cert.pem", "inner=/inner.pem"]\ntls_port = ["admin=inner"]\n',
+    "tls_cert": 'tls_port = ["admin=inner"]\n',
+    "tls_port": 'tls_cert = ["/cert.pem", "inner=/inner.pem"]\n',
     "tls_client_ca": 'tls_cert = "/cert.pem"\n',
     "upstream_cert_key": 'upstream_cert = ["/cert.pem"]\n',
 }

@@ -115,7 +115,7 @@ class Asking:
 @asynccontextmanager
 async def asking(config: Config) -> AsyncIterator[Asking]:
     """Yields what asks models, with connections of its own."""
-    egress = Egress(config.upstreams, os.environ, Certificates(config).context_of)
+    egress = Egress(config.upstreams, os.environ, Certificates(config, ports=()).context_of)
     connections = Connections(config.timeouts.connect_s, config.timeouts.idle_s, egress.way)
     leftovers = Leftovers()
     try:

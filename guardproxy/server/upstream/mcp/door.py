@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 
 from multidict import CIMultiDict
 
-from guardproxy.config import Config
+from guardproxy.config import CLIENTS, Config
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway import Head
 from guardproxy.harmless import is_harmless, without_ids
@@ -124,7 +124,7 @@ class McpDoors:
         self._tokens = tokens
         self._origins = frozenset(config.mcp.origins)
         self._address = config.mcp.address.rstrip("/")
-        self._scheme = "https" if config.network.tls_cert else "http"
+        self._scheme = "https" if config.tls.speaks(CLIENTS) else "http"
         self._issuer = config.clients.jwt_issuer if config.clients.jwt_keys else ""
         self._is_ending = config.clients.has_credentials and config.clients.keys_mode == "enforce"
         self._described: dict[str, str] = {}

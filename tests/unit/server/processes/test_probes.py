@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
+import socket
+import ssl
+import threading
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
 from guardproxy.server.observing.metrics import Metrics
 from guardproxy.server.observing.status import AdminHosts, LoopLag, admin_app, on_loop
-from guardproxy.server.processes.probes import AdminPort
+from guardproxy.server.processes import probes
+from guardproxy.server.processes.probes import AdminPort, AdminTls
+from guardproxy.server.trust.contexts import TlsFiles, build
+from tests.kit.certificates import Authority
 from tests.kit.serving import listening
 
 
@@ -150,5 +162,133 @@ def test_no_path_answers_for_a_strange_host(path: str) -> None:
         with caught.value as error:
             assert error.code == 403
             assert b"--admin-allowed-host" in error.read()
+    finally:
+        port.close()
+
+
+class Encrypted:
+    """The admin port over TLS, with a certificate that can be replaced. `failed`: why handshakes failed."""
+
+    def __init__(self, folder: Path, handshake_s: float = 30.0) -> None:
+        self.authority, self.failed = Authority(folder), list[str]()
+        self.context = self.made("localhost")
+        tls = AdminTls(lambda: self.context, handshake_s, self.failed.append)
+        self.own = folder / "own"
+        self.admin = AdminPort(admin_app(State()), [listening()], self.own, tls)
+
+    def made(self, name: str) -> ssl.SSLContext:
+        pair = self.authority.pair(name, [("CN", name)], host="localhost")
+        files = TlsFiles(pair.cert, pair.key, is_server=True)
+        return build(files, files.read(), time.time()).context
+
+    def renew(self, name: str) -> None:
+        self.context = self.made(name)
+
+    def connection(self) -> http.client.HTTPSConnection:
+        trusting = ssl.create_default_context(cafile=self.authority.file)
+        made = http.client.HTTPSConnection("localhost", self.admin.port, timeout=30, context=trusting)
+        made.connect()
+        return made
+
+
+@pytest.fixture
+def encrypted(tmp_path: Path) -> Iterator[Encrypted]:
+    found = Encrypted(tmp_path)
+    yield found
+    found.admin.close()
+
+
+def name_of(connection: http.client.HTTPSConnection) -> str:
+    (((_, name),),) = connection.sock.getpeercert()["subject"]  # type: ignore[index]
+    return str(name)
+
+
+def asked(connection: http.client.HTTPConnection, path: str = "/readyz") -> tuple[int, bytes]:
+    connection.request("GET", path)
+    response = connection.getresponse()
+    return response.status, response.read()
+
+
+def test_open_connections_of_the_admin_port_go_on_with_their_certificate(encrypted: Encrypted) -> None:
+    before = encrypted.connection()
+    assert asked(before) == (200, b"ready\na warning\n")
+    encrypted.renew("new")
+    after = encrypted.connection()
+    assert [name_of(connection) for connection in (before, after)] == ["localhost", "new"]
+    assert [asked(connection)[0] for connection in (before, after)] == [200, 200]
+    for connection in (before, after):
+        connection.close()
+    with socket.socket(socket.AF_UNIX) as own:  # other processes of the server need no certificate
+        own.connect(str(encrypted.own))
+        own.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+        assert own.recv(100).startswith(b"HTTP/1.0 200 OK")
+
+
+def test_the_certificate_of_the_admin_port_changes_under_load(encrypted: Encrypted) -> None:
+    def load() -> set[str]:
+        names = set[str]()
+        while not is_over.is_set():
+            connection = encrypted.connection()
+            assert asked(connection)[0] == 200
+            names.add(name_of(connection))
+            connection.close()
+        return names
+
+    is_over = threading.Event()
+    contexts = [encrypted.made(f"c{number}") for number in range(4)]
+    with ThreadPoolExecutor(2) as threads:
+        loads = [threads.submit(load) for _ in range(2)]
+        for number in range(50):
+            encrypted.context = contexts[number % 4]
+            connection = encrypted.connection()
+            assert name_of(connection) == f"c{number % 4}"
+            connection.close()
+        is_over.set()
+        assert all(done.result(30) for done in loads)
+    assert encrypted.failed == []
+
+
+def test_who_speaks_plain_http_to_the_encrypted_port_gets_nothing(encrypted: Encrypted) -> None:
+    with socket.create_connection(("127.0.0.1", encrypted.admin.port), 30) as plain:
+        plain.sendall(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        with suppress(ConnectionResetError):
+            assert b"HTTP" not in plain.recv(4096)
+    connection = encrypted.connection()
+    assert asked(connection)[0] == 200
+    connection.close()
+    assert encrypted.failed == ["tls"]
+
+
+def test_handshakes_that_hold_the_admin_port_end_in_time(tmp_path: Path) -> None:
+    encrypted = Encrypted(tmp_path, handshake_s=0.1)
+    try:
+        for sent in (b"", b"\x16\x03\x01\x02\x00\x01"):
+            with socket.create_connection(("127.0.0.1", encrypted.admin.port), 30) as held:
+                held.sendall(sent)
+                assert held.recv(100) == b""
+    finally:
+        encrypted.admin.close()
+    assert encrypted.failed == ["timeout"] * 2
+
+
+def test_handshakes_of_one_address_leave_room_for_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probes, "MOST_HANDSHAKES", 5)
+    encrypted = Encrypted(tmp_path)
+    held = [socket.create_connection(("127.0.0.1", encrypted.admin.port), 30) for _ in range(5)]
+    try:
+        assert held[-1].recv(1) == b"", "four of five are the share of an address"
+        held.pop(0).close()
+    finally:
+        for opened in held:
+            opened.close()
+        encrypted.admin.close()
+
+
+def test_who_speaks_tls_to_the_plain_port_is_told_so_in_http() -> None:
+    port = AdminPort(admin_app(State()), [listening()])
+    try:
+        with socket.create_connection(("127.0.0.1", port.port), 30) as opened, pytest.raises(ssl.SSLError):
+            ssl.create_default_context().wrap_socket(opened, server_hostname="localhost")
+        assert get(port.port, "/readyz")[0] == 200
     finally:
         port.close()

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from guardproxy.config import load
+from guardproxy.config import ADMIN, CLIENTS, EXT_PROC, PORTS, load
 from guardproxy.errors import ConfigError
 from guardproxy.server.trust import contexts
 from guardproxy.server.trust.certificates import Certificates
@@ -34,8 +34,12 @@ def certificates(clock: Any = time.time, **values: Any) -> Certificates:
     return Certificates(load({"upstream": (UPSTREAM,), **values}, {}), clock)
 
 
+def of_clients(found: Certificates) -> ssl.SSLContext:
+    return found.context_for(CLIENTS)
+
+
 def serving(pair: Pair, **values: Any) -> Certificates:
-    return certificates(tls_cert=pair.cert, tls_key=pair.key, **values)
+    return certificates(tls_cert=str(pair.cert), tls_key=str(pair.key), **values)
 
 
 def shown(context: ssl.SSLContext, authority: Authority, pair: Pair | None = None) -> bytes:
@@ -94,7 +98,7 @@ def test_a_pair_that_cannot_be_used_stops_the_start(
     locked = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
     (tmp_path / "locked.key").write_bytes(locked)
     with pytest.raises(ConfigError, match=message) as caught:
-        certificates(tls_cert=tmp_path / cert, tls_key=key and tmp_path / key)
+        certificates(tls_cert=str(tmp_path / cert), tls_key=key and str(tmp_path / key))
     assert str(caught.value).startswith("`tls_cert` (--tls-cert, GUARDPROXY_TLS_CERT)")
 
 
@@ -102,8 +106,8 @@ def test_a_pair_may_be_one_file(authority: Authority, tmp_path: Path) -> None:
     pair = authority.pair("good")
     (tmp_path / "both.pem").write_bytes(pair.key.read_bytes() + pair.cert.read_bytes())
     (tmp_path / "both.pem").chmod(0o600)
-    found = certificates(tls_cert=tmp_path / "both.pem")
-    assert shown(found.for_clients(), authority) == ssl.PEM_cert_to_DER_cert(pair.cert.read_text())
+    found = certificates(tls_cert=str(tmp_path / "both.pem"))
+    assert shown(of_clients(found), authority) == ssl.PEM_cert_to_DER_cert(pair.cert.read_text())
     assert found.warnings == []
 
 
@@ -111,12 +115,12 @@ async def test_a_new_pair_is_used_and_a_broken_one_changes_nothing(authority: Au
     pair, renewed = authority.pair("good"), list[str]()
     found = serving(pair)
     found.renewed = renewed.append
-    first = found.for_clients()
+    first = of_clients(found)
     new = authority.pair("new")
     pair.cert.write_bytes(new.cert.read_bytes())  # the key follows later
     await found.step()
     assert found.is_fine, "somebody may be replacing both files"
-    assert found.for_clients() is first
+    assert of_clients(found) is first
     await found.step()
     assert not found.is_fine
     (fault,) = found.warnings
@@ -124,8 +128,8 @@ async def test_a_new_pair_is_used_and_a_broken_one_changes_nothing(authority: Au
     assert "the key does not belong to the certificate" in fault
     pair.key.write_bytes(new.key.read_bytes())
     await settle(found)
-    assert (found.is_fine, found.warnings, renewed) == (True, [], ["clients"])
-    assert shown(found.for_clients(), authority) == ssl.PEM_cert_to_DER_cert(new.cert.read_text())
+    assert (found.is_fine, found.warnings, renewed) == (True, [], ["ports"])
+    assert shown(of_clients(found), authority) == ssl.PEM_cert_to_DER_cert(new.cert.read_text())
     pair.key.unlink()
     await settle(found)
     assert "cannot read" in found.warnings[0]
@@ -133,16 +137,16 @@ async def test_a_new_pair_is_used_and_a_broken_one_changes_nothing(authority: Au
     pair.key.chmod(0o600)
     await settle(found)
     assert found.warnings == [], "what is in force came back"
-    assert renewed == ["clients"]
+    assert renewed == ["ports"]
 
 
 async def test_an_expired_pair_does_not_replace_one_that_is_valid(authority: Authority) -> None:
     pair = authority.pair("good")
     found = serving(pair)
-    before = found.for_clients()
+    before = of_clients(found)
     pair.become(authority.pair("old", ends_in=-timedelta(hours=1)))
     await settle(found)
-    assert found.for_clients() is before
+    assert of_clients(found) is before
     assert "has expired at" in found.warnings[0]
 
 
@@ -150,7 +154,7 @@ async def test_an_end_within_14_days_is_said(authority: Authority, caplog: pytes
     now_s = [time.time()]
     pair = authority.pair("good", ends_in=30 * DAY)
     found = serving(pair, clock=lambda: now_s[0])
-    assert [(end.setting, end.upstream, end.path) for end in found.ends()] == [("tls_cert", "", pair.cert)]
+    assert [(end.setting, end.name, end.path) for end in found.ends()] == [("tls_cert", "", pair.cert)]
     await found.step()
     assert found.warnings == []
     now_s[0] += 17 * DAY.total_seconds()
@@ -176,25 +180,24 @@ def test_a_key_that_everybody_can_read_is_said(authority: Authority) -> None:
 
 
 def test_clients_speak_one_protocol_and_no_old_version(authority: Authority) -> None:
-    context = serving(authority.pair("good")).for_clients()
+    context = of_clients(serving(authority.pair("good")))
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
-    with pytest.raises(ConfigError, match="no certificate"):
-        certificates().for_clients()
+    assert not certificates().encrypts(CLIENTS)
 
 
 def test_a_client_needs_a_certificate_that_these_authorities_signed(authority: Authority, tmp_path: Path) -> None:
     other = Authority(tmp_path, "other")
     found = serving(authority.pair("good"), tls_client_ca=authority.file)
-    server = found.for_clients()
+    server = of_clients(found)
     assert server.num_tickets == 0, "a session that is taken up again shows no certificate"
     shown(server, authority, authority.pair("client"))
     for pair in (other.pair("stranger"), None, authority.pair("late", ends_in=-DAY / 2)):
         with pytest.raises(ssl.SSLError):
             shown(server, authority, pair)
     both = serving(authority.pair("good"), tls_client_ca=authority.file, client_keys=tmp_path)
-    shown(both.for_clients(), authority)
+    shown(of_clients(both), authority)
     with pytest.raises(ssl.SSLError):
-        shown(both.for_clients(), authority, other.pair("stranger"))
+        shown(of_clients(both), authority, other.pair("stranger"))
 
 
 async def test_a_revoked_certificate_is_refused(authority: Authority, tmp_path: Path) -> None:
@@ -204,19 +207,19 @@ async def test_a_revoked_certificate_is_refused(authority: Authority, tmp_path: 
     found = serving(authority.pair("good"), tls_client_ca=trusted)
     found.renewed = renewed.append
     for pair in pairs:
-        shown(found.for_clients(), authority, pair)
+        shown(of_clients(found), authority, pair)
     trusted.write_bytes(authority.file.read_bytes() + authority.revocations(pairs[1].cert))
     await settle(found)
     assert renewed == ["authorities"]
-    shown(found.for_clients(), authority, pairs[0])
+    shown(of_clients(found), authority, pairs[0])
     with pytest.raises(ssl.SSLError, match="revoked"):
-        shown(found.for_clients(), authority, pairs[1])
+        shown(of_clients(found), authority, pairs[1])
     assert [end.setting for end in found.ends()] == ["tls_cert", "tls_client_ca"]
     assert any("`tls_client_ca`" in warning for warning in found.warnings), "the list ends soon"
     trusted.write_bytes(authority.file.read_bytes() + b"-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n")
     await settle(found)
     assert "cannot be read" in found.warnings[0] or "holds no authority" in found.warnings[0]
-    shown(found.for_clients(), authority, pairs[0])
+    shown(of_clients(found), authority, pairs[0])
 
 
 @pytest.mark.parametrize("which", ["leaf", "nothing"])
@@ -226,6 +229,42 @@ def test_authorities_that_are_none_are_refused(which: str, authority: Authority,
     path = pair.cert if which == "leaf" else tmp_path / "nothing"
     with pytest.raises(ConfigError, match="holds no"):
         serving(pair, tls_client_ca=path)
+
+
+async def test_ports_share_a_certificate_or_have_their_own(authority: Authority, tmp_path: Path) -> None:
+    outer, inner, renewed = authority.pair("outer"), authority.pair("inner"), list[str]()
+    given = {
+        "tls_cert": (str(outer.cert), f"inner={inner.cert}"),
+        "tls_key": (str(outer.key), f"inner={inner.key}"),
+        "tls_port": ("admin", "ext_proc=inner"),
+        "tls_client_ca": str(authority.file),
+    }
+    found = certificates(**given)
+    found.renewed = renewed.append
+    assert [found.encrypts(port) for port in PORTS] == [True, True, False, False, True]
+    assert found.context_for(ADMIN).verify_mode is ssl.CERT_NONE, "certificates are credentials of clients alone"
+    assert of_clients(found).verify_mode is ssl.CERT_REQUIRED
+    assert {(end.setting, end.name) for end in found.ends()} == {
+        *(("tls_cert", ""), ("tls_client_ca", ""), ("tls_cert", "inner"))
+    }
+    before = found.context_for(EXT_PROC)
+    assert found.pair_for(EXT_PROC) == (inner.cert.read_bytes(), inner.key.read_bytes())
+    outer.become(authority.pair("new"))
+    await settle(found)
+    assert renewed == ["ports", "ports"], "that of clients, which has authorities, and that of the others"
+    assert shown(found.context_for(ADMIN), authority) == ssl.PEM_cert_to_DER_cert(outer.cert.read_text())
+    assert found.context_for(EXT_PROC) is before
+    outer.key.write_bytes(inner.key.read_bytes())
+    await settle(found)
+    (fault,) = found.warnings
+    assert fault.startswith("`tls_cert`"), "one warning for a file of several ports"
+    assert "`tls_client_ca`" in fault
+    kept = found.pair_for(ADMIN)
+    assert kept[0] == outer.cert.read_bytes()
+    assert kept[1] != outer.key.read_bytes(), "what was read before, and not what the file holds"
+    only = Certificates(load({"upstream": (UPSTREAM,), **given, "tls_key": ()}, {}), ports=())
+    assert not only.encrypts(ADMIN), "nothing is read for ports that nobody asks for"
+    assert list(only.ends()) == []
 
 
 async def test_an_upstream_has_its_own_files(authority: Authority, tmp_path: Path) -> None:
@@ -248,7 +287,7 @@ async def test_an_upstream_has_its_own_files(authority: Authority, tmp_path: Pat
     assert others.cert_store_stats()["x509_ca"] > 1
     assert local.verify_mode is others.verify_mode is ssl.CERT_REQUIRED
     assert local.check_hostname
-    assert {(end.setting, end.upstream) for end in found.ends()} == {
+    assert {(end.setting, end.name) for end in found.ends()} == {
         *(("upstream_cert", "local"), ("upstream_ca", "local")),
         *(("upstream_ca", "default"), ("upstream_ca", "mcp/m")),
     }

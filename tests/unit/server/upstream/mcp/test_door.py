@@ -49,8 +49,8 @@ def test_other_formats_have_no_door() -> None:
     ("settings", "base"),
     [
         ({}, "http://proxy:8080"),
-        ({"tls_cert": Path("cert.pem")}, "https://proxy:8080"),
-        ({"mcp_address": "https://guard.example/", "tls_cert": Path("cert.pem")}, "https://guard.example"),
+        ({"tls_cert": ("cert.pem",)}, "https://proxy:8080"),
+        ({"mcp_address": "https://guard.example/", "tls_cert": ("cert.pem",)}, "https://guard.example"),
     ],
 )
 def test_a_refusal_names_the_address_by_which_the_client_came(settings: dict[str, Any], base: str) -> None:
