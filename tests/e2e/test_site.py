@@ -1,6 +1,7 @@
 """The site of the documentation, as `make docs` builds it, in a real browser.
 
-Each page stands on a phone, asks no other host and runs without a complaint. The search finds a page.
+Each page stands on a phone, asks no other host and runs without a complaint. The search finds a page, also where the site is
+opened as files.
 """
 
 from __future__ import annotations
@@ -67,11 +68,18 @@ def test_every_page_stands_on_a_phone_and_asks_no_other_host(host: str, browser:
     tab.close()
 
 
-def test_the_search_finds_a_page(host: str, browser: Browser) -> None:
-    tab = Tab(browser, host)
-    tab.page.goto(f"http://{host}/index.html")
+@pytest.mark.parametrize("as_files", [False, True])
+def test_the_search_finds_a_page(as_files: bool, host: str, browser: Browser) -> None:
+    tab = Tab(browser, "" if as_files else host)
+    start = (SITE / "index.html").as_uri() if as_files else f"http://{host}/index.html"
+    tab.page.goto(start)
     tab.page.keyboard.press("/")
     tab.page.keyboard.type("placeholder")
     tab.page.locator(".md-search-result__link").first.wait_for()
+    tab.page.locator(".md-search-result__link").first.click()
+    tab.page.wait_for_url(
+        lambda url: url.startswith(start.removesuffix("index.html")) and ".html" in url and url != start
+    )
+    assert tab.page.locator("h1").count() == 1
     tab.check()
     tab.close()
