@@ -41,9 +41,10 @@ NOT_RUN = {
     "docs/operations/adapters.md": 5,  # other gateways (`test_gateways.py`), pip, and the SDK (`test_adapter_port.py`)
     "docs/console/models.md": 1,  # labelled texts of a reader
     "docs/console/review.md": 1,  # a hundred verdicts; `console/pages/review` tests run the commands on some
-    "docs/operations/image.md": 2,  # Docker; `deploy/image/try.sh` runs the steps of the image without it
+    "docs/operations/image.md": 3,  # Docker; `deploy/image/try.sh` runs the steps of the image without it
     "docs/operations/index.md": 2,  # a GPU twice
-    "docs/operations/kubernetes.md": 4,  # a cluster
+    "docs/operations/kubernetes.md": 5,  # a cluster
+    "docs/operations/tls.md": 1,  # a part of the configuration of Prometheus
     "docs/operations/systemd.md": 2,  # systemd, as root
     "docs/audit/verify.md": 1,  # a second machine
     "docs/audit/reading.md": 1,  # a browser; `test_report_print.py` prints where there is one

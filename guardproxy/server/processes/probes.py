@@ -8,6 +8,7 @@ is passed to that loop.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import ssl
 import threading
@@ -17,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from guardproxy.config import ADMIN, Config
 from guardproxy.server.aiohttp_parts import Owned
@@ -25,6 +27,9 @@ from guardproxy.server.intake.tls_site import TlsSite
 from guardproxy.server.observing.metrics import Metrics
 from guardproxy.server.trust.certificates import Certificates
 
+_log_of_http = logging.getLogger(f"{__name__}.http")
+_log_of_http.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError)))
+"""What aiohttp says, but for malformed requests: whoever reaches the port could fill the log with what he sends."""
 MOST_HANDSHAKES = 64  # under way at the same time
 
 
@@ -88,7 +93,7 @@ class AdminPort:
             runner.run(self._serve(app))
 
     async def _serve(self, app: web.Application) -> None:
-        runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
+        runner = web.AppRunner(app, access_log=None, logger=_log_of_http, handle_signals=False, shutdown_timeout=1)
         await runner.setup()
         tls, server = self._tls, runner.server
         plain = self._own_sockets if tls else [*self._sockets, *self._own_sockets]

@@ -175,8 +175,8 @@ async def serve(
             "admin_port": admin.port,
             "policies": server.policies.digest,
         }
-        if calls:
-            details["adapters_port"] = calls.addresses[0][1]
+        if gateway_sockets:
+            details["adapters_port"] = gateway_sockets[0].getsockname()[1]
         if by_grpc := server.grpc_calls():
             with naming("adapters_grpc"):
                 adapters = config.adapters
