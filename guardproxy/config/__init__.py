@@ -22,6 +22,7 @@ from guardproxy.config.observability_settings import ObservabilitySettings
 from guardproxy.config.settings import (
     DEFAULT,
     ENVIRONMENT,
+    PROXY,
     SETTINGS,
     Config,
     LimitSettings,
@@ -40,6 +41,7 @@ __all__ = [
     "ENVIRONMENT",
     "EXT_PROC",
     "PORTS",
+    "PROXY",
     "SETTINGS",
     "AdapterSettings",
     "AuditSettings",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from guardproxy.config.declaration import Declaration
-from guardproxy.config.settings import DEFAULT, SETTINGS, Config, has_name
+from guardproxy.config.settings import DEFAULT, PROXY, SETTINGS, Config, has_name
 from guardproxy.config.spelling import is_injected, nearest, unknown_key, unknown_variables
 from guardproxy.config.tls_settings import CLIENTS, EXT_PROC, NAMED_FILE, TLS_PORT, files_by_name
 from guardproxy.errors import ConfigError
@@ -159,6 +159,9 @@ def _about_tls(config: Config) -> Iterator[str]:
     yield from _about_ports(config)
     upstreams = config.upstreams
     known = {*upstreams.named, *config.mcp.upstreams, *([] if all(map(has_name, upstreams.entries)) else [DEFAULT])}
+    if PROXY in upstreams.named:
+        yield f"{_places('upstream')} cannot be called `{PROXY}`: that is the proxy on the way to upstreams"
+    known |= {PROXY} if upstreams.proxy else set()
     for setting in ("upstream_ca", "upstream_cert", "upstream_cert_key"):
         for entry in SETTINGS[setting].value_in(config):
             match = NAMED_FILE.fullmatch(entry)

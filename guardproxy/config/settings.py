@@ -26,6 +26,7 @@ RELOAD_LEAST_S = 0.1
 TENANT_FORM = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]{0,63})=sha256:([0-9A-Fa-f]{64})", re.ASCII)
 HEADER_FORM = re.compile(r"[A-Za-z0-9!#$%&'*+.^`|~-]+", re.ASCII)
 ENVIRONMENT = "environment"  # the proxy that HTTPS_PROXY names
+PROXY = "upstream_proxy"  # the name, in `upstream_ca` and `upstream_cert`, of the proxy on the way to upstreams
 PARAMETER_FORM = re.compile(r"[A-Za-z0-9._~\[\]-]+", re.ASCII)
 ALLOWED_HOST_FORM = re.compile(r"(\*\.)?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|\*", re.ASCII)
 ROUTE_FORM = re.compile(r"[A-Z]+ /.*", re.ASCII)
@@ -71,7 +72,7 @@ def is_proxy(entry: str) -> bool:
     if entry in ("", ENVIRONMENT):
         return True
     parts = split_address(entry)
-    return parts.scheme == "http" and bool(parts.hostname) and parts.path in ("", "/") and not parts.query
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.path in ("", "/") and not parts.query
 
 
 PORT = AllowedValues(least=0, most=65535)
@@ -97,7 +98,7 @@ FILES_OF_UPSTREAMS = AllowedValues(
     form="like /etc/tls/ca.pem, or NAME=/etc/tls/ca.pem for the upstream of this name",
     is_right=lambda entry: NAMED_FILE.fullmatch(entry) is not None,
 )
-PROXY = AllowedValues(form="like http://proxy:3128 or `environment`", is_right=is_proxy)
+PROXY_ADDRESS = AllowedValues(form="like http://proxy:3128, https://proxy:3129 or `environment`", is_right=is_proxy)
 EXEMPTION = AllowedValues(
     form="a host, like llm.internal or .svc.cluster.local, an address, a network, like 10.0.0.0/8, or `*`; all but networks "
     "may end with a port",
@@ -191,7 +192,7 @@ class UpstreamSettings:
         (),
         "A file of authorities (PEM) for upstreams with https: `FILE` in addition to those of the system, for all "
         "upstreams, or `NAME=FILE` as the only ones of an upstream. Names are those in metrics; `default` is the "
-        "upstream without one.",
+        "upstream without one, `upstream_proxy` the proxy on the way.",
         FILES_OF_UPSTREAMS,
         path=NAMED_FILE,
     )
@@ -212,9 +213,9 @@ class UpstreamSettings:
     proxy: str = setting(
         "upstream_proxy",
         "",
-        "The HTTP proxy for upstreams with https (CONNECT), like http://proxy:3128. `environment`: the one in HTTPS_PROXY, "
-        "with the exceptions in NO_PROXY. Empty: these variables are ignored.",
-        PROXY,
+        "The HTTP proxy for upstreams with https (CONNECT), like http://proxy:3128, or https://proxy:3129 for TLS to the "
+        "proxy. `environment`: the one in HTTPS_PROXY, with the exceptions in NO_PROXY. Empty: these variables are ignored.",
+        PROXY_ADDRESS,
         is_secret=True,
     )
     no_proxy: tuple[str, ...] = setting(

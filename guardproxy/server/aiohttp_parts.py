@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import json
 import logging
+import ssl
 import sys
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -134,7 +135,19 @@ class UpstreamProtocol(ResponseHandler):
             body.set_exception(error if is_known else aiohttp.ClientPayloadError(NOT_HTTP))
 
 
-class UpstreamConnector(aiohttp.TCPConnector):
+class TunnelConnector(aiohttp.TCPConnector):
+    """Connects, also by tunnels through an HTTP proxy. `proxy_context`: for TLS to the proxy. aiohttp takes that of the
+    upstream, which may trust its own authority alone and show a certificate that is for nobody else."""
+
+    proxy_context: ssl.SSLContext | bool = True
+
+    def _update_proxy_auth_header_and_build_proxy_req(self, req: Any) -> Any:
+        asked = super()._update_proxy_auth_header_and_build_proxy_req(req)
+        asked._ssl = self.proxy_context
+        return asked
+
+
+class UpstreamConnector(TunnelConnector):
     """Connects, and gives each connection a protocol of `new_protocol`."""
 
     def __init__(self, new_protocol: Callable[[], UpstreamProtocol], **options: Any) -> None:

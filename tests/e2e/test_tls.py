@@ -80,12 +80,13 @@ async def running(
         await go_on.wait()
         await asked.say(PARTS[1] + END)
 
-    async with egress_proxy() as way, model([stream] * (STREAMS + 20), context) as (url, _):
+    for_proxy = authority.server("localhost")
+    async with egress_proxy(context=for_proxy) as way, model([stream] * (STREAMS + 20), context) as (url, _):
         options = (
             *("--tls-cert", str(pair.cert), "--tls-key", str(pair.key), "--tls-client-ca", str(authority.file)),
             *("--upstream-key", f"default={UPSTREAM_KEY}", "--upstream-ca", f"default={authority.file}"),
             *("--upstream-cert", f"default={own.cert}", "--upstream-cert-key", str(own.key)),
-            *("--upstream-proxy", way.url, "--reload-s", "0.2"),
+            *("--upstream-proxy", way.url, "--upstream-ca", f"upstream_proxy={authority.file}", "--reload-s", "0.2"),
         )
         address = f"https://llm.example:{url.rpartition(':')[2]}"
         proxy = await asyncio.to_thread(serve, address, folder / "run", UNREAD, *options)
@@ -197,7 +198,6 @@ async def held_grpc(port: int, authority: Authority) -> Held:
 
     async def ask() -> bool:
         await call.write(b"no head")
-        await call.done_writing()
         return bool(await call.code() is grpc.StatusCode.FAILED_PRECONDITION)
 
     async def close() -> None:

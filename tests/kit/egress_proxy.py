@@ -1,8 +1,9 @@
-"""An HTTP proxy on a real socket that makes tunnels (CONNECT), answers something else, or keeps silent."""
+"""An HTTP proxy on a real socket, perhaps with TLS: it makes tunnels (CONNECT), answers something else, or keeps silent."""
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -13,17 +14,22 @@ REFUSED = (
 
 
 class EgressProxy:
-    """The proxy. `heads`: of the requests it got. `answer`: to the next ones; empty: none. Every name leads to this machine."""
+    """The proxy. `heads`: of the requests it got. `answer`: to the next ones; empty: none. `shown`: the names in certificates
+    that it was shown. Every name leads to this machine."""
 
     def __init__(self, answer: bytes = MADE) -> None:
         self.answer = answer
         self.heads: list[str] = []
+        self.shown: list[str] = []
         self.url = ""
         self._writers: list[asyncio.StreamWriter] = []
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Serves one connection."""
         self._writers.append(writer)
+        if encrypted := writer.get_extra_info("ssl_object"):
+            subject = (encrypted.getpeercert() or {}).get("subject", ())
+            self.shown += [value for parts in subject for name, value in parts if name == "commonName"]
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode()
             self.heads.append(head)
@@ -55,8 +61,8 @@ class EgressProxy:
 
 
 @asynccontextmanager
-async def egress_proxy(answer: bytes = MADE) -> AsyncIterator[EgressProxy]:
-    """Runs a proxy."""
+async def egress_proxy(answer: bytes = MADE, context: ssl.SSLContext | None = None) -> AsyncIterator[EgressProxy]:
+    """Runs a proxy. `context`: for TLS with those who ask it; its certificate is for localhost."""
     proxy = EgressProxy(answer)
     tasks: set[asyncio.Task[None]] = set()
 
@@ -65,8 +71,9 @@ async def egress_proxy(answer: bytes = MADE) -> AsyncIterator[EgressProxy]:
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    server = await asyncio.start_server(connected, "127.0.0.1", 0, ssl=context)
+    place = f"{'127.0.0.1' if context is None else 'localhost'}:{server.sockets[0].getsockname()[1]}"
+    proxy.url = f"http{'' if context is None else 's'}://{place}"
     try:
         yield proxy
     finally:

@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 from prometheus_client import Gauge
 from yarl import URL
 
-from guardproxy.config import CLIENTS, DEFAULT, PORTS, SETTINGS, Config, UpstreamSettings
+from guardproxy.config import CLIENTS, DEFAULT, PORTS, PROXY, SETTINGS, Config, UpstreamSettings
 from guardproxy.errors import ConfigError
 from guardproxy.gateway import KnownClient
 from guardproxy.server.opening import naming
@@ -116,6 +116,10 @@ class Certificates:
                 raise ConfigError(f"{names}: {origin} is two upstreams, which need the same files")
             if files.paths and origin.startswith("https:") and origin not in self._upstreams:
                 self._upstreams[origin] = self._first(files, _OF_UPSTREAMS, name)
+        if has_upstreams and config.upstreams.proxy:
+            files = _files_of(config.upstreams, PROXY)
+            if files.paths:
+                self._upstreams[PROXY] = self._first(files, _OF_UPSTREAMS, PROXY)
         self._all = (*of_ports.values(), *self._upstreams.values())
 
     def _first(self, files: TlsFiles, settings: tuple[str, str, str], name: str) -> _Watched:
@@ -143,7 +147,8 @@ class Certificates:
         return content[files.cert], content[files.key or files.cert]
 
     def context_of(self, origin: str) -> ssl.SSLContext | None:
-        """Returns the context for the next connection to an origin, such as https://api.example; `None` for the usual one."""
+        """Returns the context for the next connection to an origin, such as https://api.example, or to the proxy on the way,
+        `PROXY`; `None` for the usual one."""
         watched = self._upstreams.get(origin)
         return watched.built.context if watched else None
 
@@ -153,10 +158,12 @@ class Certificates:
         return not any(watched.fault for watched in self._all)
 
     def ends(self) -> Iterator[CertificateEnd]:
-        """Yields when the certificates in force end."""
-        for watched in self._all:
-            for path, until_s in watched.built.until_s.items():
-                yield CertificateEnd(watched.setting_of(path), watched.name, path, until_s)
+        """Yields when the certificates in force end. Ports may share one."""
+        yield from dict.fromkeys(
+            CertificateEnd(watched.setting_of(path), watched.name, path, until_s)
+            for watched in self._all
+            for path, until_s in watched.built.until_s.items()
+        )
 
     def show(self, gauge: Gauge) -> None:
         """Shows the ends in a metric."""
@@ -212,7 +219,7 @@ class Certificates:
         for watched in self._all:
             await self._look(watched)
         now_s = self._clock()
-        near = [end for end in dict.fromkeys(self.ends()) if end.until_s < now_s + SOON_S]
+        near = [end for end in self.ends() if end.until_s < now_s + SOON_S]
         self._told_s = {end: self._told_s[end] for end in near if end in self._told_s}
         for end in near:
             if self._told_s.get(end, 0.0) <= now_s - AGAIN_S:

@@ -33,6 +33,7 @@ from guardproxy.gateway import (
     read_client_file,
     read_limits,
 )
+from guardproxy.server.aiohttp_parts import TunnelConnector
 from guardproxy.server.opening import naming
 
 _log = logging.getLogger(__name__)
@@ -53,6 +54,9 @@ class FetchWay(Protocol):
 
     @property
     def headers(self) -> Mapping[str, str] | None: ...
+
+    @property
+    def proxy_context(self) -> Any: ...
 
 
 class ClientSource:
@@ -192,9 +196,12 @@ async def fetch(url: str, way_of: Callable[[URL], FetchWay] | None = None) -> by
         {"ssl": way.context, "proxy": way.proxy, "proxy_headers": dict(way.headers or {})} if way else {}
     )
     timeout = aiohttp.ClientTimeout(total=FETCH_TIMEOUT_S)
+    connector = TunnelConnector()
+    if way:
+        connector.proxy_context = way.proxy_context
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout, trust_env=False, cookie_jar=aiohttp.DummyCookieJar()) as session,
+            aiohttp.ClientSession(connector=connector, timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,
             session.get(url, allow_redirects=False, **options) as response,
         ):
             if response.status != 200:

@@ -218,6 +218,8 @@ class Connections:
                 self._origins.clear()
             way = self._way_of(url)
             for_proxy = CIMultiDict(way.headers or ()) if way.proxy else None
+            if way.proxy:  # the same one for all upstreams
+                self._connector.proxy_context = way.proxy_context
             found = self._origins[key] = ClientRequest(
                 METH_GET,
                 url.origin(),

@@ -1,8 +1,8 @@
 """The way to an upstream: with which certificates, and through which HTTP proxy.
 
 In: settings, variables of the environment. Out: for an origin, a context and the address of a proxy. A proxy is asked for a
-tunnel (CONNECT), so it sees the name of an upstream and never a byte of an exchange. An upstream with plain HTTP is never asked
-through a proxy: it would see everything.
+tunnel (CONNECT), over TLS if its address says so, and sees the name of an upstream and never a byte of an exchange. An upstream
+with plain HTTP is never asked through a proxy: it would see everything.
 
 Decision: docs/decisions/0088-a-proxy-on-the-way-out-gets-tunnels-only.md
 """
@@ -19,21 +19,23 @@ from aiohttp import encode_basic_auth
 from aiohttp.hdrs import PROXY_AUTHORIZATION
 from yarl import URL
 
-from guardproxy.config import ENVIRONMENT, SETTINGS, Exemption, UpstreamSettings, address_of
+from guardproxy.config import ENVIRONMENT, PROXY, SETTINGS, Exemption, UpstreamSettings, address_of
 from guardproxy.errors import ConfigError
 
-_PROXY = ("https_proxy", "HTTPS_PROXY")
+_VARIABLES = ("https_proxy", "HTTPS_PROXY")
 _NO_PROXY = ("no_proxy", "NO_PROXY")
 _BETWEEN = re.compile(r"[\s,]+")
 
 
 class Way(NamedTuple):
     """The way to an origin. `context`: `True` for the usual one, which trusts the authorities of the system. `proxy`: an HTTP
-    proxy without user and password; `None`: none. `headers`: what the proxy gets with its request."""
+    proxy without user and password; `None`: none. `headers`: what the proxy gets with its request. `proxy_context`: for TLS to
+    the proxy."""
 
     context: ssl.SSLContext | bool = True
     proxy: URL | None = None
     headers: Mapping[str, str] | None = None
+    proxy_context: ssl.SSLContext | bool = True
 
 
 DIRECT = Way()
@@ -41,7 +43,7 @@ DIRECT = Way()
 
 class Egress:
     """The ways of the settings. `environ`: where the variables of a proxy are. `context_of`: returns the context for an origin,
-    `None` for the usual one. Raises `ConfigError`."""
+    or for the proxy, whose name is `PROXY`; `None` for the usual one. Raises `ConfigError`."""
 
     def __init__(
         self,
@@ -52,8 +54,8 @@ class Egress:
         self._context_of = context_of
         address, where, exempt = settings.proxy, SETTINGS["upstream_proxy"].names, list(settings.no_proxy)
         if address == ENVIRONMENT:
-            address = _first(environ, _PROXY)
-            where = " or ".join(_PROXY)
+            address = _first(environ, _VARIABLES)
+            where = " or ".join(_VARIABLES)
             exempt += filter(None, _BETWEEN.split(_first(environ, _NO_PROXY)))
         self._exemptions = tuple(map(_exemption, exempt))
         self._way = _way(address, where)
@@ -68,7 +70,9 @@ class Egress:
         if url.scheme != "https":
             return DIRECT
         context = self._context_of(str(url.origin()))
-        way = self._way if self._way.proxy and not self._is_exempt(url) else DIRECT
+        way = DIRECT
+        if self._way.proxy and not self._is_exempt(url):
+            way = self._way._replace(proxy_context=self._context_of(PROXY) or True)
         return way._replace(context=context) if context else way
 
     def _is_exempt(self, url: URL) -> bool:
@@ -97,14 +101,14 @@ def _way(address: str, where: str) -> Way:
         return DIRECT
     try:
         parts = urlsplit(address if "://" in address else f"http://{address}")
-        port = parts.port or 80
+        port = parts.port or (443 if parts.scheme == "https" else 80)
     except ValueError:
         raise ConfigError(f"{where}: the address of the proxy cannot be read") from None
-    if parts.scheme != "http" or not parts.hostname or parts.path not in ("", "/") or parts.query:
-        raise ConfigError(f"{where} must be like http://proxy:3128: the proxy itself is asked without TLS")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/") or parts.query:
+        raise ConfigError(f"{where} must be like http://proxy:3128 or https://proxy:3129")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     if ":" in user or not (user + password).isprintable():
         raise ConfigError(f"{where}: the user or the password of the proxy cannot be sent")
     headers = {str(PROXY_AUTHORIZATION): encode_basic_auth(user, password, "utf-8")} if user or password else {}
-    return Way(True, URL(f"http://{host}:{port}"), headers)
+    return Way(True, URL(f"{parts.scheme}://{host}:{port}"), headers)

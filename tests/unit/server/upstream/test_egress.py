@@ -123,6 +123,71 @@ async def test_requests_go_through_one_tunnel_and_the_proxy_sees_a_name(tmp_path
         assert "Proxy-Authorization" not in head
 
 
+async def test_the_proxy_itself_is_asked_over_tls(tmp_path: Path) -> None:
+    """With authorities of its own, and with a certificate that is for it."""
+    own = tmp_path / "own"
+    own.mkdir()
+    of_proxy = Authority(own, "of-proxy")
+    context, pair = of_proxy.server("localhost"), of_proxy.pair("guardproxy")
+    context.load_verify_locations(of_proxy.file)
+    context.verify_mode = ssl.CERT_REQUIRED
+    async with egress_proxy(context=context) as proxy:
+        trusted = (f"default={tmp_path / 'authority.pem'}", f"upstream_proxy={of_proxy.file}")
+        given = {
+            "upstream_cert": (f"upstream_proxy={pair.cert}",),
+            "upstream_cert_key": (f"upstream_proxy={pair.key}",),
+        }
+        async with through(proxy, tmp_path, upstream_ca=trusted, **given) as (url, connections, _):
+            for body in (b"{}", LARGE, b"{}"):
+                answer = await ask(connections, url, body=body, **{"Authorization": "Bearer sk-secret"})
+                assert (answer.status, await answer.content.read()) == (200, b"{}")
+    (head,) = proxy.heads
+    assert head.startswith(f"CONNECT {url.removeprefix('https://')} HTTP/1.1\r\n")
+    assert "secret" not in head
+    assert proxy.shown == ["guardproxy"]
+
+
+@pytest.mark.parametrize("kind", ["a stranger", "another name", "no TLS", "that of an upstream alone"])
+async def test_a_proxy_with_tls_that_cannot_be_trusted_is_the_cause(kind: str, tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    of_proxy = Authority(own, "of-proxy")
+    trusted = [f"default={tmp_path / 'authority.pem'}", f"upstream_proxy={of_proxy.file}"]
+    context: ssl.SSLContext | None = of_proxy.server("other.example" if kind == "another name" else "localhost")
+    if kind == "a stranger":
+        stranger = tmp_path / "stranger"
+        stranger.mkdir()
+        context = Authority(stranger, "stranger").server("localhost")
+    elif kind == "that of an upstream alone":  # the system does not know it, and nothing says that the proxy may use it
+        trusted = [f"default={of_proxy.file}"]
+    elif kind == "no TLS":  # it waits for the end of a head
+        context = None
+    limit_s = 5.0 if context else SHORT_S
+    async with egress_proxy(context=context) as proxy:
+        url_of_proxy = proxy.url.replace("http://", "https://")
+        settings: dict[str, Any] = {"upstream_ca": tuple(trusted), "upstream_proxy": url_of_proxy}
+        async with through(proxy, tmp_path, limit_s, **settings) as (url, connections, _):
+            error = await failure(url, connections)
+    assert error.cause == ("proxy" if context else "proxy_timeout")
+    assert proxy.heads == []
+
+
+def test_the_way_to_a_proxy_with_tls_has_its_port_and_its_trust(tmp_path: Path) -> None:
+    assert egress(upstream_proxy="https://proxy.example").proxy == "proxy.example:443"
+    assert (
+        egress({"https_proxy": "https://proxy.example:3129"}, upstream_proxy="environment").proxy
+        == "proxy.example:3129"
+    )
+    authority = Authority(tmp_path)
+    given = {"upstream": ("https://llm.example",), "upstream_proxy": "https://proxy.example"}
+    for entries, is_own in (((), False), ((f"default={authority.file}",), False), ((str(authority.file),), True)):
+        config = load({**given, "upstream_ca": entries}, {})
+        way = Egress(config.upstreams, {}, Certificates(config).context_of).way(URL("https://llm.example"))
+        assert isinstance(way.proxy_context, ssl.SSLContext) == is_own, entries
+    with pytest.raises(ConfigError, match="cannot be called `upstream_proxy`"):
+        load({**given, "upstream": ("upstream_proxy=https://llm.example",)}, {})
+
+
 async def test_the_password_goes_to_the_proxy_and_nowhere_else(tmp_path: Path) -> None:
     seen: list[str] = []
     authority = Authority(tmp_path)
