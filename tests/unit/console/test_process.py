@@ -11,7 +11,7 @@ import pytest
 
 from guardproxy.config import SETTINGS, Config
 from guardproxy.console import Login, LoginFile, new_token, starting, write_logins
-from guardproxy.console.process import WatchedLogins, console_of, is_near
+from guardproxy.console.process import WatchedLogins, console_of, is_https, is_near
 from guardproxy.console.proxy_client import ProxyClient
 from guardproxy.console.starting import ConsoleStart, starter
 from guardproxy.errors import ConfigError
@@ -27,6 +27,20 @@ def written(path: Path, file: LoginFile = ONE, mode: int = 0o600) -> Path:
     new.chmod(mode)
     new.replace(path)
     return path
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({}, False),
+        ({"tls_cert": ("c.pem",)}, False),
+        ({"tls_cert": ("c.pem",), "tls_port": ("admin",)}, True),
+        ({"tls_cert": ("c.pem",), "tls_port": ("admin",), "console_url": "http://guard.example"}, False),
+        ({"console_url": "https://guard.example"}, True),
+    ],
+)
+def test_people_use_https_at_the_address_or_at_the_port_itself(values: dict[str, object], expected: bool) -> None:
+    assert is_https(Config.of(**values)) == expected
 
 
 def test_secrets_of_the_proxy_are_not_in_the_line_and_the_rest_is(tmp_path: Path) -> None:
