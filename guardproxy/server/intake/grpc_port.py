@@ -8,9 +8,17 @@ Decision: docs/decisions/0089-a-certificate-is-declared-once-and-ports-name-it.m
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
-from guardproxy.server.trust.certificates import Certificates
+
+class PortCertificates(Protocol):
+    """The certificates of ports (`trust/certificates.py`)."""
+
+    def encrypts(self, port: str) -> bool:
+        """Whether a port speaks TLS."""
+
+    def pair_for(self, port: str) -> tuple[bytes, bytes]:
+        """Returns the certificate that a port shows, and its key (PEM). Any thread may call it."""
 
 
 def handshake_option(limit_s: float) -> tuple[str, int]:
@@ -18,7 +26,7 @@ def handshake_option(limit_s: float) -> tuple[str, int]:
     return "grpc.server_handshake_timeout_ms", max(1, int(limit_s * 1000))
 
 
-def add_port(server: Any, address: str, port: str, certificates: Certificates) -> int:
+def add_port(server: Any, address: str, port: str, certificates: PortCertificates) -> int:
     """Takes an address for a server. `port`: what the settings call it. Returns the number of the port. Raises
     `RuntimeError`."""
     if not certificates.encrypts(port):
