@@ -161,7 +161,8 @@ def _about_tls(config: Config) -> Iterator[str]:
     known = {*upstreams.named, *config.mcp.upstreams, *([] if all(map(has_name, upstreams.entries)) else [DEFAULT])}
     if PROXY in upstreams.named:
         yield f"{_places('upstream')} cannot be called `{PROXY}`: that is the proxy on the way to upstreams"
-    known |= {PROXY} if upstreams.proxy else set()
+    if upstreams.proxy:
+        known.add(PROXY)
     for setting in ("upstream_ca", "upstream_cert", "upstream_cert_key"):
         for entry in SETTINGS[setting].value_in(config):
             match = NAMED_FILE.fullmatch(entry)

@@ -106,7 +106,7 @@ class Certificates:
                 files = _files_of_port(config, port, name)
                 self._ports[port] = of_ports[files] = of_ports.get(files) or self._first(files, _OF_PORTS, name)
         files_of: dict[str, TlsFiles] = {}
-        for name, url in _addresses(config) if has_upstreams else ():
+        for name, url in list(_addresses(config)) if has_upstreams else []:
             address = URL(url)
             if not address.host:  # a server behind standard streams
                 continue

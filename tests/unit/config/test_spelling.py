@@ -47,9 +47,10 @@ def test_variables_of_a_service_are_ignored(name: str, ports: dict[str, int]) ->
 
 def test_no_setting_has_the_name_of_a_variable_of_a_service() -> None:
     assert not [variable for variable in VARIABLES if is_injected(variable, "1", True)]
-    # A port is the only setting that Kubernetes can overwrite; `tcp://` elsewhere is a mistake that must be said.
+    # Names that end with a port are the only ones that Kubernetes can overwrite (`tls_port` for a Service `guardproxy-tls`);
+    # `tcp://` elsewhere is a mistake that must be said.
     overwritten = [variable for variable in VARIABLES if is_injected(variable, "tcp://10.0.0.11:80", True)]
-    assert overwritten == ["GUARDPROXY_PORT", "GUARDPROXY_ADMIN_PORT"]
+    assert overwritten == ["GUARDPROXY_PORT", "GUARDPROXY_ADMIN_PORT", "GUARDPROXY_TLS_PORT"]
 
 
 @promise

@@ -54,7 +54,8 @@ class Served:
             trusting.wrap_socket(opened, server_hostname="localhost") as encrypted,
         ):
             assert encrypted.selected_alpn_protocol() == "h2"
-            (((_, name),),) = encrypted.getpeercert()["subject"]  # type: ignore[index]
+            found: Any = encrypted.getpeercert()
+            (((_, name),),) = found["subject"]
             return str(name)
 
 

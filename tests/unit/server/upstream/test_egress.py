@@ -133,11 +133,9 @@ async def test_the_proxy_itself_is_asked_over_tls(tmp_path: Path) -> None:
     context.verify_mode = ssl.CERT_REQUIRED
     async with egress_proxy(context=context) as proxy:
         trusted = (f"default={tmp_path / 'authority.pem'}", f"upstream_proxy={of_proxy.file}")
-        given = {
-            "upstream_cert": (f"upstream_proxy={pair.cert}",),
-            "upstream_cert_key": (f"upstream_proxy={pair.key}",),
-        }
-        async with through(proxy, tmp_path, upstream_ca=trusted, **given) as (url, connections, _):
+        shown = {"upstream_cert": f"upstream_proxy={pair.cert}", "upstream_cert_key": f"upstream_proxy={pair.key}"}
+        given: dict[str, Any] = {"upstream_ca": trusted, **shown}
+        async with through(proxy, tmp_path, **given) as (url, connections, _):
             for body in (b"{}", LARGE, b"{}"):
                 answer = await ask(connections, url, body=body, **{"Authorization": "Bearer sk-secret"})
                 assert (answer.status, await answer.content.read()) == (200, b"{}")
