@@ -116,7 +116,7 @@ class ExtProcDoor:
                 raise OutOfTurnError("the first message must be the headers of a request")
             call = EnvoyCall(head, Sender(context), timeouts.first_byte_s, timeouts.idle_s)
         except (OutOfTurnError, UnreadableMessageError) as error:
-            _log.error("ext_proc cannot be spoken", extra={"error": str(error)})
+            _log.error("ext_proc call failed", extra={"error": str(error)})
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
             return
         task = asyncio.current_task()
@@ -133,7 +133,7 @@ class ExtProcDoor:
         finally:
             reading.cancel()
         if call.fault:
-            _log.error("ext_proc cannot be spoken", extra={"error": call.fault})
+            _log.error("ext_proc call failed", extra={"error": call.fault})
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, call.fault)
         elif not call.conversation.is_over or call.wire.is_cut:
             await context.abort(grpc.StatusCode.INTERNAL, "the answer was cut")

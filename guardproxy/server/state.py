@@ -81,11 +81,11 @@ class SharedState:
     @staticmethod
     async def _renew(failover: Failover) -> None:
         if given_back := await failover.renew():
-            _log.warning("reservations of no exchange given back", extra={"count": given_back})
+            _log.warning("reservations without an exchange given back", extra={"count": given_back})
 
     def _tell_lost(self, lost: int) -> None:
         if lost > self._lost:
-            _log.error("what exchanges used is not counted", extra={"count": lost - self._lost})
+            _log.error("usage of exchanges is lost and not counted", extra={"count": lost - self._lost})
         self._lost = lost
 
     async def close(self) -> None:

@@ -152,7 +152,7 @@ def test_an_auditor_unseals_verifies_proves_and_exports(person: Keyboard, place:
     page.goto(page.url.partition("?")[0] + "?rule=no-patients-out")
     person.press("j")
     person.press("Enter")
-    page.get_by_text("Give the operator's key").wait_for()
+    page.get_by_text("Enter the operator's key").wait_for()
     assert SEALED not in page.content()
     person.to("Key", "(input|textarea)")
     person.write(place.seal_key.read_text("ascii").strip())

@@ -175,7 +175,7 @@ class Memories:
         waited_s = 0.0
         while not await self._is_written():
             if waited_s >= WAIT_S:
-                _log.error("what exchanges leave is not written yet", extra={"count": len(self._unwritten)})
+                _log.error("changes for later exchanges wait for the store", extra={"count": len(self._unwritten)})
                 return
             await self._sleep(PAUSE_S)
             waited_s += PAUSE_S
@@ -188,7 +188,7 @@ class Memories:
             await self._store.perform((call,))
             is_answered = True
         except StoreError as error:
-            _log.warning("what an exchange gives back is lost", extra={"error": str(error)})
+            _log.warning("a change for later exchanges is lost", extra={"error": str(error)})
         finally:
             self._metrics.memory_lost.inc(0 if is_answered else 1)
 
@@ -218,7 +218,7 @@ class Memories:
         for _ in range(count):
             self._unwritten.popleft()
         self._metrics.memory_lost.inc(count)
-        _log.error("what exchanges left is lost", extra={"count": count})
+        _log.error("changes for later exchanges are lost", extra={"count": count})
 
     async def _is_written(self) -> bool:
         """Whether the store has taken all changes. It takes them in order. A change that is repeated after its answer was lost
@@ -309,7 +309,7 @@ class UsedMemory:
             self._holder = await self._memories.holder(setting, command.owner)
             return await self._memories.recall(self._holder, command, clock)
         except StoreError as error:
-            _log.warning("the memory of exchanges is not reached", extra={"id": setting.id, "error": str(error)})
+            _log.warning("entries of earlier exchanges not reached", extra={"id": setting.id, "error": str(error)})
             code = ErrorCode.STORE_UNAVAILABLE
             return Aborted(code, code.message(), code.status, clock())
 

@@ -249,7 +249,7 @@ class Recorder:
         except OSError as error:
             raise AuditError(f"{folder}: {reason(error)}") from None
         if futures:
-            _log.warning("exchanges of an earlier process have no end", extra={"count": len(futures)})
+            _log.warning("exchanges of an earlier process closed as unknown", extra={"count": len(futures)})
         return len(futures)
 
 

@@ -86,6 +86,6 @@ async def test_what_is_never_counted_is_told(caplog: pytest.LogCaptureFixture, m
         await state.store.perform([Settle("s", name, 1, 1, True, 9)])
     await state.close()
     assert [(record.message, record.__dict__["count"]) for record in caplog.records if "count" in record.__dict__] == [
-        ("what exchanges used is not counted", 2)
+        ("usage of exchanges is lost and not counted", 2)
     ]
     assert state.fault

@@ -165,7 +165,7 @@ class AskedModels:
         except (AskingError, UpstreamError, TimeoutError) as error:
             failure = failure_of(error)
             _log.warning(
-                "a model was not heard", extra={"check": model.check, "upstream": model.upstream, "reason": failure}
+                "a model gave no verdict", extra={"check": model.check, "upstream": model.upstream, "reason": failure}
             )
             self._count(model, "failed", time.perf_counter() - began_s)
             # The estimate stays counted: what the upstream did before it failed may have to be paid.

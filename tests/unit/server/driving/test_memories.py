@@ -328,7 +328,7 @@ async def test_what_is_given_up_is_told(caplog: pytest.LogCaptureFixture) -> Non
     assert count(metrics, "memory_lost_total") == 3.0
     await kept.close()
     assert count(metrics, "memory_lost_total") == MOST_UNWRITTEN + 3.0
-    assert "what exchanges left is lost" in caplog.text
+    assert "changes for later exchanges are lost" in caplog.text
     await kept.close()
     assert count(metrics, "memory_lost_total") == MOST_UNWRITTEN + 3.0
 

@@ -120,7 +120,7 @@ async def test_a_model_has_its_card_its_points_and_its_users(audit: Path) -> Non
     assert page.status == 200
     for seen in (
         "Model card: supervisor",
-        "Chosen on strangers",
+        "Chosen on texts by others",
         "0.8743",
         "Labelled texts say what",
         "strict",

@@ -86,7 +86,7 @@ async def test_what_is_wrong_stands_on_top_with_its_setting(audit: Path) -> None
         page = await site.get("viewer", "/console/now")
     seen = text_of(page.text)
     assert seen.index("Wrong right now") < seen.index("circuit breaker is open") < seen.index("Latency added")
-    assert "What mends it: --upstream http://127.0.0.1:9 The model&#39;s API" in seen
+    assert "What fixes it: --upstream http://127.0.0.1:9 The model&#39;s API" in seen
     assert "0 of 1 answer" in seen
 
 
