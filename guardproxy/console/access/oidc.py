@@ -127,7 +127,7 @@ class SignIn:
         has = {values} if isinstance(values, str) else {value for value in values if isinstance(value, str)}
         role = next((role for value, role in self._settings.oidc_roles if value in has), None)
         if role is None:
-            raise SignInError("You are known to the provider, but have no role here. Ask who runs the proxy.")
+            raise SignInError("The provider knows you, but you have no role here. Ask those who run the proxy.")
         # A name that people choose for themselves would let them sign as somebody else.
         mail, subject = claims.get("email"), str(claims["sub"])
         name = mail if isinstance(mail, str) and mail and claims.get("email_verified") is True else subject

@@ -201,7 +201,7 @@ def reload_words(told: object) -> str:
         first = errors[0] if isinstance(errors, list) else errors
         return (
             f"Saved, but the proxy did not load the files; the old policies stay in force: {_error(first)}. "
-            "The proxy would not start with these files: mend them, or put the old ones back."
+            "The proxy would not start with these files: correct them, or put the old ones back."
         )
     if not known:
         return "Saved. The proxy did not say whether it has loaded the files."

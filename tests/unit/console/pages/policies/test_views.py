@@ -140,7 +140,7 @@ def test_failed_tests_are_counted() -> None:
     assert TryReply((TriedTest("p", "a", 1, "failed"), TriedTest("p", "b", 2, "passed"))).failed == 1
 
 
-RESTART = "The proxy would not start with these files: mend them, or put the old ones back."
+RESTART = "The proxy would not start with these files: correct them, or put the old ones back."
 FAULT = {"file": "a.yaml", "line": 3, "column": 1, "message": "wrong"}
 
 
