@@ -362,7 +362,7 @@ def _played(seen: SeenExchange, whole: Record, policies: PolicySet, is_viewer: b
     chars = sum(text.chars for _, _, _, text in scales.each_text(whole))
     if policies.digest != whole.policies and chars > LIMIT_RESCANNED_CHARS:
         # Checks that changed would read all of it again, while a person waits.
-        note = f"The texts have {chars:,} characters: `guardproxy replay` plays texts of this length again under other policies."
+        note = f"The texts have {chars:,} characters: `guardproxy replay` plays such long texts again under other policies."
         return {"note": note}
     result = judged(whole, rerun(whole, policies), policies, _no_path if is_viewer else str)
     streams, note = held_back(whole, policies)

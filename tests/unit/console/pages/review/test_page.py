@@ -233,7 +233,7 @@ async def test_a_right_verdict_becomes_a_test_that_passes(site: ConsoleSite) -> 
     assert "+tests:" in page.text
     assert "jane.roe" not in page.text
     alarm = await site.get("reviewer", "/console/review/item/x0/test?of=no-mail&verdict=false_alarm")
-    assert "It fails until the policy is mended" in alarm.text
+    assert "It fails until the policy is corrected" in alarm.text
     assert (await site.get("reviewer", "/console/review/item/x0/test?of=no-mail&verdict=fine")).status == 400
     gone = await site.get("reviewer", "/console/review/item/x0/test?of=no-mail&policy=other")
     assert "renamed or removed" in gone.text
