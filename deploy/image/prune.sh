@@ -16,5 +16,5 @@ rm -rf hf_xet
 # What the build of CEL's wheel left in it; no module can have this name.
 rm -rf bazel-project
 # Symbols for debuggers.
-command -v strip >/dev/null || echo "strip is missing (Debian: binutils), so symbols for debuggers stay: 150 MB" >&2
+command -v strip >/dev/null || echo "strip is missing (Debian: binutils), so symbols for debuggers stay" >&2
 find . -name '*.so*' -type f -not -path './numpy.libs/*' -exec strip --strip-unneeded {} + 2>/dev/null || true
