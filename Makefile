@@ -304,7 +304,7 @@ release: $(VENV)/.test
 	$(BIN)/python -m tools.release
 
 clean:
-	rm -rf $(VENV) $(CLIENTS) $(GATEWAYS) $(NEWEST) tests/node/node_modules tests/gateways/node_modules dist build
+	rm -rf $(VENV) $(VENV)-export $(CLIENTS) $(GATEWAYS) $(NEWEST) tests/node/node_modules tests/gateways/node_modules dist build
 
 # Debian keeps the part of venv that installs pip in a package of its own; it is installed where one may.
 $(BIN)/python:
