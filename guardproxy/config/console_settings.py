@@ -80,6 +80,13 @@ class ConsoleSettings:
     oidc_scope: tuple[str, ...] = setting(
         "console_oidc_scope", ("openid", "email"), "A scope to ask the provider for. `openid` must be among them."
     )
+    oidc_session_s: float = setting(
+        "console_oidc_session_s",
+        3600.0,
+        "Seconds after which a person who signed in at the provider signs in there again, so that a role that is lost there is "
+        "lost here.",
+        AllowedValues(least=60, most=43_200),
+    )
 
     @property
     def is_on(self) -> bool:

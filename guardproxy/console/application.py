@@ -175,13 +175,15 @@ class _EntranceDoor:
         # A redirection would still count as one from the provider, and browsers would not send the cookie.
         page = self._alone(request, "Signed in", "The page opens.", 200, again=_local(target))
         page.del_cookie(BINDER, path=f"{PREFIX}/oidc")
-        return self._begin(request, login, "", page)
+        return self._begin(request, login, "", page, self._entrance.sign_in.session_s)
 
-    def _begin(self, request: web.Request, login: Login, fingerprint: str, response: web.Response) -> web.Response:
+    def _begin(
+        self, request: web.Request, login: Login, fingerprint: str, response: web.Response, whole_s: float = WHOLE_S
+    ) -> web.Response:
         self._entrance.sessions.end(request.cookies.get(COOKIE, ""))
-        cookie, session = self._entrance.sessions.begin(login, fingerprint)
+        cookie, session = self._entrance.sessions.begin(login, fingerprint, whole_s)
         _log.info("signed in", extra={"login": session.login.name, "role": session.login.role})
-        self._set_cookie(response, COOKIE, cookie, "Strict", PREFIX, WHOLE_S)
+        self._set_cookie(response, COOKIE, cookie, "Strict", PREFIX, whole_s)
         return response
 
     def _set_cookie(

@@ -62,7 +62,6 @@ class IdentityProvider:
 
     authorization: str
     token: str
-    keys_url: str
     keys: Any = field(repr=False)
     at_s: float = 0.0
 
@@ -88,6 +87,11 @@ class SignIn:
     def title(self) -> str:
         """Returns the name of the provider, for people."""
         return urlsplit(self._issuer).hostname or ""
+
+    @property
+    def session_s(self) -> float:
+        """Returns the seconds after which a person signs in again, so that a role that is lost at the provider is lost here."""
+        return self._settings.oidc_session_s
 
     async def begin(self, target: str) -> tuple[str, str]:
         """Begins a sign-in. Returns the address of the provider to go to, and the value of a cookie. Raises `SignInError`."""
@@ -185,9 +189,9 @@ class SignIn:
             about = await _asked("GET", f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
             if about.get("issuer") != self._issuer:
                 raise SignInError("The provider has another name than the settings say.")
-            places = [_place(about.get(f"{name}"), self._issuer) for name in _PLACES]
-            keys = _keys(await _asked("GET", places[2]))
-            self._provider = IdentityProvider(places[0], places[1], places[2], keys, self._clock())
+            authorization, token, keys_url = (_place(about.get(name), self._issuer) for name in _PLACES)
+            keys = _keys(await _asked("GET", keys_url))
+            self._provider = IdentityProvider(authorization, token, keys, self._clock())
         return self._provider
 
 

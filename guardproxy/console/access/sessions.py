@@ -1,7 +1,8 @@
 """Who is signed in: sessions in the memory of the console, which a random cookie names.
 
 In: a login. Out: the value of a cookie, and later the session of that cookie. A session ends after `IDLE_S` without a request,
-and `WHOLE_S` after its start. The key that opens sealed texts stays for `KEY_S`, and is never in a cookie or on a disk.
+and `WHOLE_S` after its start, or sooner for people of an identity provider, who may have lost their role there. The key that
+opens sealed texts stays for `KEY_S`, and is never in a cookie or on a disk.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ class HeldKey:
 
 @dataclass(slots=True)
 class PersonSession:
-    """The session of one person. `csrf`: the token that forms of this session send. `fingerprint`: of the login as its file had
-    it, see `logins`; empty if it is in no file."""
+    """The session of one person. `csrf`: the token that forms of this session send. `until_s`: when it ends in any case, by its
+    clock. `fingerprint`: of the login as its file had it, see `logins`; empty if it is in no file."""
 
     login: Login
     csrf: str
-    began_s: float
+    until_s: float
     seen_s: float
     fingerprint: str = ""
     _clock: Callable[[], float] = time.monotonic
@@ -92,14 +93,14 @@ class PersonSessions:
         """Returns the number of sessions."""
         return len(self._sessions)
 
-    def begin(self, login: Login, fingerprint: str = "") -> tuple[str, PersonSession]:
-        """Begins a session. Returns the value of its cookie, and the session."""
+    def begin(self, login: Login, fingerprint: str = "", whole_s: float = WHOLE_S) -> tuple[str, PersonSession]:
+        """Begins a session, which ends after `whole_s` at the latest. Returns the value of its cookie, and the session."""
         self._forget_old()
         cookie, now_s = secrets.token_urlsafe(32), self._clock()
         own = [digest for digest, session in self._sessions.items() if session.login.name == login.name]
         for digest in own[: max(0, len(own) - LIMIT_OF_LOGIN + 1)]:
             del self._sessions[digest]
-        session = PersonSession(login, secrets.token_urlsafe(32), now_s, now_s, fingerprint, self._clock)
+        session = PersonSession(login, secrets.token_urlsafe(32), now_s + whole_s, now_s, fingerprint, self._clock)
         self._sessions[_digest(cookie)] = session
         if len(self._sessions) > LIMIT_SESSIONS:
             self._sessions.popitem(last=False)
@@ -130,7 +131,7 @@ class PersonSessions:
 
     def _is_over(self, session: PersonSession) -> bool:
         now_s = self._clock()
-        return now_s - session.seen_s >= IDLE_S or now_s - session.began_s >= WHOLE_S
+        return now_s - session.seen_s >= IDLE_S or now_s >= session.until_s
 
     def _forget_old(self) -> None:
         for digest in [digest for digest, session in self._sessions.items() if self._is_over(session)]:

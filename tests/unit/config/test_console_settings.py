@@ -31,6 +31,7 @@ PROVIDER = {
         ({**PROVIDER, "console_oidc_client": ""}, "needs `console_oidc_client`"),
         ({**PROVIDER, "console_oidc_role": ""}, "needs `console_oidc_role`"),
         ({**PROVIDER, "console_oidc_scope": "email"}, "must have `openid`"),
+        ({**PROVIDER, "console_oidc_session_s": "86400"}, "at most 43200"),
         ({**PROVIDER, "console_oidc_issuer": "http://login.example"}, "must be like https://login.example"),
         ({**PROVIDER, "console_oidc_role": "security=boss"}, "must be like security-team=auditor"),
         ({**PROVIDER, "console_oidc_role": "=auditor"}, "must be like security-team=auditor"),

@@ -294,6 +294,7 @@ async def test_the_whole_way_through_the_console() -> None:
         assert status == 200
         assert 'content="0;url=/console/audit"' in text
         session = next(cookie for cookie in cookies if "SameSite=Strict" in cookie)
+        assert "Max-Age=3600" in session, "a role that is lost at the provider is lost within an hour"
         page = await site.send("GET", None, "/console/audit", headers={"Cookie": session.partition(";")[0]})
         assert page.status == 200
         assert "u-17" in page.text

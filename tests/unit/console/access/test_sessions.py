@@ -35,6 +35,17 @@ def test_a_session_ends_without_requests_and_in_any_case() -> None:
     assert sessions.find(cookie) is None
 
 
+def test_a_session_of_a_provider_ends_sooner() -> None:
+    clock = Clock()
+    sessions = PersonSessions(clock)
+    cookie, session = sessions.begin(ANN, whole_s=3600)
+    for _ in range(3):
+        clock.now_s += 3600 / 4
+        assert sessions.find(cookie) is session
+    clock.now_s += 3600 / 4
+    assert sessions.find(cookie) is None
+
+
 def test_cookies_differ_and_a_wrong_one_finds_nothing() -> None:
     sessions = PersonSessions()
     cookies = {sessions.begin(ANN)[0] for _ in range(5)}
