@@ -14,14 +14,14 @@ COPY deploy/image deploy/image
 # What builds the wheels of the project, so that a change of the code downloads nothing.
 RUN pip install --no-cache-dir --constraint requirements-ci.txt hatchling
 
-# Further extras of pyproject.toml, such as `console`, `otel` or `templates`.
+# Extras of pyproject.toml; further ones are `otel` and `templates`, for example.
 FROM tools AS dependencies
-ARG EXTRAS="envoy jwt redis"
+ARG EXTRAS="console envoy jwt redis"
 # hadolint ignore=SC2086
 RUN sh deploy/image/steps.sh dependencies /opt/guardproxy ${EXTRAS}
 
 FROM tools AS dependencies-cuda
-ARG EXTRAS="envoy jwt redis"
+ARG EXTRAS="console envoy jwt redis"
 # hadolint ignore=SC2086
 RUN sh deploy/image/steps.sh dependencies /opt/guardproxy gpu ${EXTRAS}
 
