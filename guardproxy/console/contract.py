@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 
 from aiohttp import web
 
+from guardproxy.audit.sealing import STORE
 from guardproxy.config import Config
 from guardproxy.console.access.people import ROLES, Login, Role
 from guardproxy.console.access.sessions import PersonSession
@@ -44,7 +45,6 @@ EVERYBODY: frozenset[Role] = frozenset(ROLES)
 PREFIX = "/console"
 READING = ("GET", "HEAD")
 FIELDS_MOST = 500  # of a form
-ALIVE_S = 15.0  # between two signs of life of a stream of events
 
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
@@ -98,6 +98,10 @@ class Console:
     shared: dict[str, Any] = field(default_factory=dict, repr=False)
     closing: list[Callable[[], Awaitable[None]]] = field(default_factory=list, repr=False)
     """What is done when the console ends."""
+
+    def key_store(self, log: Path) -> Path:
+        """Returns the store of the keys that open sealed texts. `log`: the folder of the log."""
+        return self.config.audit.seal_store or log / STORE
 
     async def close(self) -> None:
         """Ends what pages have begun."""
@@ -213,7 +217,7 @@ class EventStream:
         await self._write(f"{head}{body}\n".encode())
 
     async def stay(self) -> None:
-        """Shows that the stream is alive. Send it when nothing else was sent for `ALIVE_S`."""
+        """Shows that the stream is alive, to a program between here and the browser that would close a silent connection."""
         await self._write(b":\n\n")
 
     async def _write(self, message: bytes) -> None:

@@ -20,10 +20,10 @@ from guardproxy.reading.period import Period
 
 Form = Literal["jsonl", "ocsf", "otel"]
 EXPORT_FORMS: Mapping[str, str] = {
-    "jsonl": "JSON lines: the records, with their texts as the log has them",
-    "ocsf": "OCSF events, for a SIEM: no texts",
-    "otel": "OpenTelemetry log records: no texts",
-    "parquet": "Parquet: a table for each kind of row, with texts",
+    "jsonl": "JSON lines, with texts as kept",
+    "ocsf": "OCSF for a SIEM, no texts",
+    "otel": "OpenTelemetry logs, no texts",
+    "parquet": "Parquet tables, with texts",
 }
 """Every form of an export, and what it holds. The database writes the last one."""
 

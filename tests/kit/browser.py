@@ -32,8 +32,9 @@ _FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 _SERIOUS = ("serious", "critical")
-_AXE = """async () => {
-  const found = await axe.run(document, {resultTypes: ["violations"]});
+_AXE = """async (rules) => {
+  const only = rules.length ? {runOnly: {type: "rule", values: rules}} : {};
+  const found = await axe.run(document, {resultTypes: ["violations"], ...only});
   return found.violations.map(each => ({id: each.id, impact: each.impact, nodes: each.nodes.map(node => node.html)}));
 }"""
 
@@ -95,11 +96,11 @@ class Tab:
         assert not away, f"asked other hosts: {away}"
         assert not self.complaints, "\n".join(self.complaints)
 
-    def serious(self) -> list[str]:
-        """What axe-core finds on the page and calls serious or critical, each with the first places."""
+    def serious(self, *rules: str) -> list[str]:
+        """What axe-core finds on the page and calls serious or critical, each with the first places. `rules`: only these."""
         if not self.page.evaluate("() => typeof axe === 'object'"):
             self.page.evaluate(_axe())
-        found: list[dict[str, Any]] = self.page.evaluate(_AXE)
+        found: list[dict[str, Any]] = self.page.evaluate(_AXE, list(rules))
         return [f"{each['id']}: {each['nodes'][:3]}" for each in found if each["impact"] in _SERIOUS]
 
     def excess_px(self) -> int:

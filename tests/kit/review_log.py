@@ -73,10 +73,12 @@ def recorded(
     return through_log(last.record)
 
 
-def write_review_log(folder: Path, count: int = 8, texts: Sequence[str] = TEXTS) -> tuple[Path, Path, list[Record]]:
-    """Writes `count` exchanges of the last days, and their policies. Returns the folder of the log, that of the policies, and
-    the records, the oldest first."""
-    policies = policy_set(POLICY)
+def write_review_log(
+    folder: Path, count: int = 8, texts: Sequence[str] = TEXTS, beside: Sequence[str] = ()
+) -> tuple[Path, Path, list[Record]]:
+    """Writes `count` exchanges of the last days, and their policies. `beside`: further policies, which do not apply. Returns
+    the folder of the log, that of the policies, and the records, the oldest first."""
+    policies = policy_set(POLICY, *beside)
     base = [recorded(policies, policies.policies[0], Texts(text)) for text in texts]
     now_s = time.time()
     records = [
@@ -85,7 +87,8 @@ def write_review_log(folder: Path, count: int = 8, texts: Sequence[str] = TEXTS)
     ]
     write_log(folder / "audit", "audit-0", *records)
     (folder / "policies").mkdir()
-    (folder / "policies" / "desk.yaml").write_text(POLICY, "utf-8")
+    for policy, text in zip(policies.policies, (POLICY, *beside), strict=True):
+        (folder / "policies" / f"{policy.name}.yaml").write_text(text, "utf-8")
     return folder / "audit", folder / "policies", records
 
 

@@ -324,17 +324,14 @@ class Index:
         rows = self._query(
             "SELECT count(*), count(*) FILTER (WHERE {blocked}), count(*) FILTER (WHERE edited), "
             "count(*) FILTER (WHERE attempts > 1), count(*) FILTER (WHERE {refused}), coalesce(sum(tokens_in), 0), "
-            "coalesce(sum(tokens_out), 0), coalesce(sum(cost), 0), quantile_cont(added_ms, [0.5, 0.99]), "
-            "quantile_cont(total_ms, [0.5, 0.99]), min(at_s), max(at_s) FROM exchanges WHERE {{}}".format(
-                blocked=OUTCOMES["blocked"][1], refused=OUTCOMES["refused"][1]
-            ),
+            "coalesce(sum(tokens_out), 0), coalesce(sum(cost), 0), quantile_cont(added_ms, [0.5, 0.99]) "
+            "FROM exchanges WHERE {{}}".format(blocked=OUTCOMES["blocked"][1], refused=OUTCOMES["refused"][1]),
             chosen,
         )
         if not rows:
-            return Totals(0, 0, 0, 0, 0, 0, 0, 0.0, None, None, None, None, None, None)
-        *counts, cost, added, total, oldest, newest = rows[0]
-        added, total = added or (None, None), total or (None, None)
-        values = (*counts, cost / MICRO, *added, *total, oldest, newest)
+            return Totals(0, 0, 0, 0, 0, 0, 0, 0.0, None, None)
+        *counts, cost, added = rows[0]
+        values = (*counts, cost / MICRO, *(added or (None, None)))
         return msgspec.convert(dict(zip(_TOTAL_NAMES, values, strict=True)), Totals, strict=False)
 
     def scores(self, chosen: Filter, check: str, bins: int = 20) -> dict[str, tuple[int, ...]]:

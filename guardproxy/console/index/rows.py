@@ -93,8 +93,8 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What exchanges add up to. Times in milliseconds: the medians and the 99th percentiles; `None` without a value. `cost`: in
-    the unit of prices."""
+    """What exchanges add up to. `cost`: in the unit of prices. `added_p50_ms`, `added_p99_ms`: the median and the 99th
+    percentile of the time that checks added; `None` without a value."""
 
     count: int
     blocked: int
@@ -106,10 +106,6 @@ class Totals:
     cost: float
     added_p50_ms: float | None
     added_p99_ms: float | None
-    total_p50_ms: float | None
-    total_p99_ms: float | None
-    oldest_s: float | None
-    newest_s: float | None
 
 
 class Neighbours(NamedTuple):

@@ -2,7 +2,9 @@
 
 | file | content |
 |---|---|
-| `layout.html` | the frame; a page fills its block `main` |
+| `document.html` | what every page has in common: its head |
+| `layout.html`, `alone.html` | the frame, and a page without one, such as that to sign in; a page fills the block `main` |
+| `part.html` | a part of a page as a page |
 | `ui.html` | macros, which every template has as `ui` |
 | `console.css`, `console.js` | the style sheet and the script |
 | `vendor/` | htmx and two of its extensions, as released, with their licence |
@@ -13,6 +15,7 @@
 """
 
 from guardproxy.console.look.assets import ASSETS
+from guardproxy.console.look.shown import is_addressable
 from guardproxy.console.look.templates import Templates
 
-__all__ = ["ASSETS", "Templates"]
+__all__ = ["ASSETS", "Templates", "is_addressable"]

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 _LAID_OUT = "\n\t"
 _HIDDEN = frozenset(("Cc", "Cf", "Co", "Cn", "Cs", "Zl", "Zp"))
 _PLAIN = re.compile(r"[\n\t -~]*")
+_ADDRESSABLE = re.compile(r"(?!\.{1,2}$)[^/\\\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 
 
 def is_hidden(char: str) -> bool:
@@ -54,3 +55,9 @@ def shown(text: object) -> Markup:
 def plain(text: object) -> str:
     """Returns a text in which such characters are their codes, for attributes such as titles."""
     return "".join(f"[{code_of(char)}]" if is_hidden(char) else char for char in str(text))
+
+
+def is_addressable(name: object) -> bool:
+    """Whether a name can be a part of the path of an address. Ids and names of rules that the proxy wrote can be; what somebody
+    has put in their place in the log may not."""
+    return _ADDRESSABLE.fullmatch(str(name)) is not None

@@ -14,7 +14,7 @@ from jinja2.runtime import Context
 
 from guardproxy.console.look import plots
 from guardproxy.console.look.assets import ASSETS, FOLDER
-from guardproxy.console.look.shown import plain, shown
+from guardproxy.console.look.shown import is_addressable, plain, shown
 from guardproxy.wire import FEEDBACK_ROUTE
 
 
@@ -34,6 +34,7 @@ class Templates:
             cache_size=-1,
         )
         self._environment.filters |= {"shown": shown, "plain": plain, "when": when, "count": count, "money": money}
+        self._environment.tests["addressable"] = is_addressable
         self._environment.globals |= {
             "line_points": plots.line_points,
             "share": plots.share,
@@ -43,12 +44,14 @@ class Templates:
         }
 
     def text(self, name: str, context: Mapping[str, object], *, is_part: bool) -> str:
-        """Returns the HTML of a template; with `is_part` that of its block `main`, if it has one."""
+        """Returns the HTML of a template as a whole page: a template that is only a part of one gets a frame. With `is_part`,
+        returns that of its block `main`, or all of it without such a block."""
         template = self._environment.get_template(name)
         values = {**context, "ui": self._macros(context)}
-        if not is_part:
-            return template.render(values)
         block = self._main(template)
+        if not is_part:
+            framed = template if block is not None else self._environment.get_template("look/part.html")
+            return framed.render({**values, "part": name})
         if block is None:
             return template.render(values)
         return "".join(block(template.new_context(values)))

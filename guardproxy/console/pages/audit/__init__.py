@@ -24,7 +24,6 @@ from guardproxy.console.pages.audit.handlers import (
     prove,
     show,
     show_run,
-    show_status,
     start,
 )
 
@@ -38,7 +37,6 @@ PAGE = Page(
     roles=_READERS,
     routes=(
         PageRoute("GET", "", show, _READERS, writes=False),
-        PageRoute("GET", "/status", show_status, _READERS, writes=False),
         # They write results beside the index, and nothing into the log.
         PageRoute("POST", "/runs", start, _READERS, writes=False),
         PageRoute("GET", "/runs/{id}", show_run, _READERS, writes=False),

@@ -17,9 +17,9 @@ from guardproxy.console.index import Index
 from guardproxy.errors import QueryError
 
 OWNERS: Mapping[str, str] = {
-    "subject": "A subject: a person, by the name that requests gave",
-    "conversation": "A conversation, by its pseudonym",
-    "tenant": "A tenant: everything of it",
+    "subject": "A person, as requests name one",
+    "conversation": "A conversation's pseudonym",
+    "tenant": "A tenant, all of its texts",
 }
 """Whose texts can be erased, in words."""
 LIMIT_NAME_CHARS = 500

@@ -18,7 +18,6 @@ import msgspec
 from aiohttp import web
 
 from guardproxy.audit import OperatorEntry, entry_of, logs_of, open_line, prove_record, reason
-from guardproxy.audit.sealing import STORE
 from guardproxy.console.index import OUTCOMES, Filter
 from guardproxy.console.pages.audit.commands import KINDS, LIMIT_REPLAYED, command_of
 from guardproxy.console.pages.audit.erasing import OWNERS, Erasure, erase_keys, scope_of
@@ -68,7 +67,7 @@ async def _page(visit: Visit, fields: dict[str, str], error: str = "", status: i
         status=status,
         has_log=not is_empty,
         facts=facts,
-        store=_store(visit) if _store(visit).exists() else None,
+        has_keys=console.key_store(folder).exists(),
         may_erase=visit.login.role == "auditor" and console.mode == "write",
         is_auditor=visit.login.role == "auditor",
         kinds=KINDS,
@@ -84,7 +83,7 @@ async def _page(visit: Visit, fields: dict[str, str], error: str = "", status: i
 
 
 def _status(visit: Visit, folder: Path) -> dict[str, Any]:
-    """Returns what changes while commands run."""
+    """Returns what changes while commands run; the page asks for itself again then, and takes that part."""
     runs = RUNS.of(folder)
     return {
         "runs": runs,
@@ -94,11 +93,6 @@ def _status(visit: Visit, folder: Path) -> dict[str, Any]:
         "progress": visit.console.index.progress,
         "now_s": time.time(),
     }
-
-
-async def show_status(visit: Visit) -> web.StreamResponse:
-    """Shows the part of the page that changes while commands run."""
-    return visit.render("audit/status.html", **_status(visit, _folder(visit)))
 
 
 async def start(visit: Visit) -> web.StreamResponse:
@@ -186,10 +180,10 @@ async def ask_erasure(visit: Visit) -> web.StreamResponse:
 
 
 async def _ask(visit: Visit, fields: dict[str, str], error: str) -> web.StreamResponse:
-    _folder(visit)
+    console, folder = visit.console, _folder(visit)
     try:
         erasure = Erasure.parse(fields)
-        scope = await visit.console.run(scope_of, _store(visit), visit.console.index, erasure)
+        scope = await console.run(scope_of, console.key_store(folder), console.index, erasure)
     except AuditError as fault:
         return await _page(visit, {**fields, "kind": "erase"}, str(fault), 400)
     return visit.render(
@@ -204,7 +198,7 @@ async def _ask(visit: Visit, fields: dict[str, str], error: str) -> web.StreamRe
 async def erase(visit: Visit) -> web.StreamResponse:
     """Erases, if the name was typed again."""
     fields = dict(await visit.form())
-    folder = _folder(visit)
+    console, folder = visit.console, _folder(visit)
     try:
         erasure = Erasure.parse(fields)
     except QueryError as error:
@@ -212,10 +206,10 @@ async def erase(visit: Visit) -> web.StreamResponse:
     if fields.get("again", "").strip() != erasure.name:
         return await _ask(visit, fields, "This is not the same name. Nothing was erased.")
     try:
-        count = await visit.console.run(erase_keys, folder, _store(visit), erasure, visit.login.name)
+        count = await console.run(erase_keys, folder, console.key_store(folder), erasure, visit.login.name)
     except AuditError as error:
         return await _ask(visit, fields, f"It was not completed: {error}")
-    await visit.console.run(visit.console.index.follow)
+    await console.run(console.index.follow)
     return visit.see_other("audit", erased=str(count))
 
 
@@ -223,10 +217,6 @@ def _folder(visit: Visit) -> Path:
     if visit.console.audit is None:
         raise web.HTTPNotFound(text="The proxy keeps no log.")
     return visit.console.audit
-
-
-def _store(visit: Visit) -> Path:
-    return visit.console.config.audit.seal_store or _folder(visit) / STORE
 
 
 def _run(visit: Visit) -> CommandRun:

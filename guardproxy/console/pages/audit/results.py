@@ -19,7 +19,6 @@ LIMIT_SHOWN = 10  # differences
 LIMIT_GROUPS = 1000
 LIMIT_WORDS_CHARS = 300
 OTHERS = "(other differences)"
-LIMIT_LOGS = 200
 _PROGRESS = re.compile(r"([a-z]+) (\d{1,12})/(\d{1,12})")
 VERDICTS = {"identical": "good", "different": "bad", "cannot be told": "warn", "not replayable": "quiet"}
 """The results of a replay, and their colours."""

@@ -34,12 +34,13 @@ from guardproxy.console.pages.audit.results import (
 from guardproxy.errors import QueryError
 
 KEPT = 12
-"""CommandRuns whose results are kept."""
+"""Runs whose results are kept."""
 LIMIT_BUSY = 2
 """Commands at the same time: they leave the processor to the proxy, and one of them reads the whole log."""
 LIMIT_SAID = 20
 END_S = 5.0
 WATCH_S = 1.0
+"""Between two looks at the room on the disk. No system call tells a process that a disk fills up, so it has to be asked."""
 PRINTED = "printed"
 PROGRESS = "GUARDPROXY_PROGRESS"
 State = Literal["running", "done", "failed", "cancelled"]
@@ -232,7 +233,7 @@ async def _line(stream: asyncio.StreamReader) -> bytes:
 
 async def _watch_room(run: CommandRun, process: asyncio.subprocess.Process) -> None:
     """Ends a process that would take the room that the log needs."""
-    while True:
+    while not run.is_full:
         await asyncio.sleep(WATCH_S)
         try:
             require_room(run.place)

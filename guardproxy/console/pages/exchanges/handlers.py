@@ -15,9 +15,10 @@ import msgspec
 from aiohttp import web
 
 from guardproxy.audit import AnyEntry, Judged, Record, compare_receipt, open_line, prove_record
-from guardproxy.audit.sealing import STORE, key_of_text
+from guardproxy.audit.sealing import key_of_text
 from guardproxy.console.index import FEEDBACK, OUTCOMES, Cursor, Filter, Index, LoggedLine, Neighbours, Rows
 from guardproxy.console.inforce import SERVED
+from guardproxy.console.look import is_addressable
 from guardproxy.console.pages.exchanges import about, comparing, listing, reasons, scales, stream, texts, unsealing
 from guardproxy.console.pages.exchanges.replacing import replacing_of
 from guardproxy.console.pages.exchanges.seen import for_viewer, with_values
@@ -214,8 +215,8 @@ def _values(visit: Visit, seen: SeenExchange) -> dict[str, object]:
         "found": seen.found,
         "record": record,
         "filter_query": query,
-        "previous": visit.url("exchanges", f"/{seen.beside.previous}", **query) if seen.beside.previous else "",
-        "next": visit.url("exchanges", f"/{seen.beside.next}", **query) if seen.beside.next else "",
+        "previous": _beside(visit, seen.beside.previous, query),
+        "next": _beside(visit, seen.beside.next, query),
         "back": visit.url("exchanges", "", **query),
         "remarks": about.remarks(seen.entries),
         "loads": ""
@@ -268,6 +269,11 @@ def _values(visit: Visit, seen: SeenExchange) -> dict[str, object]:
         "streams": seen.streams,
         "stream_note": seen.stream_note,
     }
+
+
+def _beside(visit: Visit, name: str | None, query: Mapping[str, str]) -> str:
+    """Returns the address of the exchange before or after; empty if there is none, or no address leads to it."""
+    return visit.url("exchanges", f"/{name}", **query) if name and is_addressable(name) else ""
 
 
 def _replacing(seen: SeenExchange) -> Callable[[Any], texts.Replacing]:
@@ -495,7 +501,7 @@ async def unlock(visit: Visit) -> web.StreamResponse:
     if not fault:
         try:
             key = key_of_text(fields.get("key", ""))
-            await visit.console.run(unsealing.check_key, _store(visit), key)
+            await visit.console.run(unsealing.check_key, visit.console.key_store(folder), key)
             visit.session.hold_key(key, reason)
         except SealError as error:
             fault = str(error)
@@ -523,7 +529,7 @@ async def show_unsealed(visit: Visit) -> web.StreamResponse:
     record, by = seen.record, visit.login.name
 
     def opened() -> unsealing.UnsealedExchange:
-        return unsealing.unseal(folder, _store(visit), key, record, scores, by, reason.strip())
+        return unsealing.unseal(folder, visit.console.key_store(folder), key, record, scores, by, reason.strip())
 
     try:
         unsealed = await visit.console.run(opened)
@@ -542,7 +548,3 @@ async def show_unsealed(visit: Visit) -> web.StreamResponse:
             streams, note = await visit.console.run(held_back, unsealed.record, policies)
             now = replace(now, streams=streams, stream_note=note, policies=policies, is_loaded=True)
     return await _page(visit, now, reason=reason)
-
-
-def _store(visit: Visit) -> Any:
-    return visit.console.config.audit.seal_store or (visit.console.audit / STORE)  # type: ignore[operator] # asked before

@@ -125,11 +125,6 @@ class ShownPart:
             and (self.kind == "metadata" or "fixed" in self.flags)
         )
 
-    @property
-    def next_part(self) -> int | None:
-        """The number of the next part; `None` at the end."""
-        return self.part + 1 if self.part + 1 < self.parts else None
-
 
 _FLAGS = ("open", "encoded", "number", "unmapped", "fixed", "judged")
 
@@ -250,13 +245,6 @@ def _changes(text: RecordedText, replacing: Replacing) -> Iterator[tuple[int, in
         else:
             yield start, end, ShownPiece(put.text, (put.name,), "put" if put.text else "gone")
         done = end
-
-
-def untold(text: RecordedText, start: int, end: int) -> Replacement:
-    """Returns what is known of a replacement without the policies: nothing."""
-    return Replacement(
-        None, "replaced; the policies of the exchange are not known, so the record does not tell by what"
-    )
 
 
 def part_at(sides: Sequence[Sequence[RecordedText]], place: RecordPlace) -> RecordedText | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 REFRESH_S = 2.0
-ALIVE_S = 15.0
+ALIVE_S = 15.0  # between two signs of life
 FOLLOW_S = 120.0
 """After this time a page connects again, and its session is looked at again."""
 

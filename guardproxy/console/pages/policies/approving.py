@@ -46,8 +46,6 @@ async def _changes(visit: Visit) -> web.StreamResponse:
         drafts=drafts,
         proposals=desk.drafts.proposals(),
         states=STATES,
-        desk=desk,
-        error="",
     )
 
 

@@ -26,7 +26,7 @@ from guardproxy.console.pages.policies.tasks import (
     LintTask,
     PolicySource,
 )
-from guardproxy.console.pages.policies.workshop import Workshop
+from guardproxy.console.pages.policies.workshop import SLOW_S, Workshop
 
 _NAME = "policies"
 PATIENCE_S = 8.0  # of a page that waits for remarks
@@ -68,7 +68,7 @@ class Desk:
 
     async def _read(self, stamp: object) -> BenchReply:
         try:
-            reply = await self.workshop.ask("", WHOLE, LintTask(self.source(), covered=True))
+            reply = await self.workshop.ask("", WHOLE, LintTask(self.source(), covered=True), SLOW_S)
         finally:
             self.reading = None
         if isinstance(reply, LintReply):

@@ -47,6 +47,15 @@ async def _read(visit: Visit, name: str) -> FileContent | None:
         raise web.HTTPBadRequest(text=f"{error}") from None
 
 
+def _draft(visit: Visit, name: str, found: FileContent | None) -> PolicyDraft:
+    """Returns the draft of a file: the one of the person, or what a draft begins with."""
+    draft = desk_of(visit.console).drafts.of(visit.login.name).get(name)
+    if draft is not None:
+        return draft
+    content = found.content if found else NEW_FILE.replace("NAME", name.rsplit(".", 1)[0].lower()).encode()
+    return PolicyDraft(name, found.digest if found else None, content)
+
+
 async def _edit(visit: Visit) -> web.StreamResponse:
     name = visit.query.get("file", "")
     desk = desk_of(visit.console)
@@ -55,15 +64,7 @@ async def _edit(visit: Visit) -> web.StreamResponse:
         raise web.HTTPBadRequest(
             text="This file cannot be edited here: a form would change its bytes. Edit it on the disk."
         )
-    draft = desk.drafts.of(visit.login.name).get(name)
-    if draft is None:
-        content = found.content if found else NEW_FILE.replace("NAME", name.rsplit(".", 1)[0].lower()).encode()
-        draft = PolicyDraft(name, found.digest if found else None, content)
-    return await _editor(visit, draft, found)
-
-
-async def _editor(visit: Visit, draft: PolicyDraft, found: FileContent | None, why: str = "") -> web.Response:
-    desk = desk_of(visit.console)
+    draft = _draft(visit, name, found)
     reply = await desk.remarks_about(
         visit, desk.source({**_others(visit), draft.name: draft.content}), f"draft {draft.name}"
     )
@@ -72,15 +73,12 @@ async def _editor(visit: Visit, draft: PolicyDraft, found: FileContent | None, w
         tabs=tabs(visit, "/changes"),
         draft=draft,
         text=draft.content.decode("utf-8", "replace").replace("\r\n", "\n"),
-        why=why,
-        is_new=found is None,
         is_conflict=(found.digest if found else None) != draft.base,
         lines=views.diff_lines(_text(found.content) if found else "", _text(draft.content)),
         periods=PERIODS,
         samples=SAMPLES,
         has_log=visit.console.audit is not None,
         may_save=desk.folder.is_writable and visit.console.mode == "write",
-        desk=desk,
         **_linted(reply, draft.name),
         **_diffed(visit),
     )
@@ -145,9 +143,8 @@ async def _drop(visit: Visit) -> web.StreamResponse:
 
 
 async def _download(visit: Visit) -> web.StreamResponse:
-    draft = desk_of(visit.console).drafts.of(visit.login.name).get(visit.query.get("file", ""))
-    if draft is None:
-        raise web.HTTPNotFound(text="There is no such draft; drafts are kept in memory.")
+    name = visit.query.get("file", "")
+    draft = _draft(visit, name, await _read(visit, name))
     return download(draft.name, draft.content)
 
 

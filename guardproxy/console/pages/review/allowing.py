@@ -38,7 +38,7 @@ class AllowedValue:
         return bool(self.option)
 
 
-def allowed_value(check: str, use: str, label: str, value: str) -> AllowedValue:
+def allowed_value(check: str, use: str, value: str) -> AllowedValue:
     """Returns where to put a value. `check`: its name in the policy; `use`: what it is; `value`: as the text has it."""
     declared = options(use)
     text = value.strip()[:LIMIT_CHARS]

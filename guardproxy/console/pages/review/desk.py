@@ -18,6 +18,7 @@ from threading import Lock
 from guardproxy.audit import ENTRY_VERSION, Reviewed
 from guardproxy.audit.sealing import operator_log
 from guardproxy.console.index import Cursor, Filter, Index, Row
+from guardproxy.console.look import is_addressable
 from guardproxy.console.pages.review.claims import Claims
 from guardproxy.console.pages.review.ledger import ReviewLedger
 from guardproxy.console.pages.review.queues import ItemKey, ReviewQueue, sample_sizes, shuffled
@@ -79,7 +80,7 @@ class ReviewDesk:
     def _next(self, queue: ReviewQueue, by: str) -> ItemKey | None:
         now_s = self.clock()
         for row, item in self._items(queue, by):
-            if row.keep == ERASED or self.claims.has_skipped(item, by):
+            if row.keep == ERASED or self.claims.has_skipped(item, by) or not is_addressable(item.exchange):
                 continue
             places = self._places(queue, item, by)
             if places > 0 and self.claims.take(item, by, places, now_s):

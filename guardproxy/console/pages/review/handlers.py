@@ -16,12 +16,11 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote
 
 from aiohttp import web
 
 from guardproxy.audit import Record
-from guardproxy.audit.sealing import STORE, KeyAccess, KeyStore, OperatorKey
+from guardproxy.audit.sealing import KeyAccess, KeyStore, OperatorKey
 from guardproxy.console.index import LIMIT_NOTE_CHARS, Filter, Index, ReviewNote, Row
 from guardproxy.console.inforce import SERVED
 from guardproxy.console.pages.review import tallies
@@ -131,7 +130,7 @@ async def show_next(visit: Visit) -> web.StreamResponse:
     last: dict[str, Any] = {name: visit.query.get(name, "") for name in ("last", "last_rule", "said")}
     if item is None:
         return visit.render("review/done.html", queue=queue, query=queue.query(), progress=progress, **last)
-    return visit.see_other("review", f"/item/{quote(item.exchange)}", **{**queue.query(), "of": item.rule, **last})
+    return visit.see_other("review", f"/item/{item.exchange}", **{**queue.query(), "of": item.rule, **last})
 
 
 async def show_item(visit: Visit) -> web.StreamResponse:
@@ -258,7 +257,7 @@ async def undo(visit: Visit) -> web.StreamResponse:
     except AuditError as error:
         raise web.HTTPServiceUnavailable(text=f"The log cannot be written: {error}") from None
     query = _queue(visit, visit.query).query()
-    return visit.see_other("review", f"/item/{quote(key.exchange)}", **query, of=key.rule)
+    return visit.see_other("review", f"/item/{key.exchange}", **query, of=key.rule)
 
 
 async def skip(visit: Visit) -> web.StreamResponse:
@@ -331,8 +330,7 @@ async def show_allow(visit: Visit) -> web.StreamResponse:
         return visit.render("review/gone.html", status=404, query=_queue(visit, visit.query).query())
     policies, fault = await _policies(visit)
     policy = next((known for known in policies.policies if known.name in item.policies), None) if policies else None
-    found = _own_checks(policies, policy, item) if policies and policy else ()
-    uses = {check: policy.checks[check].use for check, _ in found} if policy else {}
+    uses = _own_checks(policies, policy, item) if policies and policy else {}
     check = form.get("check", next(iter(uses), ""))
     remedy, allowed = Remedy(), None
     if policies is None:
@@ -340,8 +338,7 @@ async def show_allow(visit: Visit) -> web.StreamResponse:
     elif policy is None or check not in uses:
         remedy = Remedy(fault="The rule or its check is no longer in the policies that are served.")
     elif value:
-        label = next((label for name, label in found if name == check), "")
-        allowed = allowed_value(check, uses[check], label, value)
+        allowed = allowed_value(check, uses[check], value)
         if allowed.is_possible:
             remedy = await _made(
                 visit,
@@ -367,12 +364,12 @@ async def show_allow(visit: Visit) -> web.StreamResponse:
     )
 
 
-def _own_checks(policies: PolicySet, policy: Policy, item: ReviewItem) -> tuple[tuple[str, str], ...]:
-    """Returns what was found, with the names that the checks have in the policy. In the log, a name says which policy it is of
-    if several policies have such a check."""
+def _own_checks(policies: PolicySet, policy: Policy, item: ReviewItem) -> dict[str, str]:
+    """Returns the checks that found something, by the names that they have in the policy, and what they use. The log may have
+    another name: that of another policy for an equal check, or one that says of which policy the check is."""
     known = ((name, policies.checks.get((policy.name, name))) for name in policy.checks)
     own = {check.name: name for name, check in known if check is not None}
-    return tuple((own[check], label) for check, label, _ in item.found if check in own)
+    return {own[check]: policy.checks[own[check]].use for check, _, _ in item.found if check in own}
 
 
 async def show_shadow(visit: Visit) -> web.StreamResponse:
@@ -462,7 +459,7 @@ async def export(visit: Visit) -> web.StreamResponse:
 
     def rows() -> bytes:
         with tempfile.SpooledTemporaryFile(max_size=1 << 24) as lines:
-            opener = _Opener(folder, key if opens else None, by, reason)
+            opener = _Opener(folder, console.key_store(folder), key if opens else None, by, reason)
             try:
                 for line in reviewed_rows(folder, chosen, unread, without, opener.open):
                     lines.write(line.encode())
@@ -486,11 +483,11 @@ async def export(visit: Visit) -> web.StreamResponse:
 class _Opener:
     """Opens sealed records with the key of a session; each leaves an entry in the log."""
 
-    def __init__(self, folder: Path, key: OperatorKey | None, by: str, why: str) -> None:
+    def __init__(self, folder: Path, store: Path, key: OperatorKey | None, by: str, why: str) -> None:
         self._access: KeyAccess | None = None
         self._store: KeyStore | None = None
         if key is not None:
-            self._store = KeyStore(folder / STORE, (key,))
+            self._store = KeyStore(store, (key,))
             engine = f"guardproxy {version('guardproxy')}"
             self._access = KeyAccess(folder, self._store, engine, by, f"export of reviewed texts: {why}")
 

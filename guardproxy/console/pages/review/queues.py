@@ -30,7 +30,6 @@ SIZE, MOST_SIZE = 200, 2000
 NEAR = 0.1
 NO_RULE = ""
 READERS, READERS_OF_DOUBLE = 1, 2
-LIMIT_STRATA = 100
 
 
 class ItemKey(NamedTuple):

@@ -105,6 +105,17 @@ def test_macros_escape_what_they_get(tmp_path: Path) -> None:
     )
 
 
+def test_a_name_that_no_address_holds_is_no_link(tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text("{% call ui.to('now', '/', t, '/x', 'mono') %}{{ t }}{% endcall %}")
+
+    def made(name: str) -> str:
+        context = {"nonce": "", "csrf_token": "", "t": name, "url": lambda page, path: f"/{page}{path}"}
+        return Templates({"own": tmp_path}).text("own/page.html", context, is_part=True)
+
+    assert made("ann") == '<a class="mono" href="/now/ann/x">ann</a>'
+    assert made("<b>/..") == '<span class="mono">&lt;b&gt;/..</span>'
+
+
 def test_plots_have_places_for_any_numbers() -> None:
     assert line_points([], 10, 4) == ""
     assert line_points([0, 0], 10, 4) == "0.0,4.0 10.0,4.0"

@@ -96,7 +96,7 @@ def test_a_log_is_verified_when_the_page_is_opened(log: ConsoleLog) -> None:
         assert run.verified.is_intact
         assert run.progress is not None
         assert run.progress.verb == "verifying"
-        page = await site.part("operator", f"{PAGE}/status")
+        page = await site.part("operator", PAGE)
         assert "intact" in page.text
         assert "hx-trigger" not in page.text
         shown = await site.get("operator", f"{PAGE}/runs/{run.id}")
@@ -311,7 +311,7 @@ def test_hostile_words_in_the_log_are_words(tmp_path: Path) -> None:
         run = await ended(site, {"kind": "verify"})
         replay = await ended(site, {"kind": "replay", "model": hostile[:190]})
         assert replay.state == "failed"
-        for path in ("", f"/runs/{run.id}", f"/runs/{replay.id}", "/status"):
+        for path in ("", f"/runs/{run.id}", f"/runs/{replay.id}"):
             page = (await site.get("auditor", f"{PAGE}{path}")).text
             assert "<script>alert" not in page
             assert "<img" not in page

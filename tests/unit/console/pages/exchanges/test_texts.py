@@ -98,7 +98,7 @@ def test_a_long_text_comes_in_parts() -> None:
     recorded = plain_text(text=text, findings=(finding(19_990, 20_010),))
     parts = [part(recorded, number) for number in range(3)]
     assert "".join(joined(each.before) for each in parts) == text
-    assert [each.next_part for each in parts] == [1, 2, None]
+    assert [(each.part, each.parts) for each in parts] == [(0, 3), (1, 3), (2, 3)]
     assert [piece.text for piece in parts[0].before if piece.mark] == [text[19_990:20_000]]
     assert [piece.text for piece in parts[1].before if piece.mark] == [text[20_000:20_010]]
     assert part(recorded, 99).part == 2
@@ -122,7 +122,6 @@ def test_a_replacement_that_nobody_knows_or_that_is_empty() -> None:
     assert (part(text, replacing=untold).after or ())[1] == ShownPiece("", ("not known",), "put")
     gone = part(text, replacing=lambda text, start, end: Replacement("", "cut"))
     assert (gone.after or ())[1] == ShownPiece("", ("cut",), "gone")
-    assert texts.untold(text, 1, 9).text is None
 
 
 def test_what_was_not_sent_is_marked() -> None:

@@ -35,6 +35,10 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Index]:
     index.close()
 
 
+def oldest_s(index: Index) -> float:
+    return index.rows(Filter(), 200).rows[-1].at
+
+
 def figures(index: Index, statuses: Statuses, config: Config = CONFIG, length_s: float = 1e9) -> dict[str, Figure]:
     newest = index.rows(Filter(), 1).rows[0].at + 1
     window = read_window(index, newest, length_s)
@@ -62,8 +66,7 @@ def test_numbers_are_those_of_the_index(index: Index) -> None:
 
 
 def test_a_time_without_traffic_is_zeros(index: Index) -> None:
-    first = index.totals(Filter()).oldest_s
-    assert first is not None
+    first = oldest_s(index)
     window = read_window(index, first - 10, 300.0)
     shown = {figure.label: figure for figure in figures_of(window, {}, CONFIG, 300.0)}
     assert (shown["Exchanges"].value, shown["Blocked"].value, shown["Blocked"].note) == ("0", "0", "")
@@ -81,8 +84,7 @@ def test_errors_are_counted_by_their_code(index: Index) -> None:
 
 def test_spend_needs_prices(index: Index, tmp_path: Path) -> None:
     assert figures(index, {})["Spend"].value != "no prices", "this log has costs"
-    first = index.totals(Filter()).oldest_s or 0.0
-    window = read_window(index, first - 10, 300.0)
+    window = read_window(index, oldest_s(index) - 10, 300.0)
     spend = {figure.label: figure for figure in figures_of(window, {}, CONFIG, 300.0)}["Spend"]
     assert (spend.value, "--prices" in spend.note) == ("no prices", True)
     priced = Config.of(limits=tmp_path / "limits.toml")

@@ -13,7 +13,7 @@ from guardproxy.audit import Reviewed
 from guardproxy.audit.proof.folder import verify_folder
 from guardproxy.audit.record.entries import Unsealed
 from guardproxy.audit.record.versions import entries_of
-from guardproxy.audit.sealing import operator_log
+from guardproxy.audit.sealing import STORE, operator_log
 from guardproxy.console.access.people import ROLES, Role
 from tests.kit.console import ConsoleSite, PageAnswer, console_site
 from tests.kit.console_log import OPERATOR, write_console_log
@@ -249,6 +249,25 @@ async def test_a_value_is_allowed_by_a_line(site: ConsoleSite) -> None:
     assert "no longer in the policies" in unknown.text
 
 
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [("pii", "PHONE_NUMBER"), ("mail", "EMAIL_ADDRESS, CREDIT_CARD"), ("pii", "EMAIL_ADDRESS, CREDIT_CARD")],
+    ids=["one name for two checks", "two names for one check", "one check"],
+)
+async def test_a_value_is_allowed_in_the_policy_of_its_rule_if_two_share_a_check(
+    name: str, kinds: str, tmp_path: Path
+) -> None:
+    other = f"policy: other\nchecks: {{{name}: {{use: pii, entities: [{kinds}]}}}}\n"
+    other += f"rules: [{{id: others, on: response, when: {name}, action: redact}}]\n"
+    audit, policies, _ = write_review_log(tmp_path, beside=[other])
+    async with console_site(audit=audit, policies=policies) as site:
+        path = "/console/review/item/x0/allow?of=no-mail"
+        assert re.findall(r"<option[^>]*>(\w+)", (await site.get("reviewer", path)).text) == ["pii"]
+        page = await site.post("reviewer", path, {"check": "pii", "value": "press@example.com"})
+        assert "The change, in desk.yaml" in page.text
+        assert "+  pii: {use: pii, entities: [EMAIL_ADDRESS, CREDIT_CARD], allow: [" in page.text
+
+
 async def test_a_rule_in_shadow_mode_says_what_it_would_do(site: ConsoleSite) -> None:
     page = await site.get("reviewer", "/console/review/shadow/no-rivals")
     assert "Would be blocked" in page.text
@@ -314,10 +333,14 @@ async def test_hostile_notes_and_queries_are_shown_as_they_are(site: ConsoleSite
         assert "<script>alert" not in (await site.get("reviewer", f"/console/review{path}")).text
 
 
-async def test_an_auditor_with_the_key_exports_sealed_texts_and_the_log_says_so(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_beside", [True, False], ids=["keys beside the log", "keys elsewhere"])
+async def test_an_auditor_with_the_key_exports_sealed_texts_and_the_log_says_so(
+    tmp_path: Path, is_beside: bool
+) -> None:
     written = write_console_log(tmp_path / "audit", 60, keep=("sealed",))
     name = next(name for name, kind in written.kinds.items() if kind == "attack")
-    async with console_site(audit=written.folder) as site:
+    settings = {} if is_beside else {"seal_store": (written.folder / STORE).rename(tmp_path / "elsewhere.keys")}
+    async with console_site(audit=written.folder, **settings) as site:
         place(await site.post("auditor", f"/console/review/item/{name}", {"of": "no-attacks", "verdict": "right"}))
         fields = {"rule": "no-attacks", "sealed": "yes"}
         page = await site.post("auditor", "/console/review/export", {"rule": "no-attacks"})
