@@ -6,7 +6,7 @@
 set -eu
 root=$1
 shift
-[ $# -gt 0 ] || set -- envoy jwt redis
+[ $# -gt 0 ] || set -- console envoy jwt redis
 here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$root/opt" "$root/audit"
 root=$(cd "$root" && pwd)
