@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -339,7 +340,9 @@ async def test_an_auditor_with_the_key_exports_sealed_texts_and_the_log_says_so(
 ) -> None:
     written = write_console_log(tmp_path / "audit", 60, keep=("sealed",))
     name = next(name for name, kind in written.kinds.items() if kind == "attack")
-    settings = {} if is_beside else {"seal_store": (written.folder / STORE).rename(tmp_path / "elsewhere.keys")}
+    settings: dict[str, Any] = (
+        {} if is_beside else {"seal_store": (written.folder / STORE).rename(tmp_path / "elsewhere.keys")}
+    )
     async with console_site(audit=written.folder, **settings) as site:
         place(await site.post("auditor", f"/console/review/item/{name}", {"of": "no-attacks", "verdict": "right"}))
         fields = {"rule": "no-attacks", "sealed": "yes"}
