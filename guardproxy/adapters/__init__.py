@@ -1,4 +1,4 @@
-"""Adapters: the policies as a guard inside of other gateways.
+"""Adapters: the policies as a guard inside other gateways.
 
 In: a call of another gateway, which asks whether a request or an answer may pass. Out: what to judge as an exchange, and the
 answer in the words of that gateway. One folder each, which no other knows; `ADAPTERS` lists them. `chat.py` is what they

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from guardproxy.console import LoginFile
 
 app = typer.Typer(
-    cls=Commands, no_args_is_help=True, help="Say who may come into the reviewers' console (`serve --console`)."
+    cls=Commands, no_args_is_help=True, help="Manage the logins of the reviewers' console (`serve --console`)."
 )
-login = typer.Typer(cls=Commands, no_args_is_help=True, help="Make, list and remove the logins of people.")
+login = typer.Typer(cls=Commands, no_args_is_help=True, help="Add, list and remove logins.")
 app.add_typer(login, name="login")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of the person.")]

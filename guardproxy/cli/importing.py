@@ -31,10 +31,10 @@ def litellm(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Convert a configuration of LiteLLM, and say of every key whether it was taken, changed, or is not possible.
+    """Convert a configuration of LiteLLM, and report for every key whether it was taken, changed, or is not possible.
 
     No secret is copied: environment.sh names the variables that hold them. Exit code 0: the result serves, guards, limits and
-    admits as the file says; 1: something of that could not be taken.
+    admits as the file says; 1: it does not in some point.
     """
     from guardproxy import importing  # noqa: PLC0415
 

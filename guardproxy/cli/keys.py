@@ -53,7 +53,7 @@ def create(
     expires: Expires = "",
     as_json: Json = False,
 ) -> None:
-    """Make a client with its first key, and print the key. It cannot be shown again."""
+    """Create a client with its first key, and print the key. It cannot be shown again."""
     from guardproxy import gateway  # noqa: PLC0415
 
     models = tuple(model) if model else None
@@ -67,7 +67,7 @@ def create(
 
 @app.command("list")
 def list_(folder: Folder, as_json: Json = False) -> None:
-    """List the clients with the prefixes, ends and states of their keys."""
+    """List the clients with the prefixes, expiry times and states of their keys."""
     from guardproxy import gateway  # noqa: PLC0415
 
     with _wrong_use():

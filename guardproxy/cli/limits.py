@@ -52,7 +52,7 @@ def explain(
     prices: Table = "none",
     as_json: Json = False,
 ) -> None:
-    """List the limits that count a request. A condition that needs more than these facts counts it."""
+    """List the limits that count a request. A limit whose condition needs further facts is listed, too."""
     from guardproxy.policy import About, limit_words  # noqa: PLC0415
     from guardproxy.wire import default_route  # noqa: PLC0415
 

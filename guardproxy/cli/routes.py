@@ -33,7 +33,8 @@ def report(
     """Say how often a candidate answered better, equally well or worse than the model that clients got, and what it costs.
 
     A policy names the candidate (`judge: {candidate: {upstream, model}}`): it gets a sample of the requests after the
-    client has its answer, and the judge compares both answers twice, without knowing whose they are. Intervals are of 95 %.
+    client has its answer, and the judge compares both answers twice, without knowing whose they are. Intervals have a
+    confidence of 95 %.
     """
     from guardproxy.reading import candidate_results, read_period  # noqa: PLC0415 - loads much, only now
 

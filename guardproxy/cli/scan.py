@@ -124,7 +124,7 @@ def scan(
     engine: EngineName = "local",
     workers: Workers = 0,
 ) -> None:
-    """Read texts, write {"id", "decision", "rules", "findings", "text"} lines, in the same order.
+    """Check texts, and print a line {"id", "decision", "rules", "findings", "text"} for each, in the same order.
 
     A file is one plain text, with its path as the id, unless it has {"id", "text"} lines: its name ends in .jsonl, or its first
     line is a JSON object. Files are scanned on all cores, or on a Ray cluster. Standard input is scanned in one process, line

@@ -1,4 +1,4 @@
-"""Compares the traffic of the last day with that before, now and then, in a process of its own.
+"""Regularly compares the traffic of the last day with the traffic before it, in a process of its own.
 
 In: the folder of the log. Out: what has shifted, from `guardproxy drift --json`. Kept: the last result. The comparison reads
 the whole log, so it runs at a low priority, one at a time, and again after `EVERY_S` at the earliest.

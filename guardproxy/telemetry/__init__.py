@@ -1,4 +1,4 @@
-"""Telemetry: a finished exchange in the words of OpenTelemetry, its measurements, the export to a collector, and the
+"""Telemetry: a finished exchange in OpenTelemetry's terms, its measurements, the export to a collector, and the
 operational log."""
 
 from __future__ import annotations

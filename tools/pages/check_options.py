@@ -57,7 +57,7 @@ def type_of(schema: Mapping[str, Any]) -> str:
         return " or ".join(map(type_of, schema["anyOf"]))
     match schema["type"]:
         case "array":
-            return f"list of {type_of(schema['items'])}s"
+            return f"list of {_plural(schema['items'])}"
         case "object" if isinstance(schema.get("additionalProperties"), Mapping):
             return "mapping"
         case "object":
@@ -66,6 +66,12 @@ def type_of(schema: Mapping[str, Any]) -> str:
             return f"{kind}{_range(schema)}"
         case kind:
             return str(kind)
+
+
+def _plural(schema: Mapping[str, Any]) -> str:
+    """The type of the items of a list in words."""
+    one = type_of(schema)
+    return one if "enum" in schema else one.replace("mapping", "mappings") if "mapping" in one else f"{one}s"
 
 
 def _range(schema: Mapping[str, Any]) -> str:

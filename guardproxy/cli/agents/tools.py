@@ -95,7 +95,7 @@ def approve(
     header: Header = None,
     as_json: Json = False,
 ) -> None:
-    """Approve tools as they are now: their pins are replaced. Look at `diff`, and at the definitions, first."""
+    """Approve tools as they are now, and replace their pins. Look at `diff` and the definitions first."""
     from guardproxy.tool_pins import pin_of  # noqa: PLC0415
 
     if bool(tools) == every:

@@ -55,7 +55,8 @@ def export(
     folder: Folder,
     out: Annotated[Path, typer.Option(metavar="PATH", help="The file; for Parquet the folder. `-`: standard output.")],
     form: Annotated[
-        Literal["jsonl", "ocsf", "otel", "parquet"], typer.Option("--format", help="See the documentation.")
+        Literal["jsonl", "ocsf", "otel", "parquet"],
+        typer.Option("--format", help="jsonl: whole records; ocsf: security events; otel: logs; parquet: tables."),
     ] = "jsonl",
     first: First = None,
     last: Last = None,

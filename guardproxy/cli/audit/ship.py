@@ -38,9 +38,9 @@ def ship(
     position: Annotated[
         Path | None, typer.Option(help="The file that keeps the position. Default: a file in DIR for each target.")
     ] = None,
-    once: Annotated[bool, typer.Option("--once", help="End when the lines of now are sent.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="End when all lines written so far are sent.")] = False,
     until_eof: Annotated[
-        bool, typer.Option("--until-eof", help="End when standard input ends, after what the logs hold then was sent.")
+        bool, typer.Option("--until-eof", help="End when standard input ends and all lines written by then are sent.")
     ] = False,
     poll_s: Annotated[float, typer.Option(min=0.05, help="Seconds between two looks at the logs.")] = 1.0,
 ) -> None:

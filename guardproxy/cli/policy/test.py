@@ -38,7 +38,7 @@ def run(
     upstream: Annotated[
         list[str], typer.Option(metavar="NAME=URL", help="With --judge: the upstream of a judge.")
     ] = [],  # noqa: B006 - typer copies it
-    kappa: Annotated[float, typer.Option(help="With --judge: exit 1 if a judge agrees less with the labels.")] = 0.6,
+    kappa: Annotated[float, typer.Option(help="With --judge: exit 1 if the kappa of a judge is lower.")] = 0.6,
     prices: Prices = "none",
     limits: Limits = None,
     as_json: AsJson = False,

@@ -18,16 +18,16 @@ class State(StrEnum):
 
     meaning: str
 
-    EXPECTING = "expecting", "no request came yet"
-    RECALLING = "recalling", "the memory of earlier exchanges was asked, as a policy needs it"
+    EXPECTING = "expecting", "no request has come yet"
+    RECALLING = "recalling", "the memory of earlier exchanges was asked, because a policy needs it"
     SCANNING = "scanning", "the texts of the request are scanned"
     PROVING = "proving", "the schemas that the request asks for are compiled"
     CHECKING = (
         "checking",
         "the request was sent upstream, and checks read it meanwhile; no answer begins before their scans are known",
     )
-    WAITING = "waiting", "the request was sent upstream, and no answer began"
-    HOLDING = "holding", "the answer arrives and is held, as a rule may ask for another attempt"
+    WAITING = "waiting", "the request was sent upstream, and no answer has begun"
+    HOLDING = "holding", "the answer arrives and is held, because a rule may ask for another attempt"
     ANSWERING = "answering", "the answer arrives and is sent as soon as its texts are settled"
     OVER = "over", "`Finish` was given"
 

@@ -20,7 +20,7 @@ DENIED: Mapping[str, str] = {
     "chat_template": "replaces the template that turns the messages into the prompt",
     "chat_template_kwargs": "changes what the template makes of the messages",
     **dict.fromkeys(("custom_logit_processor", "logits_processors"), "runs code of the client in the server"),
-    **dict.fromkeys(("custom_params", "logits_processors_args"), "are arguments of code of the client"),
+    **dict.fromkeys(("custom_params", "logits_processors_args"), "passes arguments to code of the client"),
     **dict.fromkeys(("kv_transfer_params", "ec_transfer_params", "disagg_params", "disaggregated_params"), _CACHE),
     **dict.fromkeys(("bootstrap_host", "bootstrap_port", "bootstrap_room", "data_parallel_rank"), _HOST),
     **dict.fromkeys(("routed_dp_rank", "disagg_prefill_dp_rank", "session_params"), _HOST),

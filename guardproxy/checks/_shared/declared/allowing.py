@@ -42,9 +42,9 @@ PATTERNS_LIMIT = 100
 SEPARATORS = " -./()+"
 _TEXTS = {"type": "array", "items": {"type": "string", "pattern": r"\S"}}
 ALLOW: Options = {
-    "allow": Option("Values that are no finding.", _TEXTS, default=[], tighter="shorter"),
+    "allow": Option("Values that are not findings.", _TEXTS, default=[], tighter="shorter"),
     "allow_patterns": Option(
-        "Patterns in RE2 syntax; a finding that one of them matches as a whole is none.",
+        "Patterns in RE2 syntax. A value that one of them matches as a whole is not a finding.",
         _TEXTS,
         default=[],
         tighter="shorter",
