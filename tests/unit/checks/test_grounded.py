@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardproxy.checks import Resources, build
-from guardproxy.checks.grounded import CAP, MOST_PLACES, sentences
+from guardproxy.checks._shared.grounding.sentences import CAP
+from guardproxy.checks.grounded import MOST_PLACES, sentences
 from guardproxy.errors import ConfigError, OptionError
 from guardproxy.findings import Channel, Facts, Finding, Sources, Window
 from guardproxy.inference.models import Models

@@ -18,7 +18,8 @@ from guardproxy.audit.record.document import Record
 from guardproxy.config import Config
 from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.policy.file.load import PolicyErrors
-from guardproxy.server.observing.alerts import LIMIT_A_MINUTE, LIMIT_KEPT, LIMIT_TRIES, AlertObserver, AlertSender
+from guardproxy.server.observing.alerts import LIMIT_A_MINUTE, LIMIT_KEPT, AlertObserver, AlertSender
+from guardproxy.server.observing.confirming import LIMIT_TRIES
 from guardproxy.server.observing.metrics import Metrics
 from guardproxy.server.observing.observers import Observers
 from guardproxy.server.policy_requirements import check_policies
