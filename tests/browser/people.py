@@ -1,14 +1,15 @@
 """People of the console who ask by HTTP, and the walk that finds an address of every route of every page.
 
-In: a login. Out: answers; the addresses that links, forms and htmx attributes of the pages name, by route; the forms. Routes
-come from the table of pages, and what stands in their places comes from the log, as a person would get there.
+In: a login, and what a person would write into the fields that a form needs. Out: answers; the addresses that links, forms and
+htmx attributes of the pages name, by route; the forms. Routes come from the table of pages, and what stands in their places
+comes from the log, as a person would get there.
 """
 
 from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import NamedTuple
@@ -50,12 +51,21 @@ def places(pages: Iterable[Page]) -> Iterator[tuple[Place, PageRoute]]:
 
 @dataclass(slots=True)
 class Form:
-    """A form of a page. `fields`: their values as the page has them. `written`: those that a person writes into."""
+    """A form of a page. `fields`: their values as the page has them. `written`: those that a person writes into. `needed`:
+    without which a browser does not send the form."""
 
     address: str
     method: str
     fields: dict[str, str] = field(default_factory=dict)
     written: list[str] = field(default_factory=list)
+    needed: list[str] = field(default_factory=list)
+
+    def sent(self, written: Mapping[str, str]) -> str:
+        """The address to which a form that asks leads. `written`: what a person writes into what is needed and empty."""
+        fields = {
+            name: value if value or name not in self.needed else written[name] for name, value in self.fields.items()
+        }
+        return f"{self.address.partition('?')[0]}?{urlencode(fields)}"
 
 
 class PageLinks(HTMLParser):
@@ -86,6 +96,8 @@ class PageLinks(HTMLParser):
             kind = given.get("type", "submit" if tag == "button" else "text")
             if tag == "textarea" or (tag == "input" and kind in ("text", "search", "password")):
                 self.forms[-1].written.append(given["name"])
+                if "required" in given:
+                    self.forms[-1].needed.append(given["name"])
             if tag != "select":
                 self.forms[-1].fields.setdefault(given["name"], given.get("value", ""))
 
@@ -112,9 +124,16 @@ class Person:
                 return answer
             return httpx.Response(answer.status_code, headers=answer.headers)
 
-    def walk(self, known: Iterable[Place], walk: Walk, each: int = 1, first: Iterable[str] = ()) -> None:
+    def walk(
+        self,
+        known: Iterable[Place],
+        walk: Walk,
+        written: Mapping[str, str],
+        each: int = 1,
+        first: Iterable[str] = (),
+    ) -> None:
         """Opens what links lead to from the first page; of each route at most `each` addresses. Forms that ask are sent as they
-        are. `first`: is opened before. What is seen is added to `walk`."""
+        are, with `written` in fields that are needed. `first`: is opened before. What is seen is added to `walk`."""
         patterns = sorted(
             ((place, place.pattern) for place in known if place.method == "GET"), key=lambda pair: "{" in pair[0].path
         )
@@ -141,7 +160,7 @@ class Person:
                 page = PageLinks(address, answer.text if answer.headers["content-type"].startswith("text/html") else "")
                 walk.forms += page.forms
                 links = page.links
-                links += [f"{form.address}?{urlencode(form.fields)}" for form in page.forms if form.method == "GET"]
+                links += [form.sent(written) for form in page.forms if form.method == "GET"]
             else:
                 links = []
             for link in links:
@@ -157,11 +176,13 @@ class Person:
 
 @dataclass(slots=True)
 class Walk:
-    """What a walk saw. `found`: addresses that answered, by route. `answers`: of every address. `forms`: of all pages."""
+    """What a walk saw. `found`: addresses that answered, by route. `answers`: of every address. `forms`: of all pages.
+    `led`: where forms led that were sent."""
 
     found: dict[Place, dict[str, None]] = field(default_factory=dict)
     answers: dict[str, httpx.Response] = field(default_factory=dict)
     forms: list[Form] = field(default_factory=list)
+    led: dict[str, None] = field(default_factory=dict)
 
     def is_page(self, address: str) -> bool:
         """Whether a browser shows what is at an address, and does not save it."""

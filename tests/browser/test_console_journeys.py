@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -34,13 +35,19 @@ def place(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 @pytest.fixture
 def person(browser: Browser, place: Guarded, request: pytest.FixtureRequest) -> Iterator[Keyboard]:
+    with signed_in(browser, place, request.param) as keyboard:
+        yield keyboard
+
+
+@contextmanager
+def signed_in(browser: Browser, place: Guarded, name: str) -> Iterator[Keyboard]:
     """Somebody who signs in by keys, and of whose pages the browser never complains."""
     tab = Tab(browser, place.host)
     keyboard = Keyboard(tab)
     tab.page.goto(f"http://{place.host}{PREFIX}/")
-    keyboard.write(request.param)  # the form has the focus
+    keyboard.write(name)  # the form has the focus
     keyboard.to("Token")
-    keyboard.write(place.tokens[request.param])
+    keyboard.write(place.tokens[name])
     keyboard.press("Enter")
     tab.page.get_by_role("heading", level=1, name="Now").wait_for()
     keyboard.settle()  # scripts know the keys from then on
@@ -143,6 +150,45 @@ def test_an_operator_tries_a_text_while_typing(person: Keyboard, place: Guarded)
     person.page.keyboard.insert_text("acme")
     page.locator("#played").get_by_text("no-attacks").first.wait_for()
     assert all(ATTACK not in json.dumps(record) for record in place.proxy.records()[-1:])
+
+
+def test_a_second_person_approves_a_change_of_a_policy(browser: Browser, place: Guarded) -> None:
+    served = place.folder / "proxy" / "policies" / "clinic.yaml"
+    changed = served.read_text("utf-8").replace("Texts of patients are sealed.", "Texts of patients stay sealed.")
+    why = "ticket 7: say that it lasts"
+    with signed_in(browser, place, "operator") as operator:
+        operator.go("p", "Policies")
+        operator.open("^clinic.yaml", "a")
+        operator.press("e")
+        operator.page.get_by_role("heading", name="Propose it").wait_for()
+        operator.to("The file", "textarea")
+        operator.write(changed)
+        operator.page.locator("#linted").get_by_text("stay sealed").wait_for()
+        operator.to("^Why", "input")
+        operator.write(why)
+        operator.press("Enter")
+        operator.page.get_by_text("Another person approves it").wait_for()
+        operator.settle()
+        assert not operator.page.locator("[data-key='a']").count(), "nobody approves what is their own"
+    with signed_in(browser, place, "second") as second:
+        page = second.page
+        second.go("p", "Policies")
+        second.open("^Changes", "a")
+        second.press("j")
+        assert second.focused()[0] == "a"
+        second.press("Enter")
+        page.get_by_text(why).wait_for()
+        second.settle()
+        assert "stay sealed" in page.locator("tr.added").inner_text()
+        assert served.read_text("utf-8") != changed
+        second.press("a")
+        page.locator("[data-key='s']").wait_for()
+        second.settle()
+        second.press("s")
+        page.get_by_text("Saved and in force").wait_for()
+    assert served.read_text("utf-8") == changed
+    (entry,) = operator_log(place, "policy_changed")
+    assert (entry["by"], entry["approved_by"], entry["why"]) == ("operator", "second", why)
 
 
 @as_("auditor")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 
 from guardproxy.console.contract import PREFIX
 from guardproxy.console.pages import PAGES
-from tests.browser.guarded import Guarded, guarded, traffic
+from tests.browser.guarded import JUDGED, OTHERS, Guarded, guarded, traffic
 from tests.e2e.rig import ROOT, Upstream
 from tests.kit.browser import WIDE, Tab
 from tests.kit.console_log import write_console_log
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 FOLDER = ROOT / "docs" / "console"
 WEEK_S = 7 * 86_400.0
 ROWS = 1500
+LEAST_HEIGHT = 460  # of a page with little on it, so that the navigation beside it is whole
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def place(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Itera
     write_console_log(
         folder / "proxy" / "audit", ROWS, start_s=time.time() - WEEK_S, span_s=WEEK_S, keep=kept, workers=1
     )
-    with guarded(upstream, folder) as running:
+    with guarded(upstream, folder, policies={**OTHERS, "judged": JUDGED}) as running:
         traffic(running, with_strangers=False)
         yield running
 
@@ -80,8 +82,14 @@ def taken(name: str, place: Guarded, tab: Tab) -> bytes:
     page.get_by_role("heading", level=1).wait_for()
     page.wait_for_function("() => !document.querySelector('.htmx-request')")
     page.get_by_text("are being read").wait_for(state="hidden")
+    page.get_by_text("being verified").wait_for(state="hidden")
+    assert not page.get_by_text("cannot be evaluated").count()
     width, height = WIDE
     page.set_viewport_size({"width": width, "height": 1250 if name == "exchange" else height})
+    bottoms = "[...document.querySelector('main').children].map(each => each.getBoundingClientRect().bottom)"
+    shown_px: float = page.evaluate(f"() => Math.max(...{bottoms})")
+    if shown_px < height:
+        page.set_viewport_size({"width": width, "height": max(LEAST_HEIGHT, math.ceil(shown_px) + 32)})
     return page.screenshot(animations="disabled", caret="hide")
 
 
