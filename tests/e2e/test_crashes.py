@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from http.client import HTTPException
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ rules:
 audit: {keep: sealed}
 """
 PLAIN = "quokka marmalade"  # no check finds it, so only sealing hides it
+NUMBERS = count()
 MARKERS = (MAIL, KEY, PLAIN, "ann-of-accounts", "zanzibar")
 
 
@@ -43,7 +45,8 @@ def ask(proxy: Proxy, stage: str, user: str = "words: 3", *, stream: bool = Fals
         "user": "ann-of-accounts",
         "stream": stream,
         "messages": [
-            {"role": "system", "content": f"crash-{stage} {PLAIN} {MAIL} {KEY}"},
+            # No text comes twice: a text that is known is not scanned, and lets no stage crash.
+            {"role": "system", "content": f"crash-{stage} {next(NUMBERS)} {PLAIN} {MAIL} {KEY}"},
             {"role": "user", "content": user},
         ],
         "metadata": {f"zanzibar {PLAIN}": f"{PLAIN} {MAIL}"},
@@ -151,7 +154,7 @@ def test_no_stage_that_crashes_shows_a_text(proxy: Proxy, tmp_path: Path) -> Non
     assert "unexpected error in a thread: CrashError (at " in output
     assert "unexpected error that was ignored: CrashError (at " in output
     assert "unexpected error in the event loop" in output
-    assert "guardproxy: unexpected error: CrashError (at " in output.splitlines()[-1]
+    assert "guardproxy: unexpected error: CrashError (at " in output
     assert '"sealed":{' in (proxy.audit / "audit-0.jsonl").read_text()
     assert_files_clean(tmp_path / "proxy")
     check_commands(proxy, tmp_path)

@@ -137,11 +137,8 @@ class KServe:
         """Returns the JSON of the server's answer. Raises `KServeError` or `OSError`."""
         while True:
             # The server may have closed an idle connection; sending the request again loses nothing.
-            kept = True
-            try:
-                connection = self._idle.pop()
-            except IndexError:  # taken without a look before: another worker could take the last one in between
-                kept, connection = False, self._make(self._host, timeout=self._timeout_s)
+            kept = self._taken()
+            connection = kept or self._make(self._host, timeout=self._timeout_s)
             try:
                 connection.request(method, self._path + path, body, {"Content-Type": "application/json"})
                 response = connection.getresponse()
@@ -151,7 +148,7 @@ class KServe:
                 raise LateError(Shortage.LATE, "the server does not answer in time") from None
             except (http.client.HTTPException, OSError) as error:
                 connection.close()
-                if not kept:
+                if kept is None:
                     raise BusyError(Shortage.GONE, f"the server does not answer ({type(error).__name__})") from error
                 continue
             # What is left of an answer would be taken for the beginning of the next.
@@ -168,9 +165,16 @@ class KServe:
                 raise KServeError("the server's answer is not JSON") from error
 
     def close(self) -> None:
-        """Closes the connections."""
-        while self._idle:
-            self._idle.pop().close()
+        """Closes the connections that no call uses."""
+        while (connection := self._taken()) is not None:
+            connection.close()
+
+    def _taken(self) -> http.client.HTTPConnection | None:
+        """Takes an idle connection, without a look before: another worker could take the last one in between."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
 
 def _flat(data: Any) -> list[float]:

@@ -25,9 +25,9 @@ from tests.kit.processes import ROOT
 from tests.kit.proof import KEY, SignedFolder
 
 SIGNED_LINES = {"a.jsonl": 2, "a.1.jsonl": 2}  # a.1.jsonl has one more
-END = "the end of a log after the newest checkpoint, which may be cut off or written anew"
+END = "the end of a log after the newest checkpoint can be cut off or rewritten"
 MORE = "lines of the list of checkpoints after the newest checkpoint"
-HEAD = "a head in the folder of the log, which may be removed, or be without its newline"
+HEAD = "a head in the folder of the log can be removed, or lack its newline"
 UNSIGNED = (END, MORE, HEAD)
 
 
