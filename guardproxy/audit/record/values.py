@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Collection, Iterator
-from functools import cached_property
+
+from guardproxy.concurrency import lazy
 
 # At each place of a text a search may compare a whole value, so these bound what an adversary can make a character cost.
 SOUGHT_CHARS = 4096  # up to this total length of values, each is looked for before the automaton is asked
@@ -39,7 +40,7 @@ class ValueMatcher:
                 yield at, at + size
                 at = text.find(value, at + 1)
 
-    @cached_property
+    @lazy
     def _automaton(self) -> Automaton:
         return Automaton(self._values)
 

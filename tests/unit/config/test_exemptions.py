@@ -108,6 +108,7 @@ UPSTREAMS = ("https://a.example", "b=https://b.example", "plain=http://c.example
         ({"upstream_ca": ("=b.pem",)}, "must be like /etc/tls/ca.pem"),
         ({"upstream_proxy": "socks5://proxy:1080"}, "must be like http://proxy:3128, https://proxy:3129"),
         ({"upstream_ca": ("upstream_proxy=ca.pem",)}, "must name an upstream"),
+        ({"upstream": ("upstream_proxy=https://p.example",)}, "cannot be called `upstream_proxy`"),
         ({"upstream_proxy": "http://proxy:3128/path"}, "must be like http://proxy:3128"),
         ({"upstream_proxy": "proxy"}, "must be like http://proxy:3128"),
         ({"tls_client_tenant": "DC"}, "O or OU or CN"),
