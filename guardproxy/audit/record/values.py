@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Collection, Iterator
+from itertools import permutations
 
 from guardproxy.concurrency import lazy
 
@@ -31,7 +32,9 @@ class ValueMatcher:
     def find(self, text: str) -> Iterator[tuple[int, int]]:
         """Yields spans of values, in no order. Every occurrence of a value lies inside a yielded span."""
         held = [value for value in self._values if value in text] if self._are_sought else self._values
-        if len(held) > _FEW or sum(map(len, held)) > FEW_CHARS:
+        # Of values that do not hold each other, at most one begins at a place, so there are no more spans than characters.
+        is_apart = len(held) <= _FEW and not any(one in other for one, other in permutations(held, 2))
+        if not is_apart or sum(map(len, held)) > FEW_CHARS:
             yield from self._automaton.find(text)
             return
         for value in held:

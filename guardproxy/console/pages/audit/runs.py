@@ -234,7 +234,7 @@ async def _line(stream: asyncio.StreamReader) -> bytes:
 async def _watch_room(run: CommandRun, process: asyncio.subprocess.Process) -> None:
     """Ends a process that would take the room that the log needs."""
     while not run.is_full:
-        await asyncio.sleep(WATCH_S)
+        await asyncio.sleep(WATCH_S)  # no system tells when room on a disk runs out, so it is looked at
         try:
             require_room(run.place)
         except OSError as error:
