@@ -33,7 +33,7 @@ class ValueMatcher:
         """Yields spans of values, in no order. Every occurrence of a value lies inside a yielded span."""
         held = [value for value in self._values if value in text] if self._are_sought else self._values
         # Of values that do not hold each other, at most one begins at a place, so there are no more spans than characters.
-        is_apart = len(held) <= _FEW and not any(one in other for one, other in permutations(held, 2))
+        is_apart = len(held) <= _FEW and not any(value in longer for value, longer in permutations(held, 2))
         if not is_apart or sum(map(len, held)) > FEW_CHARS:
             yield from self._automaton.find(text)
             return
