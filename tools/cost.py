@@ -18,8 +18,6 @@ from functools import partial
 from typing import Any, Protocol
 from unittest.mock import patch
 
-from guardproxy.audit import mask
-from guardproxy.audit.record import values
 from guardproxy.exchange.gate.gate import Job
 from guardproxy.exchange.gate.lanes import LaneText
 from guardproxy.exchange.inputs.transcript import (
@@ -35,6 +33,7 @@ from guardproxy.exchange.inputs.transcript import (
 )
 from guardproxy.exchange.record import masking as masked
 from guardproxy.findings import Scan
+from guardproxy.redaction import mask, values
 from guardproxy.server.driving.offload import is_short, is_small
 from guardproxy.wire import Prompt, Reply
 from guardproxy.wire.decoding import decoding

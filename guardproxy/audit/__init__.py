@@ -1,4 +1,4 @@
-"""The audit log: a chain of records in files, signed checkpoints, sinks that receive its lines, masks for sensitive values."""
+"""The audit log: a chain of records in files, signed checkpoints, sinks that receive its lines."""
 
 from __future__ import annotations
 
@@ -8,13 +8,7 @@ from guardproxy.audit.proof.folder import NO_KEY, LogReport, logs_of, verify_sig
 from guardproxy.audit.proof.inventory import found_states
 from guardproxy.audit.proof.keys import private_key, public_key, signer_of, write_key
 from guardproxy.audit.proof.note import PrivateKey, SignedNote
-from guardproxy.audit.proof.proofs import (
-    ConsistencyProof,
-    Proven,
-    check,
-    compare_receipt,
-    read_proof,
-)
+from guardproxy.audit.proof.proofs import ConsistencyProof, Proven, check, compare_receipt, read_proof
 from guardproxy.audit.proof.prover import prove_consistency, prove_record
 from guardproxy.audit.proof.store import CheckpointStore, read_note, write_note
 from guardproxy.audit.proof.verification import CheckpointReport
@@ -46,7 +40,6 @@ from guardproxy.audit.record.document import (
 from guardproxy.audit.record.document_schema import log_schema
 from guardproxy.audit.record.entries import AnyEntry, Better, Comparison, Judged, OperatorEntry, PolicyChanged, Reviewed
 from guardproxy.audit.record.feedback import RecordedFeedback, RecordedJudge, RecordedOpinion
-from guardproxy.audit.record.masking import Moves, OffsetMap, Span, beside, mask, merge
 from guardproxy.audit.record.private import NO_SEALING, Owner, Private, PrivateRecord, Sealing
 from guardproxy.audit.record.tasks import (
     RecordedCache,
@@ -58,7 +51,6 @@ from guardproxy.audit.record.tasks import (
     RecordedRefusal,
     RecordedRoute,
 )
-from guardproxy.audit.record.values import ValueMatcher
 from guardproxy.audit.record.versions import entry_of, read_entry, read_record
 from guardproxy.audit.shipping.acknowledged import LoggedEntry, confirmed_entries, last_confirmed
 from guardproxy.audit.shipping.intents import abandoned_intents, closing, open_intents_of
@@ -93,8 +85,6 @@ __all__ = [
     "Judged",
     "LogReport",
     "LoggedEntry",
-    "Moves",
-    "OffsetMap",
     "OperatorEntry",
     "Owner",
     "PolicyChanged",
@@ -136,11 +126,8 @@ __all__ = [
     "SignedNote",
     "Signing",
     "Sink",
-    "Span",
     "Target",
-    "ValueMatcher",
     "abandoned_intents",
-    "beside",
     "check",
     "closing",
     "compare_receipt",
@@ -151,8 +138,6 @@ __all__ = [
     "last_confirmed",
     "log_schema",
     "logs_of",
-    "mask",
-    "merge",
     "numbers",
     "open_intents_of",
     "open_line",

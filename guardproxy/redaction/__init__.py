@@ -1,9 +1,10 @@
-"""Redaction: operators, placeholders, stand-ins for values of a fixed shape, and the places where values are
-restored."""
+"""Redaction: operators, placeholders, stand-ins for values of a fixed shape, the places where values are restored, and
+masks for the log."""
 
 from __future__ import annotations
 
 from guardproxy.redaction.altered import altered_placeholders
+from guardproxy.redaction.masking import Moves, OffsetMap, Span, beside, mask, merge
 from guardproxy.redaction.operators import (
     DEFAULT,
     HASH_TYPES,
@@ -21,6 +22,7 @@ from guardproxy.redaction.placeholders import PLACEHOLDER, RESTORE, WITHHELD, Re
 from guardproxy.redaction.restoration import EVERYWHERE, Restoration
 from guardproxy.redaction.shapes import NAME, NO_SHAPES, Shape, Shapes
 from guardproxy.redaction.surrogates import stand_in
+from guardproxy.redaction.values import ValueMatcher
 
 __all__ = [
     "DEFAULT",
@@ -37,14 +39,21 @@ __all__ = [
     "RESTORE",
     "WITHHELD",
     "Kind",
+    "Moves",
+    "OffsetMap",
     "Operator",
     "Operators",
     "Restoration",
     "Restoring",
     "Shape",
     "Shapes",
+    "Span",
+    "ValueMatcher",
     "altered_placeholders",
+    "beside",
     "keyed_hash",
+    "mask",
+    "merge",
     "mint",
     "stand_in",
     "strictest",

@@ -10,10 +10,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.audit.record.masking import Moves, mask, merge
 from guardproxy.exchange.gate.lanes import Lane, Progress
 from guardproxy.findings import Channel, Finding, Scan, Window, give_way
 from guardproxy.redaction import Restoring
+from guardproxy.redaction.masking import Moves, mask, merge
 from guardproxy.redaction.placeholders import alternation
 from guardproxy.wire.json.replacing import _copy, edited
 from guardproxy.wire.json.walk import UNMAPPED, TreeLeaf, reach

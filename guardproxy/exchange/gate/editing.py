@@ -14,7 +14,7 @@ from functools import reduce
 from itertools import islice, takewhile
 from operator import and_, attrgetter
 
-from guardproxy.audit import RecordedPlaces, mask, merge
+from guardproxy.audit import RecordedPlaces
 from guardproxy.checks import Check
 from guardproxy.concurrency import lazy
 from guardproxy.decisions import Stop
@@ -33,6 +33,8 @@ from guardproxy.redaction import (
     Operator,
     Restoration,
     Restoring,
+    mask,
+    merge,
     stand_in,
 )
 from guardproxy.wire import is_chance

@@ -21,7 +21,6 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from guardproxy.audit import Moves
 from guardproxy.checks import Check
 from guardproxy.decisions import Stop
 from guardproxy.findings import (
@@ -37,7 +36,7 @@ from guardproxy.findings import (
     is_separator,
     join_touching,
 )
-from guardproxy.redaction import RESTORE, Shape
+from guardproxy.redaction import RESTORE, Moves, Shape
 from guardproxy.wire.json import Leaf, View, rewrite, stand_in, stand_ins, view
 
 CHECK_ERROR = "check_error"

@@ -10,9 +10,9 @@ from bisect import bisect_left
 from operator import itemgetter
 from typing import Any
 
-from guardproxy.audit import OffsetMap
 from guardproxy.events import Count, Frame, Path, Text
 from guardproxy.exchange.gate.gate import Gate, Lane
+from guardproxy.redaction import OffsetMap
 from guardproxy.wire.json import reach
 
 

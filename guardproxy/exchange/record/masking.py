@@ -17,13 +17,12 @@ from typing import Any
 
 import msgspec
 
-from guardproxy.audit import OffsetMap, Span, ValueMatcher, beside, mask, merge
 from guardproxy.events import Path
 from guardproxy.exchange.gate.documents import CutTexts, clipped
 from guardproxy.exchange.gate.gate import QueuedFrame
 from guardproxy.exchange.gate.lanes import CHECK_ERROR, Lane
 from guardproxy.exchange.gate.notes import Side
-from guardproxy.redaction import PLACEHOLDER
+from guardproxy.redaction import PLACEHOLDER, OffsetMap, Span, ValueMatcher, beside, mask, merge
 from guardproxy.wire import NOT_KEPT, is_short, leaf_of, undated
 from guardproxy.wire.json import UNMAPPED, TreeLeaf, View, apart, edited, is_word, rewrite, stand_in, view
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import structs
 
-from guardproxy.audit import UPSTREAM_5XX, mask
+from guardproxy.audit import UPSTREAM_5XX
 from guardproxy.decisions import UNPLANNED, Plan, Retry, merge_plans
 from guardproxy.events import Event, Frame
 from guardproxy.exchange.gate.lanes import CHECK_ERROR, Lane, is_raw
@@ -26,6 +26,7 @@ from guardproxy.exchange.gate.notes import Attempt, Side, TokenCount
 from guardproxy.exchange.routes.failover import FurtherDestinations, trouble_in
 from guardproxy.exchange.routes.replay_source import LIVE, History
 from guardproxy.findings import Finding
+from guardproxy.redaction import mask
 from guardproxy.wire import Call, Codec, Contract, Decoder, ModelTurn
 from guardproxy.wire.json import rewrite
 

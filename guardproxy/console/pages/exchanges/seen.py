@@ -14,18 +14,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from guardproxy.audit import (
-    OffsetMap,
-    Record,
-    RecordedFinding,
-    RecordedSide,
-    RecordedText,
-    Span,
-    ValueMatcher,
-    mask,
-    merge,
-)
-from guardproxy.redaction import PLACEHOLDER
+from guardproxy.audit import Record, RecordedFinding, RecordedSide, RecordedText
+from guardproxy.redaction import PLACEHOLDER, OffsetMap, Span, ValueMatcher, mask, merge
 from guardproxy.wire.json import view
 
 LEAST_CHARS = 4

@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.audit.record.masking import merge
 from guardproxy.exchange.record.masking import VALUES_LIMIT_CHARS, MaskedText, Masks
 from guardproxy.redaction import placeholders
+from guardproxy.redaction.masking import merge
 from tests.kit.play import Play, policy_set
 
 POLICY = """

@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.audit import RecordedFeedback, RecordedOpinion
-from guardproxy.audit.record.masking import Span, beside, merge
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.inputs.setting import Keys
 from guardproxy.exchange.inputs.transcript import DataReceived, DownstreamGone, RequestReceived, ResponseStarted
 from guardproxy.exchange.record import masking as masked_module
 from guardproxy.exchange.record.recording import recorded_feedback
 from guardproxy.gateway import StoreAnswered
+from guardproxy.redaction.masking import Span, beside, merge
 from tests.kit.checks import promise
 from tests.kit.media import IMAGE_URL, SIGNATURE
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, hashed, message_frames, mint, policy_set, setting

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.audit.record.masking import merge
-from guardproxy.audit.record.values import SOUGHT_CHARS, ValueMatcher
+from guardproxy.redaction.masking import merge
+from guardproxy.redaction.values import SOUGHT_CHARS, ValueMatcher
 
 VALUES = st.lists(st.text("ab.", min_size=1, max_size=6), min_size=1, max_size=40)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.audit.record.masking import ByteMoves, Moves, Span, beside, mask, merge
+from guardproxy.redaction.masking import ByteMoves, Moves, Span, beside, mask, merge
 
 
 def test_an_example() -> None:
