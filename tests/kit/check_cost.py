@@ -120,7 +120,7 @@ def counted() -> Iterator[None]:
 
 @contextmanager
 def short_blocks() -> Iterator[None]:
-    """Makes the blocks that checks work in an eighth as long, so that a text of a few thousand characters has many, and what
+    """Makes the blocks that checks work in a sixteenth as long, so that a text of a few thousand characters has many, and what
     views may read to look for a place that all agree on.
 
     Within one block the cost of a stream is squared by design, as an open match is looked at again with each piece. That is
@@ -137,7 +137,7 @@ def short_blocks() -> Iterator[None]:
             (_links, "LIMIT"),
             (_allowed, "_LIMIT"),
         ):
-            patched.setattr(module, name, getattr(module, name) // 8)
+            patched.setattr(module, name, getattr(module, name) // 16)
         yield
 
 

@@ -46,7 +46,7 @@ if LONG:
     }
 # A single step from one size to its double is jumpy, as a last block may be full or not: two of them are compared. The
 # smaller size holds some blocks, or else what is squared within a block would show.
-SIZE, PIECE, WORD_LIMIT = (16_384, 512, None) if LONG else (2048, 64, 1024)
+SIZE, PIECE, WORD_LIMIT = (16_384, 512, None) if LONG else (1024, 32, 512)
 
 
 @pytest.fixture(scope="module")
