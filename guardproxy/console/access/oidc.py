@@ -18,7 +18,8 @@ import secrets
 import time
 from base64 import b64encode, urlsafe_b64encode
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -116,9 +117,11 @@ class SignIn:
     async def finish(self, query: Mapping[str, str], binder: str) -> tuple[Login, str]:
         """Ends a sign-in. `query`: what the provider sent with the browser; `binder`: the cookie. Returns the login, and where
         the person wanted to go. Raises `SignInError`."""
+        # Taken out whatever follows: a `state` that could be tried twice would let somebody search for the binder.
         begun = self._begun.pop(query.get("state", ""), None)
         if begun is None or begun.until_s <= self._clock() or not hmac.compare_digest(begun.binder, _digest(binder)):
             raise SignInError("This sign-in was not begun here, or it took too long. Begin again.")
+        # RFC 9207: a client of several providers could otherwise be made to send a code to the wrong one.
         if query.get("iss", self._issuer) != self._issuer:
             raise SignInError("Another provider answered.")
         if "error" in query or not query.get("code"):
@@ -156,15 +159,9 @@ class SignIn:
         if not isinstance(token, str):
             raise SignInError("The provider gave no token.")
         try:
-            key = await self._key(provider, jwt.get_unverified_header(token).get("kid"))
-            times: Any = {
-                "verify_exp": False,
-                "verify_nbf": False,
-                "verify_iat": False,
-            }  # compared below, with our clock
-            claims: dict[str, Any] = jwt.decode(
-                token, key, [key.algorithm_name], times, audience=settings.oidc_client, issuer=self._issuer
-            )
+            keys = await self._keys(provider, jwt.get_unverified_header(token).get("kid"))
+            claims = _signed_claims(token, keys, settings.oidc_client, self._issuer)
+            # A token for several audiences names in `azp` the client that it was made for (OpenID Connect Core, 3.1.3.7).
             is_mine = claims.get("azp", settings.oidc_client) == settings.oidc_client
             is_this = isinstance(claims.get("nonce"), str) and hmac.compare_digest(claims["nonce"], begun.nonce)
             is_fresh = float(claims["exp"]) > self._unix_s() - LEEWAY_S
@@ -174,19 +171,20 @@ class SignIn:
             raise SignInError("The token of the provider is not valid.") from None
         return claims
 
-    async def _key(self, provider: IdentityProvider, kid: object) -> Any:
-        """Returns the key of a token. Raises `KeyError` if the provider has none of this name."""
+    async def _keys(self, provider: IdentityProvider, kid: object) -> Sequence[Any]:
+        """Returns the keys that may have signed a token. Raises `KeyError` if the provider has none of this name."""
         if kid not in provider.keys and self._clock() - provider.at_s >= AGAIN_S:  # it may have a new one
             self._provider = None
             provider = await self._described()
         if kid is None and len(provider.keys) == 1:
-            return next(iter(provider.keys.values()))
-        return provider.keys[kid]
+            return tuple(next(iter(provider.keys.values())))
+        return tuple(provider.keys[kid])
 
     async def _described(self) -> IdentityProvider:
         """Returns what the provider says of itself, asked anew after `KEPT_S`."""
         if self._provider is None or self._clock() - self._provider.at_s >= KEPT_S:
             about = await _asked("GET", f"{self._issuer.rstrip('/')}/.well-known/openid-configuration")
+            # OpenID Connect Discovery, 4.3: the names must be the same, or one provider could speak for another.
             if about.get("issuer") != self._issuer:
                 raise SignInError("The provider has another name than the settings say.")
             authorization, token, keys_url = (_place(about.get(name), self._issuer) for name in _PLACES)
@@ -216,18 +214,37 @@ def _place(url: object, issuer: str) -> str:
     return url
 
 
-def _keys(tree: Mapping[str, Any]) -> dict[object, Any]:
-    """Returns the public keys of a JWK Set that can check signatures, by their `kid`."""
+def _signed_claims(token: str, keys: Sequence[Any], audience: str, issuer: str) -> dict[str, Any]:
+    """Returns the claims of a token that one of the keys signed. Raises `jwt.PyJWTError` and `ValueError`."""
     import jwt  # noqa: PLC0415 - an extra
 
-    found: dict[object, Any] = {}
+    times: Any = {
+        "verify_exp": False,
+        "verify_nbf": False,
+        "verify_iat": False,
+    }  # compared by the caller, with its clock
+    for key in keys:
+        with suppress(jwt.InvalidSignatureError, jwt.InvalidAlgorithmError):
+            # The algorithm of the key, not of the header: the sender chooses the header (RFC 8725, 3.1).
+            claims: dict[str, Any] = jwt.decode(
+                token, key, [key.algorithm_name], times, audience=audience, issuer=issuer
+            )
+            return claims
+    raise ValueError("no key signed it")
+
+
+def _keys(tree: Mapping[str, Any]) -> dict[object, list[Any]]:
+    """Returns the public keys of a JWK Set that can check signatures, by their `kid`. Several may have none."""
+    import jwt  # noqa: PLC0415 - an extra
+
+    found: dict[object, list[Any]] = {}
     rows = tree.get("keys")
     for row in rows if isinstance(rows, list) else ():
         try:
             if isinstance(row, dict) and row.get("use", "sig") == "sig" and "d" not in row:
                 key = jwt.PyJWK(row)
-                if key.algorithm_name in ALGORITHMS:
-                    found.setdefault(row.get("kid"), key)
+                if key.algorithm_name in ALGORITHMS and (key.key_id is None or key.key_id not in found):
+                    found.setdefault(key.key_id, []).append(key)
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
             continue  # of a kind that the library does not know
     return found
@@ -241,6 +258,7 @@ async def _asked(
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar()) as session,
+            # A redirect would take the code and the secret of the client to an address that no setting names.
             session.request(method, url, data=form, headers=headers, allow_redirects=False) as answer,
         ):
             text = b""

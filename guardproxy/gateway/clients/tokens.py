@@ -25,6 +25,8 @@ LEEWAY_S = 30.0  # clocks differ
 LATEST_S = 2**40  # also keeps out NaN and infinity, which JSON of some libraries has
 LIMIT_KEYS = 100
 LIMIT_BYTES = 1024 * 1024  # of a JWK Set
+# Keys without a `kid` are all tried, and anybody can send a token without a `kid`: a signature takes a tenth of a millisecond.
+LIMIT_UNNAMED = 4
 REMEMBERED = 4096
 _TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
@@ -83,18 +85,26 @@ class Tokens:
         import jwt  # noqa: PLC0415
 
         try:
-            kid = jwt.get_unverified_header(token).get("kid")
-            key = self._keys.get(kid) if kid is not None else self._only_key()
-            if key is None:
-                return None
-            # The times are compared with the time of the request: this module has no clock.
-            no_clock: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
-            return jwt.decode(token, key, [key.algorithm_name], no_clock, audience=self._audience, issuer=self._issuer)
+            keys = self._keys_for(jwt.get_unverified_header(token).get("kid"))
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-            return None  # whatever is wrong with it, the client learns only that the token is not valid
+            return None
+        # The times are compared with the time of the request: this module has no clock.
+        no_clock: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
+        for key in keys:
+            try:
+                # The algorithm of the key, not of the header: the sender chooses the header (RFC 8725, 3.1).
+                return jwt.decode(
+                    token, key, [key.algorithm_name], no_clock, audience=self._audience, issuer=self._issuer
+                )
+            except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+                continue  # whatever is wrong with it, the client learns only that the token is not valid
+        return None
 
-    def _only_key(self) -> Any:
-        return next(iter(self._keys.values())) if len(self._keys) == 1 else None
+    def _keys_for(self, kid: str | None) -> Sequence[Any]:
+        """Returns the keys that may have signed a token with this `kid`."""
+        if kid is None and len(self._keys) == 1:
+            return next(iter(self._keys.values()))
+        return self._keys.get(kid, ())
 
 
 def _digest(token: str) -> bytes:
@@ -108,7 +118,7 @@ def _number(value: object) -> float | None:
     return float(value)
 
 
-def _read_keys(text: bytes, where: str) -> dict[str, Any]:
+def _read_keys(text: bytes, where: str) -> dict[str | None, list[Any]]:
     """Returns the keys of a JWK Set that can check signatures, by their `kid`. Raises `ConfigError`."""
     try:
         import jwt  # noqa: PLC0415
@@ -121,7 +131,7 @@ def _read_keys(text: bytes, where: str) -> dict[str, Any]:
         found = None
     if not isinstance(found, list) or len(found) > LIMIT_KEYS:
         raise ConfigError(f"{where}: not a JWK Set with at most {LIMIT_KEYS} keys")
-    keys: dict[str, Any] = {}
+    keys: dict[str | None, list[Any]] = {}
     for described in found:
         if not isinstance(described, dict) or described.get("use", "sig") != "sig":
             continue
@@ -131,6 +141,12 @@ def _read_keys(text: bytes, where: str) -> dict[str, Any]:
             key = jwt.PyJWK(described)
         except (jwt.PyJWTError, ValueError, TypeError, AttributeError):
             continue  # a provider may have keys of kinds that this library does not know
-        if key.algorithm_name in ALGORITHMS and "d" not in described and key.key_id not in keys:
-            keys[key.key_id or ""] = key
+        # `d` is a private key: a set that publishes one lets everybody sign.
+        if key.algorithm_name not in ALGORITHMS or "d" in described:
+            continue
+        # Of two keys with one `kid` the first counts. Keys without one are different keys, such as before and after a rotation.
+        if key.key_id is None or key.key_id not in keys:
+            keys.setdefault(key.key_id, []).append(key)
+    if len(keys.get(None, ())) > LIMIT_UNNAMED:
+        raise ConfigError(f"{where}: more than {LIMIT_UNNAMED} keys have no `kid`")
     return keys

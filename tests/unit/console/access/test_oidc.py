@@ -46,6 +46,8 @@ class TestProvider:
     about: dict[str, Any] = field(default_factory=dict)
     codes: dict[str, dict[str, str]] = field(default_factory=dict)
     token: object = None
+    more: list[dict[str, Any]] = field(default_factory=list)
+    is_named: bool = True
     asked: list[str] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=count)
 
@@ -64,7 +66,10 @@ class TestProvider:
 
     async def keys(self, _: web.Request) -> web.Response:
         odd = [{"kty": "new"}, 7, {**public(self.key, "enc"), "use": "enc"}, {"kty": "oct", "k": "AAAA", "kid": "oct"}]
-        return web.json_response({"keys": [*odd, public(self.key, self.kid)]})
+        own = public(self.key, self.kid)
+        if not self.is_named:
+            del own["kid"]
+        return web.json_response({"keys": [*odd, *self.more[:1], own, *self.more[1:]]})
 
     def visit(self, address: str) -> dict[str, str]:
         """A person signs in. Returns the query with which the browser is sent back."""
@@ -95,7 +100,8 @@ class TestProvider:
             **self.claims,
         }
         kept = {name: value for name, value in claims.items() if value is not None}
-        token = self.token or jwt.encode(kept, self.key, "ES256", headers={"kid": self.kid})
+        headers = {"kid": self.kid} if self.is_named else {}
+        token = self.token or jwt.encode(kept, self.key, "ES256", headers=headers)
         return web.json_response({"id_token": token})
 
 
@@ -231,6 +237,19 @@ async def test_new_keys_of_the_provider_are_found() -> None:
         clock.now_s += oidc.KEPT_S
         await sign_in.begin("/console/")
         assert len(provider.asked) == 3
+
+
+async def test_each_of_several_keys_without_a_name_is_tried() -> None:
+    others = [public(ec.generate_private_key(ec.SECP256R1()), "") for _ in range(2)]
+    async with provided() as (provider, sign_in, _):
+        provider.is_named = False
+        provider.more = [{name: value for name, value in other.items() if name != "kid"} for other in others]
+        address, binder = await sign_in.begin("/console/")
+        assert (await sign_in.finish(provider.visit(address), binder))[0].role == "auditor"
+        address, binder = await sign_in.begin("/console/")
+        provider.token = "eyJhbGciOiJFUzI1NiJ9.e30.AAAA"
+        with pytest.raises(SignInError, match="not valid"):
+            await sign_in.finish(provider.visit(address), binder)
 
 
 @pytest.mark.parametrize(

@@ -421,6 +421,29 @@ def test_a_token_without_the_name_of_a_key_needs_a_set_of_one() -> None:
     assert tokens(public(), public("ES256")).client(token(kid=None), NOW_S) is None
 
 
+@pytest.mark.parametrize("signer", ["EdDSA", "ES256"])
+def test_each_of_several_keys_without_a_name_is_tried(signer: str) -> None:
+    unnamed = [public(kind, kid=None) for kind in ("EdDSA", "RS256", "ES256")]
+    for keys in (unnamed, unnamed[::-1]):
+        assert tokens(*keys).client(token(signer, kid=None), NOW_S)
+        assert tokens(*keys, public("EdDSA", kid="other")).client(token(signer, kid=None), NOW_S)
+    assert tokens(public("RS256", kid=None), public("RS256", kid=None)).client(token(signer, kid=None), NOW_S) is None
+
+
+def test_two_keys_of_a_kind_without_a_name_are_both_tried() -> None:
+    older = ed25519.Ed25519PrivateKey.generate()
+    described = json.loads(jwt.algorithms.OKPAlgorithm.to_jwk(older.public_key()))
+    assert tokens(public(kid=None), described).client(token(kid=None), NOW_S)
+    assert tokens(described, public(kid=None)).client(token(kid=None), NOW_S)
+
+
+def test_the_keys_that_a_token_may_try_are_few() -> None:
+    unnamed = [public("ES256", kid=None)] * 4
+    assert tokens(*unnamed).has_keys
+    with pytest.raises(ConfigError, match="jwks: more than 4 keys have no `kid`"):
+        tokens(*unnamed, public(kid=None))
+
+
 SYMMETRIC = {"kty": "oct", "k": "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0", "kid": "s"}
 
 
