@@ -49,8 +49,8 @@ class Decompressor:
     async def feed(self, data: bytes, keep: Callable[[bytes], None]) -> None:
         """Passes each decompressed slice of `data` to `keep`. Raises `DownstreamError` (400, 413)."""
         self._read += len(data)
-        since_yield = 0
-        while data:
+        since_yield, has_more = 0, False
+        while data or has_more:
             stream = self._stream or self._begin(data)
             try:
                 piece = stream.decompress(data, SLICE_BYTES)
@@ -64,6 +64,8 @@ class Decompressor:
                 raise DownstreamError(ErrorCode.COMPRESSION_RATIO, message, "content-encoding")
             keep(piece)
             data = stream.unconsumed_tail
+            # A full slice may have taken all of its input and still owe the rest of a repetition, up to 257 bytes.
+            has_more = len(piece) == SLICE_BYTES and not stream.eof
             if stream.eof:
                 data = stream.unused_data
                 if data and self._coding != "gzip":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import random
+import zlib
 from typing import Any
 
 import pytest
@@ -108,3 +109,15 @@ def test_strings_that_wait_have_a_share_for_each_credential_until_they_are_sent(
 def test_strings_are_counted_by_their_quotes() -> None:
     assert texts_of(b'{"a": ["b", "c"]}') == 3
     assert texts_of(b'"a"' * 400_000) == 400_000
+
+
+@pytest.mark.parametrize("window", [-zlib.MAX_WBITS, zlib.MAX_WBITS, zlib.MAX_WBITS | 16], ids=["raw", "zlib", "gzip"])
+async def test_a_repetition_over_the_border_of_a_slice_is_whole(window: int) -> None:
+    coding = "gzip" if window > zlib.MAX_WBITS else "deflate"
+    for size in range(SLICE_BYTES - 2, SLICE_BYTES + 260, 3):
+        packer = zlib.compressobj(9, zlib.DEFLATED, window)
+        packed = packer.compress(b"a" * size) + packer.flush()
+        unpack, parts = Decompressor(coding, 10**6, 10**6), bytearray()
+        await unpack.feed(packed, parts.extend)
+        unpack.end()
+        assert parts == b"a" * size
