@@ -11,11 +11,12 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
+from urllib.parse import unquote
 
 from guardproxy.adapters import GrpcAdapter
 from guardproxy.config import ADAPTERS_GRPC
 from guardproxy.errors import ConfigError, DownstreamError
-from guardproxy.server.driving.adapter_port import AdapterPort, secret_of
+from guardproxy.server.driving.adapter_port import AdapterPort, beside, secret_of
 from guardproxy.server.intake.grpc_port import add_port, handshake_option
 from guardproxy.server.trust.certificates import Certificates
 from guardproxy.wire.json import JsonFault
@@ -68,13 +69,14 @@ class GrpcCalls:
 
     async def _answer(self, adapter: GrpcAdapter, route: str, data: bytes, context: Any) -> bytes:
         headers = {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
-        address = context.peer().partition(":")[2].rpartition(":")[0].strip("[]")
+        address = _address_of(context.peer())
         with self._counting():
             try:
                 secret = self._calls.authenticate(adapter, secret_of(headers), address)
-                call = self._calls.read(adapter, route, partial(adapter.decode, data), headers)
+                read = partial(self._calls.read, adapter, route, partial(adapter.decode, data), headers)
+                call = await beside(len(data), read)
                 verdict = await self._calls.judge(adapter, call, secret, headers, len(data))
-                return adapter.encode(adapter.write(call, verdict))
+                return await beside(len(data), lambda: adapter.encode(adapter.write(call, verdict)))
             except (DownstreamError, JsonFault) as error:
                 await context.abort(self._code(error.code.status), str(error))
                 raise AssertionError from None
@@ -83,3 +85,10 @@ class GrpcCalls:
         if status in (401, 429):
             return self._codes.UNAUTHENTICATED
         return self._codes.UNAVAILABLE if status >= 500 else self._codes.INVALID_ARGUMENT
+
+
+def _address_of(peer: str) -> str:
+    """Returns the address of a peer as gRPC names it: `ipv4:192.0.2.1:4711` or `ipv6:%5B2001:db8::1%5D:4711`."""
+    # The name is a URI, so brackets are escaped. An address that cannot be read is in no network, and wrong tokens are counted
+    # by network.
+    return unquote(peer.partition(":")[2].rpartition(":")[0]).strip("[]")

@@ -207,9 +207,9 @@ class AdapterPort:
             held.credential = adapter.name
             body = await self._admission.bodies.read(request, held)
             read = partial(self.read, adapter, route, partial(self._tree_of, body), request.headers)
-            call = await _beside(len(body), read)
+            call = await beside(len(body), read)
             verdict = await self.judge(adapter, call, secret, request.headers, len(body))
-            answer = await _beside(len(body), lambda: write(adapter.write(call, verdict)))
+            answer = await beside(len(body), lambda: write(adapter.write(call, verdict)))
             return _response(request, 200, answer, verdict.id)
         except JsonFault as fault:
             error = DownstreamError(fault.code, f"the request body: {fault}")
@@ -248,7 +248,7 @@ class AdapterPort:
         """Plays the exchange of a call. `secret`: the token; `size_bytes`: of the call. Raises `DownstreamError` if there is
         no verdict."""
         began_s = _clock()
-        body = await _beside(size_bytes, partial(body_of, call.request)) if call.request else b""
+        body = await beside(size_bytes, partial(body_of, call.request)) if call.request else b""
         if call.is_about_answer:
             asked = await self._asked.find(adapter, self._named(call, call.request)) or body or body_of(call.asked)
         else:
@@ -289,9 +289,9 @@ async def judged(
     sent = next((command.body for command in commands if isinstance(command, SendUpstream)), first.body)
     shown, is_open, end = b"", False, b""
     if driver.finished is None:
-        content = await _beside(first_bytes, partial(body_of, call.empty if call.answer is None else call.answer))
+        content = await beside(first_bytes, partial(body_of, call.empty if call.answer is None else call.answer))
         if call.said is not None:
-            content, end = await _beside(first_bytes, partial(stream_of, call.said))
+            content, end = await beside(first_bytes, partial(stream_of, call.said))
         await driver.take(ResponseStarted(200, STREAM if call.said else "application/json", _clock()))
         shown = _shown(await driver.take(DataReceived(content, _clock())))
         is_open = driver.finished is None and not driver.exchange.attempt
@@ -316,12 +316,10 @@ async def judged(
         at_end=is_open,
         code=code,
         message=message,
-        request=await _beside(len(sent), partial(tree_of, sent)) if block is None else None,
-        answer=await _beside(len(whole), partial(tree_of, whole))
-        if block is None and call.answer is not None
-        else None,
-        open=await _beside(len(shown), partial(read, shown)),
-        said=await _beside(len(whole), partial(read, whole)) if block is None else said,
+        request=await beside(len(sent), partial(tree_of, sent)) if block is None else None,
+        answer=await beside(len(whole), partial(tree_of, whole)) if block is None and call.answer is not None else None,
+        open=await beside(len(shown), partial(read, shown)),
+        said=await beside(len(whole), partial(read, whole)) if block is None else said,
         rules=tuple(map(_fired, filter(_is_enforced, exchange.outcomes))),
         names=_names(exchange.bound) if exchange.bound else (),
     )
@@ -385,7 +383,7 @@ def _names(bound: BoundRules) -> tuple[str, ...]:
     return tuple(dict.fromkeys(rule.id for rule in rules))
 
 
-async def _beside(size_bytes: int, step: Callable[[], Any]) -> Any:
+async def beside(size_bytes: int, step: Callable[[], Any]) -> Any:
     """The result of work on a body of this size; in a thread if it takes long."""
     return step() if size_bytes <= SHORT_BYTES else await asyncio.to_thread(step)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,8 +14,9 @@ import pytest
 from guardproxy.adapters import ADAPTERS, GrpcAdapter
 from guardproxy.config import Config
 from guardproxy.errors import ConfigError
-from guardproxy.server.driving import adapter_port
+from guardproxy.server.driving import adapter_grpc, adapter_port
 from guardproxy.server.driving.adapter_port import tokens_of
+from guardproxy.server.driving.offload import SHORT_BYTES
 from tests.unit.adapters.agentgateway_mcp.test_messages import TYPES, written
 from tests.unit.server.driving.test_adapter_port import TOKEN, opened, records
 
@@ -100,3 +102,38 @@ def test_grpcio_may_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     config = Config.of(adapters="0", adapters_grpc="0", adapter_token=(f"agentgateway-mcp={TOKEN}",))
     with pytest.raises(ConfigError, match=r"guardproxy\[agentgateway\]"):
         tokens_of(config)
+
+
+async def test_a_large_call_is_read_beside_the_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by HTTP: the loop serves others meanwhile."""
+    threads: dict[str, threading.Thread] = {}
+
+    def noting(name: str) -> None:
+        kept = getattr(type(ADAPTER), name)
+
+        def noted(self: Any, *arguments: Any) -> Any:
+            threads[name] = threading.current_thread()
+            return kept(self, *arguments)
+
+        monkeypatch.setattr(type(ADAPTER), name, noted)
+
+    for name in ("decode", "read", "write", "encode"):
+        noting(name)
+    async with listening(tmp_path) as channel:
+        text = b'{"name":"send","arguments":{"text":"%s"}}' % (b"word " * SHORT_BYTES)
+        await check(channel, "CheckRequest", written(["mail"], "tools/call", text, {}))
+    assert set(threads) == {"decode", "read", "write", "encode"}
+    assert threading.main_thread() not in threads.values()
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        ("ipv4:192.0.2.1:4711", "192.0.2.1"),
+        ("ipv6:%5B2001:db8::1%5D:4711", "2001:db8::1"),
+        ("ipv6:[2001:db8::1]:4711", "2001:db8::1"),
+        ("unix:/run/x.sock", ""),
+    ],
+)
+def test_the_address_of_a_peer_is_one_whose_network_is_known(peer: str, address: str) -> None:
+    assert adapter_grpc._address_of(peer) == address
