@@ -145,6 +145,8 @@ class _EntranceDoor:
             return response
         # Counted before it is known, so that many at once are not all looked at.
         self._entrance.attempts.add(peer, name, now_s)
+        # scrypt takes 16 MiB and 40 ms: without a limit, strangers could fill the memory and every thread of the
+        # console.
         async with self._entrance.slots:
             stored = await self._console.run(self._entrance.logins().checked, name, token)
         if stored is None:
@@ -181,6 +183,8 @@ class _EntranceDoor:
         self, request: web.Request, login: Login, fingerprint: str, response: web.Response, whole_s: float = WHOLE_S
     ) -> web.Response:
         self._entrance.sessions.end(request.cookies.get(COOKIE, ""))
+        # A session that somebody put into this browser before (fixation) must not become that of this person: it has
+        # ended above, and this one has a new cookie.
         cookie, session = self._entrance.sessions.begin(login, fingerprint, whole_s)
         _log.info("signed in", extra={"login": session.login.name, "role": session.login.role})
         self._set_cookie(response, COOKIE, cookie, "Strict", PREFIX, whole_s)
@@ -243,6 +247,7 @@ class _EntranceDoor:
             if route.writes and self._console.mode != "write":
                 text = "This console only reads. Start the proxy with `--console write` to change things here."
                 return _problem(visit, "Read only", text, 403)
+            # After the role: who may not use a route learns that, whatever token the form has.
             if request.method not in READING and (fault := await _forged(request, session)):
                 return _problem(visit, "Not from here", fault, 403)
             try:
@@ -339,6 +344,8 @@ async def _bounded(request: web.Request, handler: Handler) -> web.StreamResponse
     """Refuses what no page of the console sends, before anything else looks at it."""
     if request.method not in (*READING, "POST"):
         return web.Response(status=405, text="not allowed\n", headers={"Allow": "GET, HEAD, POST"})
+    # The raw path: aiohttp decodes a path before it looks for a route, and a proxy in front may do so in
+    # another way.
     if _CROOKED.search(request.rel_url.raw_path):
         return web.Response(status=404, text="there is nothing at this address\n")
     try:
@@ -366,6 +373,7 @@ async def _secure(request: web.Request, response: web.StreamResponse) -> None:
         "X-Content-Type-Options": "nosniff",
         "X-Frame-Options": "DENY",
         "Referrer-Policy": "same-origin",
+        # A page that opened this one would keep a handle on its window, and could send it elsewhere.
         "Cross-Origin-Opener-Policy": "same-origin",
         "Cross-Origin-Resource-Policy": "same-origin",
         "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",

@@ -134,6 +134,7 @@ class Visit:
     def wants_part(self) -> bool:
         """Whether htmx asked, which puts the answer into the page that it shows."""
         headers = self.request.headers
+        # Going back in the history, htmx asks as for a part but shows the answer as the whole page.
         is_whole = headers.get("HX-Request-Type") == "full" or "HX-History-Restore-Request" in headers
         return headers.get("HX-Request") == "true" and not is_whole
 
@@ -189,6 +190,7 @@ class Visit:
     def see_other(self, page: str, path: str = "", **query: str) -> web.Response:
         """Returns an answer that sends the browser to another page, as after a form was sent."""
         address = self.url(page, path, **query)
+        # A redirect would be followed by the browser itself, and htmx would put the other page into a part of this one.
         if self.request.headers.get("HX-Request") == "true":
             return web.Response(headers={"HX-Redirect": address})
         return web.Response(status=303, headers={"Location": address})
@@ -197,6 +199,7 @@ class Visit:
     async def events(self) -> AsyncIterator[EventStream]:
         """Opens a stream of server-sent events, as `async with visit.events() as stream`. The handler returns
         `stream.response` in the end. The page may be closed meanwhile, which ends the block."""
+        # nginx gathers an answer before it passes it on, unless this header says otherwise.
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         await response.prepare(self.request)
         with suppress(ConnectionError):
@@ -213,6 +216,8 @@ class EventStream:
     async def send(self, html: str, event: str = "", id: str = "") -> None:
         """Sends a message. Raises `ConnectionError` when the page is closed, or the session has ended."""
         head = "".join(f"{name}: {value}\n" for name, value in (("event", event), ("id", id)) if value)
+        # A line of a message cannot hold a line end, so a text with one would end the field early (HTML standard,
+        # 9.2.6).
         body = "".join(f"data: {line}\n" for line in html.splitlines() or [""])
         await self._write(f"{head}{body}\n".encode())
 
@@ -232,7 +237,7 @@ async def form_of(request: web.Request) -> Mapping[str, str]:
         return {}
     try:
         posted = await request.post()
-    except ValueError:
+    except (ValueError, LookupError):  # `LookupError`: a `charset` that Python does not know; anybody can name one
         raise web.HTTPBadRequest(text="the form cannot be read") from None
     if len(posted) > FIELDS_MOST:
         raise web.HTTPBadRequest(text="the form has too many fields")

@@ -108,6 +108,7 @@ class DriftWatch:
         """Starts a comparison, if none is under way."""
         if self._folder is None or (self._task is not None and not self._task.done()):
             return
+        # Also if it fails: a comparison that cannot succeed must not run again with each view of a page.
         self._begun_s = self._clock()
         self._state = DriftState("running", self._state.at, self._state.shifts)
         self._task = asyncio.get_running_loop().create_task(self._compare(self._folder))

@@ -31,6 +31,7 @@ class ServedPolicies:
     def ready(self, paths: tuple[Path, ...], code: bool) -> tuple[PolicySet | None, str, bool]:
         """Returns the policies if they are loaded, why they cannot be loaded, and whether either is known."""
         key = _key(paths, code)
+        # Without the lock, which `load` holds for seconds. The key is set last, so the values are those of the key.
         if key is not None and self._key == key:
             return self._policies, self._fault, True
         return None, "", key is None
@@ -42,7 +43,8 @@ class ServedPolicies:
             return None, "the console knows no policies"
         with self._lock:
             if self._key != key:
-                self._policies, self._fault = None, ""
+                # Without a key first: `ready` asks no lock, and must not take these for what the files are like.
+                self._key, self._policies, self._fault = None, None, ""
                 try:
                     self._policies = load(key[0], code=code)
                 except (GuardproxyError, OSError) as error:

@@ -125,7 +125,9 @@ async def serve(start: ConsoleStart) -> None:
         shutdown_timeout=1,
     )
     await runner.setup()
+    # A socket that an earlier process left behind keeps the address taken.
     start.socket.unlink(missing_ok=True)
+    # The socket has its mode from its first moment: `chmod` afterwards would leave a gap for other users.
     before = os.umask(0o177)
     try:
         await web.UnixSite(runner, str(start.socket)).start()
@@ -152,6 +154,7 @@ def end_with_the_proxy(source: int, start: ConsoleStart) -> None:
             pass
         if start.folder is not None:
             shutil.rmtree(start.folder, ignore_errors=True)
+        # No orderly end: threads of DuckDB may be at work, and there is nobody left to whom the end matters.
         os._exit(0)
 
     threading.Thread(target=watch, name="proxy-watch", daemon=True).start()

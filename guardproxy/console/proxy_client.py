@@ -27,10 +27,11 @@ class ProxyError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class KeptAnswer:
-    """An answer and the time until which it is given again."""
+    """An answer and the time until which it is given again. `error`: instead of the text, why there is none."""
 
     text: str
     until_s: float
+    error: str = ""
 
 
 class ProxyClient:
@@ -54,10 +55,20 @@ class ProxyClient:
         async with self._turns.setdefault(path, asyncio.Lock()):  # pages that ask at once share an answer
             kept = self._kept.get(path)
             if kept is None or kept.until_s <= self._clock():
-                kept = KeptAnswer(await self._ask("GET", path), self._clock() + KEPT_S)
+                kept = await self._answer(path)
                 self._kept[path] = kept
                 self._forget()
+            if kept.error:
+                raise ProxyError(kept.error)
             return kept.text
+
+    async def _answer(self, path: str) -> KeptAnswer:
+        """Asks. A failure is shared as an answer is: pages in a row behind the lock would each wait `ASK_S` for their own."""
+        try:
+            text, error = await self._ask("GET", path), ""
+        except ProxyError as fault:
+            text, error = "", str(fault)
+        return KeptAnswer(text, self._clock() + KEPT_S, error)
 
     def _forget(self) -> None:
         """Drops answers that are too old, once many paths were asked for: a page of each client has a path of its own."""
@@ -65,16 +76,18 @@ class ProxyClient:
             return
         now_s = self._clock()
         self._kept = {path: kept for path, kept in self._kept.items() if kept.until_s > now_s}
+        # A lock that is held stays, as others wait for it. They would ask beside each other otherwise.
         self._turns = {path: turn for path, turn in self._turns.items() if path in self._kept or turn.locked()}
 
     async def post(self, path: str) -> Any:
         """Asks for a change, such as `/all/reload`. Returns the answer in JSON, also if it says that the change failed. Raises
         `ProxyError`."""
-        self._kept.clear()
         try:
             return json.loads(await self._ask("POST", path))
         except ValueError:
             raise ProxyError(f"the proxy's answer to {path} is no JSON") from None
+        finally:
+            self._kept.clear()  # at the end: an answer that came meanwhile may say how it was before
 
     async def _ask(self, method: str, path: str) -> str:
         if self._path is None:

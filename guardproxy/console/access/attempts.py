@@ -15,6 +15,8 @@ class WrongTokens:
     """The wrong tokens of each address and of each name."""
 
     def __init__(self) -> None:
+        # By both: an attacker with many addresses guesses one name, and one with a single address guesses many names.
+        # The price: whoever knows a name can keep its owner out for as long as they go on guessing.
         self._addresses = Guesses(WRONG_OF_ADDRESS)
         self._names = Guesses(WRONG_OF_NAME)
 
@@ -34,4 +36,5 @@ class WrongTokens:
 
 
 def _of(name: str) -> str:
+    # A stranger chooses the name, so it is cut before it is kept. A blank keeps it apart from every address.
     return f"name {name[:64]}"  # no address begins so

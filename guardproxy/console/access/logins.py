@@ -58,7 +58,9 @@ class LoginFile:
     def checked(self, name: str, token: str) -> StoredLogin | None:
         """Returns the login if the token is right. Takes about 40 ms, whether the name is known or not."""
         stored = self.find(name)
+        # An unknown name costs the same slow hash: otherwise the time of a refusal would tell which names exist.
         salt, expected = (stored.salt, stored.hash) if stored else (bytes(16), bytes(32))
+        # Cut, because scrypt first digests all of its input, and a stranger may send 16 KB of it.
         is_right = hmac.compare_digest(token_hash(token[:LIMIT_TOKEN_CHARS], salt), expected)
         return stored if is_right else None
 
@@ -123,6 +125,7 @@ def load_logins(path: Path) -> LoginFile:
     """Reads a file. Raises `ConfigError`, also if other users can read it: hashes can be guessed at."""
     try:
         with path.open("rb") as file:
+            # Asked of the open file: between a look at the path and its opening, another file could take its place.
             if os.name == "posix" and os.fstat(file.fileno()).st_mode & 0o077:
                 raise ConfigError(f"{path}: other users can read it: chmod 600 {path}")
             text = file.read(LIMIT_BYTES + 1)

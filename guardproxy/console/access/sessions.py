@@ -97,6 +97,7 @@ class PersonSessions:
         """Begins a session, which ends after `whole_s` at the latest. Returns the value of its cookie, and the session."""
         self._forget_old()
         cookie, now_s = secrets.token_urlsafe(32), self._clock()
+        # Without this limit, one person who signs in again and again would push out the sessions of all others.
         own = [digest for digest, session in self._sessions.items() if session.login.name == login.name]
         for digest in own[: max(0, len(own) - LIMIT_OF_LOGIN + 1)]:
             del self._sessions[digest]
@@ -109,6 +110,8 @@ class PersonSessions:
     def find(self, cookie: str) -> PersonSession | None:
         """Returns the session of a cookie, and notes that its person is there; `None` if it ended or never was."""
         session = self.peek(cookie)
+        # Only `find` prolongs a session: a page that follows a stream asks `peek` for hours without anybody in front of
+        # it.
         if session is not None:
             session.seen_s = self._clock()
         return session

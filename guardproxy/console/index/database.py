@@ -91,6 +91,8 @@ class IndexDatabase:
         self.folder = logs / FOLDER
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.folder.chmod(0o700)
+        # A lock file beside the database: DuckDB's own lock ends with the connection, and the file is deleted and made
+        # again.
         self._lock, self.path = _locked(self.folder)
         self.connection: DuckDBPyConnection
         try:
@@ -165,6 +167,7 @@ def is_damage(error: BaseException) -> bool:
     """Whether an error says that the file of the index cannot be used, which a new one mends. A full disk is no damage."""
     import duckdb  # noqa: PLC0415
 
+    # After a fatal error DuckDB refuses every further query of the process until the file is opened again.
     kinds = (duckdb.FatalException, duckdb.InternalException, duckdb.IOException, duckdb.SerializationException)
     return isinstance(error, kinds) and "No space left" not in str(error)
 
@@ -175,10 +178,12 @@ def _connect(path: Path) -> DuckDBPyConnection:
     except ImportError:
         raise QueryError('the console needs DuckDB: pip install "guardproxy[console]"') from None
     settings: dict[str, Any] = {
+        # DuckDB would fetch extensions from the network, for example when a query reads JSON.
         "autoinstall_known_extensions": False,
         "autoload_known_extensions": False,
         "memory_limit": f"{MEMORY_MB}MB",
         "threads": 2,
+        # Keeping the order would keep all rows of an insert in memory. Queries name their order.
         "preserve_insertion_order": False,
     }
     database = duckdb.connect(str(path), config=settings)

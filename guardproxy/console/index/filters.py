@@ -132,6 +132,7 @@ class Filter:
 def _word(name: str, text: str, _now_s: float | None) -> str:
     if len(text) > LIMIT_VALUE_CHARS:
         raise QueryError(f"{name}: expected at most {LIMIT_VALUE_CHARS} characters")
+    # As the columns have it (`columns._name`): DuckDB ends a text at a zero byte.
     return text.replace("\0", "\ufffd")
 
 

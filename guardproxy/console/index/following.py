@@ -127,6 +127,7 @@ class LogFollower:
                 self._files = _stored(cursor)
             return self._step(cursor, self._files)
         except BaseException:
+            # What this process remembers of the files may be ahead of the database, whose transaction was rolled back.
             self._files = None  # the database knows what is in it
             raise
         finally:
@@ -181,6 +182,7 @@ class LogFollower:
         self._headless = sum(not now.origin for now in found.values())
         found = {name: now for name, now in found.items() if now.origin}
         # A copy of a log has the same id, and its exchanges are in the index already.
+        # A file that is indexed already keeps its place, so that a copy with a name before it does not take its rows.
         owners: dict[str, str] = {}
         for name in sorted(found, key=lambda name: (name not in files, name)):
             owners.setdefault(found[name].origin, name)
@@ -269,6 +271,7 @@ def _present(path: Path, stamp: Stamp) -> PresentFile | None:
     at a start that is in progress. Raises `OSError`."""
     with path.open("rb") as lines:
         line = lines.readline(LIMIT_HEADER_BYTES)
+    # The proxy may be writing this line. It counts once its end is there.
     if not line.endswith(b"\n"):
         return None
     header = open_line(line)

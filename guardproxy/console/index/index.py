@@ -49,6 +49,8 @@ LIMIT_REMEMBERED = 128
 REMEMBERED_S = 5.0
 LARGE_BYTES = 1 << 28
 LIMIT_SAMPLE = 10_000
+# A client may send feedback about an exchange any number of times, and each line is read and verified for a page.
+LIMIT_MENTIONS = 500
 _log = logging.getLogger(__name__)
 
 _KEEP = "CASE WHEN seal <> '' AND seal IN (SELECT key FROM erased) THEN 'erased' ELSE keep END"
@@ -141,6 +143,7 @@ class Index:
     def close(self) -> None:
         """Ends the thread and closes the database. May be called again."""
         self._over.set()
+        # The thread is joined before the lock is taken, which it holds for the whole of a step.
         if self._thread is not None:
             self._thread.join()
         with self._lock:
@@ -207,6 +210,7 @@ class Index:
         message = reason(error) if isinstance(error, OSError | AuditError) else str(error).split("\n")[0]
         if message != self._problem:
             _log.warning("console index: %s", message)
+        # The first time may be a passing fault, such as a disk that was full; making the index again can take minutes.
         elif is_damage(error):
             self._is_damaged = True
         self._problem = message
@@ -260,6 +264,8 @@ class Index:
         """Returns up to `limit` exchanges that the seed and their ids alone choose, so that the same ones are chosen again.
         `without_rules`: only exchanges in which no rule held. Raises `QueryError`."""
         quiet = " AND len(rules) + len(shadow) = 0" if without_rules else ""
+        # A hash of the id and not a random order: the sample must be the same tomorrow, on another machine and after
+        # the index was made again.
         order = f"ORDER BY hash(id, {int(seed)}), id LIMIT {max(0, min(int(limit), LIMIT_SAMPLE))}"
         names = [name for (name,) in self._query(f"SELECT id FROM exchanges WHERE ({{}}){quiet} {order}", chosen)]
         if not names:
@@ -309,9 +315,11 @@ class Index:
         end = chosen.until if chosen.until is not None else float(high)
         step = max((end - start) / buckets, 1e-6)
         value = "'all' AS value" if column is None else f"{_group(column)} AS value"
+        # Exchanges from before `start` and after `end` can have come into the index since the first query.
+        bucket = f"least(greatest(floor((at_s - {start!r}) / {step!r}), 0), {buckets - 1})::INTEGER"
         sql = (
-            f"SELECT value, bucket, count(*) FROM (SELECT {value}, least(floor((at_s - {start!r}) / {step!r}), "
-            f"{buckets - 1})::INTEGER AS bucket FROM exchanges WHERE {{}}) WHERE value <> '' GROUP BY ALL"
+            f"SELECT value, bucket, count(*) FROM (SELECT {value}, {bucket} AS bucket FROM exchanges WHERE {{}}) "
+            "WHERE value <> '' GROUP BY ALL"
         )
         counts: dict[str, list[int]] = {}
         for name, bucket, count in self._query(sql, chosen):
@@ -368,6 +376,7 @@ class Index:
             return LoggedLine(row, "gone", message=f"{row.log} does not hold this line any more")
         members = open_line(line)
         claim = str((members or {}).get("hash", ""))
+        # Both: a line that was exchanged for another whole line has a right hash, but not the one that was indexed.
         is_intact = leaf_hash(line, claim) == claim and claim[:HASH_CHARS] == row.hash
         record = None
         message = "" if is_intact else f"the line in {row.log} is not the one that was written: it was changed"
@@ -403,20 +412,20 @@ class Index:
                 return
 
     def mentions(self, exchange: str) -> list[LogMention]:
-        """Returns where the log says something later about an exchange, in order of time. Feedback counts only from the
-        tenant of the exchange."""
+        """Returns where the log says something later about an exchange, in order of time: the newest `LIMIT_MENTIONS`.
+        Feedback counts only from the tenant of the exchange."""
         with self._reading() as cursor:
             if cursor is None:
                 return []
             rows = cursor.execute(
                 'SELECT kind, value, "by", later.at_s, files.name, later.number, later.length, later.hash FROM later '
                 "JOIN files ON files.number = later.number >> ? WHERE later.exchange = ? AND (kind <> 'feedback' OR tenant "
-                "IN (SELECT tenant FROM exchanges WHERE id = ?)) ORDER BY later.at_s, later.number",
-                [START_BITS, exchange, exchange],
+                "IN (SELECT tenant FROM exchanges WHERE id = ?)) ORDER BY later.at_s DESC, later.number DESC LIMIT ?",
+                [START_BITS, exchange, exchange, LIMIT_MENTIONS],
             ).fetchall()
         return [
             LogMention(kind, value, by, at_s, log, place_of(number)[1], length, digest)
-            for kind, value, by, at_s, log, number, length, digest in rows
+            for kind, value, by, at_s, log, number, length, digest in reversed(rows)
         ]
 
     def entries(self, exchange: str) -> list[AnyEntry]:
@@ -473,6 +482,7 @@ class Index:
         now_s, version = time.monotonic(), (id(follower), follower.version)
         with self._memory_lock:
             asked_s, then, rows = self._memory.get(key, (0.0, None, []))
+        # The follower itself is a part of the version: after the index was made again, its numbers begin anew.
         is_fresh = follower.progress.total_bytes >= LARGE_BYTES and now_s - asked_s < REMEMBERED_S
         if then == version or (then is not None and then[0] == version[0] and is_fresh):
             return rows

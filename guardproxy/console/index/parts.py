@@ -84,6 +84,7 @@ class ColumnsWork:
     @contextmanager
     def open(self) -> Iterator[Callable[[LogPart], PartColumns]]:
         """See `Work.open`. A process that only reads leaves the processor to the proxy."""
+        # Only in a process of its own: in this one, the whole console would become slower for good.
         if multiprocessing.parent_process() is not None:
             os.nice(10)
         yield read_part

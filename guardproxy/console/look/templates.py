@@ -17,6 +17,8 @@ from guardproxy.console.look.assets import ASSETS, FOLDER
 from guardproxy.console.look.shown import is_addressable, plain, shown
 from guardproxy.wire import FEEDBACK_ROUTE
 
+LAST_S = 253_402_300_799.0  # the last second of the year 9999, the last that `datetime` has
+
 
 class Templates:
     """The templates of pages. `folders`: of each page, by its name."""
@@ -66,6 +68,8 @@ class Templates:
 
 def when(unix_s: float) -> str:
     """Returns a time, such as 2030-01-31 12:00:00 (UTC)."""
+    # A line of the log that was changed may have any number here, and it is a page of the console that shows the change.
+    unix_s = min(max(unix_s, 0.0), LAST_S)
     return f"{datetime.fromtimestamp(unix_s, UTC):%Y-%m-%d %H:%M:%S}"
 
 

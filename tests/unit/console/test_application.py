@@ -424,3 +424,11 @@ async def test_a_key_is_dropped_by_a_form_of_the_session() -> None:
         assert (await site.post("auditor", "/console/session/lock")).status == 303
         assert session.key is None
         assert (await site.send("POST", None, "/console/session/lock", {}, SAME)).status == 401
+
+
+@pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded; charset=none-such", "multipart/form-data"])
+async def test_a_form_that_cannot_be_read_is_no_failure(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with console_site(logins=LOGINS) as site:
+        answer = await site.send("POST", None, "/console/login", {"name": "ann"}, {**SAME, "Content-Type": kind})
+    assert answer.status == 400
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

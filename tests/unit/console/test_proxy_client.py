@@ -57,3 +57,39 @@ async def test_a_proxy_that_is_gone_is_an_error(tmp_path: Path) -> None:
         await ProxyClient(tmp_path / "nobody.sock").text("/all/status")
     with pytest.raises(ProxyError, match="without a proxy"):
         await ProxyClient(None).text("/all/status")
+
+
+async def test_pages_share_a_failure_too() -> None:
+    class Failing(Counting):
+        async def _ask(self, method: str, path: str) -> str:
+            await super()._ask(method, path)
+            raise ProxyError("the proxy does not answer")
+
+    client = Failing()
+    asked = await asyncio.gather(*(client.get("/a") for _ in range(5)), return_exceptions=True)
+    assert [str(error) for error in asked] == ["the proxy does not answer"] * 5
+    assert client.asked == [("GET", "/a")]
+    client.now_s = KEPT_S
+    with pytest.raises(ProxyError):
+        await client.get("/a")
+    assert len(client.asked) == 2
+
+
+async def test_an_answer_from_before_a_change_is_not_kept() -> None:
+    is_changing, has_answered = asyncio.Event(), asyncio.Event()
+
+    class Changing(Counting):
+        async def _ask(self, method: str, path: str) -> str:
+            if method == "POST":
+                is_changing.set()
+                await has_answered.wait()
+            await super()._ask(method, path)
+            return f"{len(self.asked)}"
+
+    client = Changing()
+    change = asyncio.create_task(client.post("/all/reload"))
+    await is_changing.wait()
+    before = await client.get("/a")
+    has_answered.set()
+    await change
+    assert await client.get("/a") != before

@@ -88,6 +88,7 @@ def erase_keys(folder: Path, store: Path, erasure: Erasure, by: str) -> int:
     keys = KeyStore(store)
     try:
         access = KeyAccess(folder, keys, f"guardproxy {version('guardproxy')}", by, erasure.reason)
+        # First completes what an earlier command began: its keys may be gone while the log does not say so yet.
         access.settle()
         return access.erase(**erasure.chosen)
     finally:

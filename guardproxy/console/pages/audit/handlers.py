@@ -111,9 +111,10 @@ async def _begin(visit: Visit, folder: Path, fields: dict[str, str]) -> CommandR
     # What is wrong with the fields is said before a place is made.
     planned = command_of(fields, folder, folder, console.policies[0], now_s)
     written = await console.run(_bytes_of, folder) if planned.kind.name == "export" else 0
+    newest = await console.run(console.index.rows, Filter(), 1)
+    # From here to the start nothing waits: `place_for` counts what runs, and another visit would be counted too late.
     name, place = RUNS.place_for(folder, written)
     command = command_of(fields, folder, place, console.policies[0], now_s)
-    newest = await console.run(console.index.rows, Filter(), 1)
     run = CommandRun(
         id=name,
         command=command,

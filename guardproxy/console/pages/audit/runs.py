@@ -164,6 +164,7 @@ class CommandRuns:
         finally:
             run.ended_s = time.time()
             run.process = None
+            # These are copies of lines of the log: they must not outlive an erasure.
             (run.place / LINES).unlink(missing_ok=True)
             if run.state != "done" and run.command.file:
                 _remove(run.place / run.command.file)
@@ -179,6 +180,7 @@ class CommandRuns:
                 stdout=printed,
                 stderr=asyncio.subprocess.PIPE,
                 env={**os.environ, PROGRESS: "lines"},
+                # The command may start workers. A group of their own lets all of them be ended by one signal.
                 start_new_session=True,
             )
         finally:
@@ -212,6 +214,7 @@ class CommandRuns:
         atexit.register(self._end_all)
         for left in own.parent.glob("runs-*"):
             number = left.name.removeprefix("runs-")
+            # A second proxy may share the log, and its console may have runs under way.
             if left != own and not (number.isdecimal() and Path(f"/proc/{number}").exists()):
                 shutil.rmtree(left, ignore_errors=True)
 

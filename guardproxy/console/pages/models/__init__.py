@@ -35,6 +35,7 @@ LIMIT_CONFIG_BYTES = 4 * 1024 * 1024
 DAY_S = 86_400.0
 BASELINE_DAYS = 7
 BINS = 25
+BUSY = "Another measurement is under way: wait for its end."
 KINDS: tuple[str, ...] = get_args(Kind)
 
 
@@ -162,7 +163,7 @@ async def _measure(visit: Visit) -> web.StreamResponse:
     if label not in about.labels or kind not in KINDS:
         return await _model_page(visit, "Choose a label that a check in force looks for, and a kind of texts.", 422)
     if desk.is_busy:
-        return await _model_page(visit, "Another measurement is under way: wait for its end.", 409)
+        return await _model_page(visit, BUSY, 409)
     scorers = [scorer for scorer in about.scorers if label in scorer.least]
     try:
         lines, without = await console.run(_labelled, console.audit, scorers, kind)
@@ -173,6 +174,8 @@ async def _measure(visit: Visit) -> web.StreamResponse:
         reasons = "".join(f" {count:,} verdicts have no text: {reason}." for reason, count in without.items())
         text = f"There are {attacks:,} labelled attacks and no harmless text. Thresholds need both.{reasons}"
         return await _model_page(visit, text, 422)
+    if desk.is_busy:  # another person started one while the log was read
+        return await _model_page(visit, BUSY, 409)
     desk.start(about.folder, label, kind, b"".join(lines), visit.login.name)
     return visit.see_other("models", f"/{about.name}")
 

@@ -139,6 +139,7 @@ class MeasuringDesk:
 
     def start(self, folder: str, label: str, kind: str, rows: bytes, by: str) -> None:
         """Starts a measurement. `folder`: of the model; `kind`: of the texts; `rows`: lines of JSON; `by`: who asked."""
+        # Put back at the end of the order, so that it is the last to be forgotten.
         self._kept.pop((folder, label), None)
         self._kept[folder, label] = Measurement("running", self._unix_s(), by)
         while len(self._kept) > LIMIT_KEPT:

@@ -29,6 +29,8 @@ LIMIT_KEPT_BYTES = 64 * 1024 * 1024
 WHY_CHARS = 500
 ProposalState = Literal["waiting", "approved", "refused", "saving", "saved", "void"]
 OPEN_STATES: tuple[ProposalState, ...] = ("waiting", "approved")
+_WORTH: Mapping[ProposalState, int] = {"waiting": 1, "approved": 1, "saving": 2}
+"""Which proposals are kept longest; 0 for those that are over."""
 
 
 class DraftError(Exception):
@@ -37,6 +39,7 @@ class DraftError(Exception):
 
 def person_of(name: str) -> str:
     """Returns a name in the form that is equal for all spellings of a person's name."""
+    # Otherwise `ann` could approve what `Ann` or `ａｎｎ` proposed, from a second account of the same person.
     return "".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
@@ -76,6 +79,7 @@ class Proposal:
         digest = hashlib.sha256()
         for file in self.files:
             for part in (file.name.encode(), (file.base or "").encode(), file.digest.encode()):
+                # Lengths keep the parts apart: `ab` and `c` must not have the digest of `a` and `bc`.
                 digest.update(len(part).to_bytes(8, "big") + part)
         return f"sha256:{digest.hexdigest()}"
 
@@ -125,6 +129,7 @@ class DraftTable:
             del own[next(iter(own))]
         while len(self._drafts) > 1 and (len(self._drafts) > LIMIT_PEOPLE or self._bytes() > LIMIT_KEPT_BYTES):
             del self._drafts[next(iter(self._drafts))]
+        # Keeping the same content again is no edit: a page does so whenever it asks for remarks.
         if before is None or before.content != draft.content:
             self._void(name, draft)
         return draft
@@ -159,8 +164,10 @@ class DraftTable:
                 self._set(proposal, "void", "the person proposed another change")
         made = Proposal(id, name, " ".join(why.split()), files, at_s)
         self._proposals[id] = made
+        # What is over goes first. One that is being saved stays: its files are about to be on the disk, and its end is noted.
         while len(self._proposals) > LIMIT_PROPOSALS:
-            del self._proposals[next(iter(self._proposals))]
+            oldest = min(self._proposals.values(), key=lambda proposal: _WORTH.get(proposal.state, 0))
+            del self._proposals[oldest.id]
         return made
 
     def approve(self, id: str, name: str, digest: str) -> Proposal:

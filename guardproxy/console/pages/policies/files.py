@@ -111,6 +111,7 @@ class PolicyFolder:
         """Returns a file; `None` if there is none. Raises `FileError`."""
         target = self._target(name)
         try:
+            # Without `O_NONBLOCK`, opening a pipe that somebody put here would wait for ever.
             fd = os.open(target, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             return None
@@ -166,6 +167,7 @@ class PolicyFolder:
             raise FileError(f"`{name}` has changed since the edit began")
         target = self._target(name)
         made = target.with_name(f".{name}.{secrets.token_hex(8)}.new")
+        # The name is random and must be new: a link that waits under a known name would lead the write elsewhere.
         fd = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "wb") as file:
             about = os.stat(target if old is not None else self.folder)
@@ -173,6 +175,7 @@ class PolicyFolder:
                 os.fchown(fd, about.st_uid, about.st_gid)
             os.fchmod(fd, stat.S_IMODE(about.st_mode) if old is not None else about.st_mode & 0o666)
             file.write(new.content)
+            # Before the rename: after a crash, a name could otherwise lead to an empty file of policies.
             file.flush()
             os.fsync(fd)
         return made, target

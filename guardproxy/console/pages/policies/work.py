@@ -284,6 +284,7 @@ class PolicyWork:
         """Returns a set of policies, built once for each state of its files. Raises `PolicyError`."""
         path = Path(source.path)
         key = (source.path, tuple(sorted(source.instead.items())), tuple(left_out), _stamp(path))
+        # Taken out and put back, so that the set used longest ago is the first to go.
         found = self._sets.pop(key, None)
         if found is None:
             found = loader(runtime=self.models, selection=all_but(left_out), instead=source.instead)(path)
@@ -311,6 +312,7 @@ def newest_lines(
                 if len(found) < most:
                     heapq.heappush(found, (at, number, line))
                 else:
+                    # The number decides between equal times, so that two lines are never compared.
                     heapq.heappushpop(found, (at, number, line))
     return [line for _, _, line in sorted(found)]
 

@@ -82,6 +82,7 @@ def _writes(path: Any, mode: Any, flags: Any) -> bool:
 def limit() -> None:
     """Bounds what this process may take from others."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # Beside the audit hook, which native code does not pass: the kernel refuses it any write to a file.
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))

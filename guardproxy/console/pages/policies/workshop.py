@@ -179,21 +179,24 @@ class Workshop:
         key = person, place
         self._count += 1
         mine = self._latest[key] = self._count
-        if self._running == key:
-            await self.bench.cancel()
-        async with self._turn:
-            if self._latest.get(key) != mine:
-                return CancelledTask()
-            self._running = key
-            if self._idle is not None:
-                self._idle.cancel()
-            try:
-                return await self.bench.ask(task, timeout_s)
-            finally:
-                self._running = None
-                if self._latest.get(key) == mine:
-                    del self._latest[key]
-                self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._rest)
+        try:
+            if self._running == key:
+                await self.bench.cancel()
+            async with self._turn:
+                if self._latest.get(key) != mine:
+                    return CancelledTask()
+                self._running = key
+                if self._idle is not None:
+                    self._idle.cancel()
+                try:
+                    return await self.bench.ask(task, timeout_s)
+                finally:
+                    self._running = None
+                    self._idle = asyncio.get_running_loop().call_later(IDLE_S, self._rest)
+        finally:
+            # Also for a visit that ended while it waited for its turn: the place may have the name of a draft, or of any file.
+            if self._latest.get(key) == mine:
+                del self._latest[key]
 
     def start(self, person: str, place: str, task: BenchTask, about: str, timeout_s: float) -> BenchJob:
         """Starts a long task. It takes the place of an earlier one."""

@@ -34,6 +34,7 @@ class Claims:
     def take(self, item: ItemKey, by: str, places: int, now_s: float) -> bool:
         """Gives an item to a person for `LEASE_S`, if fewer than `places` other people hold it. Returns whether the person has
         it."""
+        # Whoever has gone home gives the item back after the lease; nobody has to release it.
         people = {name: until for name, until in self._held.get(item, {}).items() if until > now_s}
         if sum(name != by for name in people) >= places:
             return False

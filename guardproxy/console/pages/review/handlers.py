@@ -7,7 +7,6 @@ from. A verdict is in the log before the person sees the next item.
 from __future__ import annotations
 
 import re
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
 WEEK_S = 7 * 86_400.0
 LIMIT_SHADOW = 2000
 """Records that a report about a rule in shadow mode reads; the newest of a week."""
+LIMIT_EXPORT_BYTES = 256 * 1024 * 1024
 _SAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _SHARED = "review: desk"
 
@@ -67,6 +67,14 @@ async def _policies(visit: Visit) -> tuple[PolicySet | None, str]:
     return await visit.console.run(SERVED.load, visit.console.policies, visit.console.config.policies.allow_code)
 
 
+async def _ready(visit: Visit) -> tuple[PolicySet | None, bool]:
+    """Returns the policies if they are loaded, and whether it is known if they can be. Looks at every file of the folder."""
+    policies, _, is_known = await visit.console.run(
+        SERVED.ready, visit.console.policies, visit.console.config.policies.allow_code
+    )
+    return policies, is_known
+
+
 # The desk.
 
 
@@ -77,7 +85,7 @@ async def show_desk(visit: Visit) -> web.StreamResponse:
         return visit.render("review/none.html")
     now_s = time.time()
     # Loading policies takes seconds, and nobody waits for a number: the queue of scores near thresholds has none until then.
-    _, _, is_known = SERVED.ready(visit.console.policies, visit.console.config.policies.allow_code)
+    _, is_known = await _ready(visit)
 
     def ask() -> dict[str, Any]:
         desk.ledger.follow()
@@ -166,7 +174,7 @@ async def _render(visit: Visit, item: ReviewItem, error: str = "", status: int =
     progress, notes = await visit.console.run(ask)
     own = tuple(note for note in notes if note.by == visit.login.name)
     shown = notes if item.own else own
-    served, _, _ = SERVED.ready(visit.console.policies, visit.console.config.policies.allow_code)
+    served, _ = await _ready(visit)
     return visit.render(
         "review/item.html",
         status=status,
@@ -242,7 +250,7 @@ async def undo(visit: Visit) -> web.StreamResponse:
     form = await visit.form()
     key = ItemKey(form.get("last", ""), form.get("last_rule", ""))
     desk, login = desk_of(visit), visit.login
-    desk.ledger.follow()
+    await visit.console.run(desk.ledger.follow)
     if login.name not in desk.ledger.given(*key):
         raise web.HTTPConflict(text="You have said nothing about this that could be taken back.")
 
@@ -458,18 +466,22 @@ async def export(visit: Visit) -> web.StreamResponse:
     folder, by = console.audit, visit.login.name
 
     def rows() -> bytes:
-        with tempfile.SpooledTemporaryFile(max_size=1 << 24) as lines:
-            opener = _Opener(folder, console.key_store(folder), key if opens else None, by, reason)
-            try:
-                for line in reviewed_rows(folder, chosen, unread, without, opener.open):
-                    lines.write(line.encode())
-            finally:
-                opener.close()
-            lines.seek(0)
-            return lines.read()
+        # In memory alone: a temporary file would leave opened texts on a disk, where no erasure reaches them.
+        lines = bytearray()
+        opener = _Opener(folder, console.key_store(folder), key if opens else None, by, reason)
+        try:
+            for line in reviewed_rows(folder, chosen, unread, without, opener.open):
+                lines += line.encode()
+                if len(lines) > LIMIT_EXPORT_BYTES:
+                    raise QueryError(f"more than {LIMIT_EXPORT_BYTES >> 20} MiB: choose a shorter period")
+        finally:
+            opener.close()
+        return bytes(lines)
 
     try:
         body = await console.run(rows)
+    except QueryError as error:
+        raise web.HTTPBadRequest(text=str(error)) from None
     except (OSError, AuditError) as error:
         raise web.HTTPServiceUnavailable(text=f"The log cannot be read: {error}") from None
     if not body:

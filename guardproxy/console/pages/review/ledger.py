@@ -44,6 +44,7 @@ class ReviewLedger:
 
     def _follow(self, path: Path) -> None:
         status = path.stat()
+        # By inode too: a file that was replaced under its name is read from its start.
         key = path.name, status.st_ino
         at = self._read.get(key, 0)
         if status.st_size <= at:

@@ -190,3 +190,26 @@ def test_sums_are_remembered_until_the_index_changes(tmp_path: Path, monkeypatch
     monkeypatch.setattr("guardproxy.console.index.index.REMEMBERED_S", 0.0)
     assert index.count(Filter()) == 0
     index.close()
+
+
+def test_a_series_counts_exchanges_that_came_between_its_queries(
+    index: Index, log: ConsoleLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query, all_times = index._query, sorted(row.at for row in index.rows(Filter(), COUNT).rows)
+
+    def asked(sql: str, *arguments: Any) -> list[tuple[Any, ...]]:
+        """Answers as if all but ten exchanges were read after the first query."""
+        if "min(at_s)" in sql:
+            return [(all_times[-20], all_times[-10])]
+        return query(sql, *arguments)
+
+    monkeypatch.setattr(index, "_query", asked)
+    assert sum(index.series(Filter(), None, 5).counts["all"]) == COUNT
+
+
+def test_a_page_reads_the_newest_of_many_mentions(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = (row.id for row in index.rows(Filter(), COUNT).rows)
+    most = next(name for name in names if len(index.mentions(name)) > 1)
+    mentions = index.mentions(most)
+    monkeypatch.setattr("guardproxy.console.index.index.LIMIT_MENTIONS", len(mentions) - 1)
+    assert index.mentions(most) == mentions[1:]

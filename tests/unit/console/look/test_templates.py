@@ -127,3 +127,8 @@ def test_numbers_are_shown_for_people() -> None:
     assert when(0) == "1970-01-01 00:00:00"
     assert count(1234567) == "1,234,567"
     assert [money(0), money(0.00123), money(1234.5)] == ["0.00", "0.0012", "1,234.50"]
+
+
+@pytest.mark.parametrize(("unix_s", "words"), [(-1e300, "1970-01-01 00:00:00"), (1e300, "9999-12-31 23:59:59")])
+def test_a_time_that_no_calendar_has_is_shown_as_the_nearest(unix_s: float, words: str) -> None:
+    assert when(unix_s) == words

@@ -412,3 +412,12 @@ def test_a_tenant_can_be_erased_as_a_whole(tmp_path: Path) -> None:
         assert {row.keep for row in rows if row.tenant == "t-acme"} == {"erased"}
 
     visit(tmp_path, scene)
+
+
+def test_many_who_start_a_command_at_once_start_no_more(log: ConsoleLog) -> None:
+    async def scene(site: ConsoleSite) -> None:
+        starts = (site.post("auditor", f"{PAGE}/runs", {"kind": "verify"}) for _ in range(6))
+        answers = await asyncio.gather(*starts)
+        assert sorted(answer.status for answer in answers) == [303, 303, 400, 400, 400, 400]
+
+    visit(log.folder, scene)

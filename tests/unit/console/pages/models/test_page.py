@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -236,3 +238,15 @@ def test_scores_are_counted_by_label(written: Path, tmp_path: Path) -> None:
     assert index.scores(Filter(since=1e12), "attack") == index.scores(Filter(), "'; DROP TABLE findings") == {}
     index.close()
     assert Index(None).scores(Filter(), "attack") == {}
+
+
+async def test_two_who_ask_at_once_start_one_measurement(audit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    monkeypatch.setattr(MeasuringDesk, "is_busy", property(lambda self: bool(started)))
+    monkeypatch.setattr(MeasuringDesk, "start", lambda self, folder, label, *rest: started.append(label))
+    monkeypatch.setattr(models, "_labelled", lambda *arguments: ([b'{"text":"a","label":0}\n'], Counter[str]()))
+    async with console_site(audit, proxy=proxy()) as site:
+        asked = (site.post("operator", "/console/models/supervisor/measure", {"label": "injection"}) for _ in range(3))
+        statuses = sorted(answer.status for answer in await asyncio.gather(*asked))
+    assert statuses == [303, 409, 409]
+    assert started == ["injection"]

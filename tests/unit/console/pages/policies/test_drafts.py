@@ -144,3 +144,18 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     made.drop("cid", "a.yaml")
     made.drop("nobody", "a.yaml")
     assert not made.of("cid")
+
+
+def test_a_proposal_that_is_being_saved_is_kept_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LIMIT_PROPOSALS", 2)
+    made = DraftTable()
+    made.put("ann", draft())
+    first = made.propose("ann", "why", "first", 1.0)
+    made.approve("first", "bob", first.digest)
+    made.begin_to_save("first", first.digest)
+    made.put("cid", draft())
+    for number in range(3):
+        made.propose("cid", "why", str(number), 1.0)
+    assert [proposal.id for proposal in made.proposals()] == ["2", "first"]
+    made.not_saved("first")
+    assert made.proposal("first").state == "approved"

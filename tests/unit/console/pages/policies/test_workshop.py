@@ -165,3 +165,13 @@ async def test_a_task_that_runs_is_cancelled(
     newer = await workshop.ask("ann", "play", PlayTask(source, request="y"), 60)
     assert isinstance(newer, PlayReply)
     assert isinstance(await running, CancelledTask)
+
+
+async def test_a_visit_that_ends_while_it_waits_leaves_nothing(workshop: Workshop, source: PolicySource) -> None:
+    async with workshop._turn:
+        waiting = asyncio.create_task(workshop.ask("ann", "draft b.yaml", LintTask(source)))
+        await asyncio.sleep(0)
+        assert list(workshop._latest) == [("ann", "draft b.yaml")]
+        waiting.cancel()
+        await asyncio.wait({waiting})
+    assert workshop._latest == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from guardproxy.audit.record.entries import Unsealed
 from guardproxy.audit.record.versions import entries_of
 from guardproxy.audit.sealing import STORE, operator_log
 from guardproxy.console.access.people import ROLES, Role
+from guardproxy.console.pages.review import handlers
 from tests.kit.console import ConsoleSite, PageAnswer, console_site
 from tests.kit.console_log import OPERATOR, write_console_log
 from tests.kit.review_log import write_review_log
@@ -364,3 +366,16 @@ async def test_an_auditor_with_the_key_exports_sealed_texts_and_the_log_says_so(
     assert [(entry.id, entry.by, entry.why) for entry in opened] == [
         (name, "auditor", "export of reviewed texts: ticket 7")
     ]
+
+
+async def test_an_export_leaves_no_text_on_a_disk(site: ConsoleSite, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+    monkeypatch.setattr(tempfile, "_mkstemp_inner", lambda *arguments: opened.append(arguments))
+    monkeypatch.setattr(tempfile, "SpooledTemporaryFile", lambda *arguments, **named: opened.append(arguments))
+    await site.post("reviewer", "/console/review/item/x3", {"of": "no-mail", "verdict": "right"})
+    assert (await site.post("operator", "/console/review/export", {"channel": "user"})).status == 200
+    assert opened == []
+    monkeypatch.setattr(handlers, "LIMIT_EXPORT_BYTES", 1)
+    large = await site.post("operator", "/console/review/export", {"channel": "user"})
+    assert large.status == 400
+    assert "choose a shorter period" in large.text
