@@ -76,7 +76,8 @@ class GrpcCalls:
                 read = partial(self._calls.read, adapter, route, partial(adapter.decode, data), headers)
                 call = await beside(len(data), read)
                 verdict = await self._calls.judge(adapter, call, secret, headers, len(data))
-                return await beside(len(data), lambda: adapter.encode(adapter.write(call, verdict)))
+                answer: bytes = await beside(len(data), lambda: adapter.encode(adapter.write(call, verdict)))
+                return answer
             except (DownstreamError, JsonFault) as error:
                 await context.abort(self._code(error.code.status), str(error))
                 raise AssertionError from None
