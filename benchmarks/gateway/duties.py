@@ -26,26 +26,10 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Frame
-from guardproxy.gateway import (
-    ClientFile,
-    ClientKeys,
-    Clients,
-    Credential,
-    Duties,
-    Guesses,
-    Head,
-    KnownClients,
-    LimitSet,
-    MemoryStore,
-    StoredClient,
-    StoredKey,
-    Tokens,
-    Trail,
-    UsageLimits,
-    digest,
-    new_key,
-    read_limits,
-)
+from guardproxy.gateway import ClientKeys, Duties, Head, KnownClients, LimitSet, Trail, UsageLimits, read_limits
+from guardproxy.gateway.clients import ClientFile, Clients, Guesses, StoredClient, StoredKey, Tokens, digest, new_key
+from guardproxy.gateway.clients.credentials import Credential
+from guardproxy.gateway.store import MemoryStore
 from guardproxy.policy import PolicySet
 from guardproxy.wire import Request
 from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT as MESSAGES

@@ -19,7 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from guardproxy.audit import Record, RecordedAnswer, RecordedRequest, RecordedText
+from guardproxy.audit import Record
+from guardproxy.audit.record import RecordedAnswer, RecordedRequest, RecordedText
 from guardproxy.exchange import SealedIds, llm_judge
 from guardproxy.gateway import Head, OwnedIds
 from guardproxy.policy import JUDGE, BoundRules, BoundSection, JudgeSection

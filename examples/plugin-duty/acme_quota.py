@@ -2,7 +2,8 @@
 
 from guardproxy.audit import Record
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.gateway import Add, Duty, Head, Steps
+from guardproxy.gateway import Duty, Head, Steps
+from guardproxy.gateway.store import Add
 
 LIMIT = 3
 WINDOW_S = 60

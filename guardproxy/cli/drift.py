@@ -52,7 +52,7 @@ def drift(
     log is compared with all days before it. Days, and hours such as 2026-01-31T12:00, are in UTC. Exit code 0: stable; 1:
     something shifted; 2: wrong use.
     """
-    from guardproxy.audit import confirmed_entries  # noqa: PLC0415
+    from guardproxy.audit.shipping import confirmed_entries  # noqa: PLC0415
     from guardproxy.reading import (  # noqa: PLC0415
         HourlySamples,
         baseline_hours,

@@ -18,7 +18,7 @@ from guardproxy.cli.printing import Commands, aligned, fail, is_terminal, say, s
 from guardproxy.errors import GuardproxyError
 
 if TYPE_CHECKING:
-    from guardproxy.gateway import ClientFile, StoredClient
+    from guardproxy.gateway.clients import ClientFile, StoredClient
 
 app = typer.Typer(
     cls=Commands, no_args_is_help=True, help="Give clients keys of the proxy, instead of the keys of upstreams."

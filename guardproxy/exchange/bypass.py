@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from guardproxy.audit import Intent, RecordedError
+from guardproxy.audit import Intent
+from guardproxy.audit.record import RecordedError
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.inputs.sealed_ids import IdStream
 from guardproxy.exchange.inputs.setting import Setting

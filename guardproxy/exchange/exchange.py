@@ -30,7 +30,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from guardproxy.audit import Intent, Record, RecordedRoute
+from guardproxy.audit import Intent, Record
+from guardproxy.audit.record import RecordedRoute
 from guardproxy.events import Fault
 from guardproxy.exchange.gate.earlier import StoredTurn
 from guardproxy.exchange.gate.notes import Side

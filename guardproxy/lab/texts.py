@@ -11,7 +11,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from guardproxy.audit import Record, RecordedSide, read_entry
+from guardproxy.audit import Record, read_entry
+from guardproxy.audit.record import RecordedSide
 from guardproxy.errors import ConfigError, RecordError
 from guardproxy.findings import Kind
 from guardproxy.lab.rows import LabelledRow, RowKeys, rows

@@ -10,7 +10,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from guardproxy.audit import Closing, Record, RecordedDecision, RecordedSide
+from guardproxy.audit import Closing, Record
+from guardproxy.audit.record import RecordedDecision, RecordedSide
 from guardproxy.policy import PolicySet
 from guardproxy.policydiff.excerpts import ExcerptPart, excerpt
 from guardproxy.replay import (

@@ -20,7 +20,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, cast
 
-from guardproxy.audit import Record, RecordedText
+from guardproxy.audit import Record
+from guardproxy.audit.record import RecordedText
 from guardproxy.errors import RecordError
 from guardproxy.findings import Channel, Direction, Kind, Window
 from guardproxy.policy import Expectation, Policy, PolicySet, PolicyTest, RawExchange, RequestFacts, Texts

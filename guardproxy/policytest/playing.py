@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from guardproxy.audit import RecordedError, RecordedRoute
+from guardproxy.audit.record import RecordedError, RecordedRoute
 from guardproxy.events import Event, Text
 from guardproxy.exchange import (
     Address,

@@ -13,7 +13,8 @@ from typing import cast
 from msgspec import structs
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.gateway import Answer, Call, Head, LimitSet, MemoryStore, Steps, Take, UsageLimits
+from guardproxy.gateway import Head, LimitSet, Steps, UsageLimits
+from guardproxy.gateway.store import Answer, Call, MemoryStore, Take
 from guardproxy.policy import ANY_LIMIT, NO_LIMIT, LimitRule, PolicySet, RawExchange, RequestFacts, Texts, limit_words
 from guardproxy.policytest.mismatches import Mismatch
 from guardproxy.policytest.scenes import codec_of, request_of

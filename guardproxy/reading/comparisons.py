@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, stdev
 
-from guardproxy.audit import Better, Judged, Record, confirmed_entries
+from guardproxy.audit import Better, Judged, Record
+from guardproxy.audit.shipping import confirmed_entries
 from guardproxy.reading.period import Period
 
 _Z = 1.959964  # 95 % of a normal distribution lie within this number of standard deviations

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from guardproxy.audit import LoggedEntry, confirmed_entries
+from guardproxy.audit.shipping import LoggedEntry, confirmed_entries
 from guardproxy.reading.ocsf import ocsf_events
 from guardproxy.reading.otel import otel_request
 from guardproxy.reading.period import Period

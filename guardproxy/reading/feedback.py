@@ -13,7 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from guardproxy.audit import Record, confirmed_entries
+from guardproxy.audit import Record
+from guardproxy.audit.shipping import confirmed_entries
 from guardproxy.exchange import llm_judge
 from guardproxy.reading.period import Period
 

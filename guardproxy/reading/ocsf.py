@@ -10,7 +10,9 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from guardproxy.audit import Closing, LoggedEntry, Record, RecordedDecision
+from guardproxy.audit import Closing, Record
+from guardproxy.audit.record import RecordedDecision
+from guardproxy.audit.shipping import LoggedEntry
 from guardproxy.policy import Effect, action_of
 
 _VERSION = "1.5.0"

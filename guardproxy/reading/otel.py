@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from guardproxy.audit import Closing, Gap, Intent, Judged, LoggedEntry, OperatorEntry, Record
+from guardproxy.audit import Closing, Gap, Intent, Judged, OperatorEntry, Record
+from guardproxy.audit.shipping import LoggedEntry
 from guardproxy.telemetry import Attribute, gen_ai_attributes
 
 _INFO, _WARN = (9, "INFO"), (13, "WARN")

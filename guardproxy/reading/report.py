@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from guardproxy.audit import CheckpointReport, LogReport
+from guardproxy.audit.proof import CheckpointReport, LogReport
 from guardproxy.reading.period import FOREVER_S, Period
 from guardproxy.reading.plot import PLOT_STYLE, plot
 from guardproxy.reading.questions import PROVISIONS, AuditFacts, answered

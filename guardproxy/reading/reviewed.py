@@ -24,7 +24,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from guardproxy.audit import AnyEntry, Judged, Record, RecordedText, Reviewed, confirmed_entries
+from guardproxy.audit import AnyEntry, Judged, Record, Reviewed
+from guardproxy.audit.record import RecordedText
+from guardproxy.audit.shipping import confirmed_entries
 from guardproxy.reading.feedback import NO_EXCHANGE, NO_TEXTS
 from guardproxy.reading.period import Period
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from guardproxy.audit import last_confirmed, logs_of
+from guardproxy.audit.proof import logs_of
+from guardproxy.audit.shipping import last_confirmed
 from guardproxy.errors import QueryError
 from guardproxy.reading.period import Period
 from guardproxy.wire import codecs

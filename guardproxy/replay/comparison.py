@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Literal, TypeGuard
 
-from guardproxy.audit import UPSTREAM_5XX, Closing, Record, RecordedDecision, RecordedRoute, RecordedSide, RecordedText
+from guardproxy.audit import Closing, Record
+from guardproxy.audit.record import UPSTREAM_5XX, RecordedDecision, RecordedRoute, RecordedSide, RecordedText
 from guardproxy.redaction import PLACEHOLDER
 from guardproxy.wire.json import view
 

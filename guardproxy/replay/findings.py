@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import cast
 
-from guardproxy.audit import Record, RecordedSide, RecordedText
+from guardproxy.audit import Record
+from guardproxy.audit.record import RecordedSide, RecordedText
 from guardproxy.findings import Channel, Direction, Finding, Kind
 from guardproxy.policy import CHECK_ERROR, BoundRules, MatchVerdict, PolicySet, Tally
 from guardproxy.replay.comparison import ShownPath

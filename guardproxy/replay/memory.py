@@ -9,7 +9,8 @@ from typing import cast
 
 from msgspec import structs
 
-from guardproxy.audit import Record, RecordedFinding, RecordedPlaces, RecordedSide, RecordedText
+from guardproxy.audit import Record
+from guardproxy.audit.record import RecordedFinding, RecordedPlaces, RecordedSide, RecordedText
 from guardproxy.checks import ALLOW, QUICK, Check, Traits
 from guardproxy.events import Event
 from guardproxy.exchange import TROUBLES, Job, RunScans, Scanned, recollection

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from msgspec import structs
 
-from guardproxy.audit import UPSTREAM_5XX, Record
+from guardproxy.audit import Record
+from guardproxy.audit.record import UPSTREAM_5XX
 from guardproxy.events import Event, Frame, Text
 from guardproxy.exchange import Exchange, Job, RunScans, Scanned, State
 from guardproxy.findings import Channel, Finding, Scan, Window, failed_scan

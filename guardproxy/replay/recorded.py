@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from msgspec import structs
 
-from guardproxy.audit import RecordedAnswer
+from guardproxy.audit.record import RecordedAnswer
 from guardproxy.events import End, Event, Frame, Opaque, RunEnd, Text
 from guardproxy.findings import Channel, Kind
 from guardproxy.redaction import NO_SHAPES, Shapes

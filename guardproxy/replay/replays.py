@@ -18,7 +18,8 @@ from typing import Any
 import msgspec
 
 from guardproxy import redaction
-from guardproxy.audit import Closing, Record, RecordedAttempt, RecordedCache
+from guardproxy.audit import Closing, Record
+from guardproxy.audit.record import RecordedAttempt, RecordedCache
 from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange import (
@@ -44,7 +45,7 @@ from guardproxy.exchange import (
     unsealed,
     values_of,
 )
-from guardproxy.gateway import KnownClient
+from guardproxy.gateway.clients import KnownClient
 from guardproxy.policy import PolicySet
 from guardproxy.redaction import PLACEHOLDER
 from guardproxy.replay.comparison import UNTOUCHED, MaskedValue, ShownPath, differences, is_seen, moved_decisions

@@ -44,26 +44,22 @@ from guardproxy.gateway import (
     ClientKeys,
     Duties,
     Duty,
-    Guesses,
     Head,
-    KnownClient,
     KnownClients,
     KnownTenants,
-    MemoryStore,
     OwnedIds,
     Prices,
     Readiness,
     Routes,
     Slots,
-    Store,
     Tenancy,
     TenantNames,
     Trail,
     holder_of,
     load_duties,
-    moved_from_query,
-    refuse_in_query,
 )
+from guardproxy.gateway.clients import Guesses, KnownClient, moved_from_query, refuse_in_query
+from guardproxy.gateway.store import MemoryStore, Store
 from guardproxy.policy import LIMITS, PolicySet
 from guardproxy.server.aiohttp_parts import HttpRequest
 from guardproxy.server.driving.asking.upstreams import MARK

@@ -22,11 +22,13 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from guardproxy import plugins
-from guardproxy.audit import NO_SEALING, Rotation, Sealing, open_sink
+from guardproxy.audit import NO_SEALING, Rotation, Sealing
+from guardproxy.audit.shipping import open_sink
 from guardproxy.config import CLIENTS, Config
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange import Exchange
-from guardproxy.gateway import UNKNOWN, KnownClient
+from guardproxy.gateway import UNKNOWN
+from guardproxy.gateway.clients import KnownClient
 from guardproxy.inference import Models, Registry, Remotes, Settings, cores
 from guardproxy.library import folder_of
 from guardproxy.policy import PolicySet

@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from guardproxy import plugins
-from guardproxy.audit import Copies, numbers, path_of, reason, sink_opener
+from guardproxy.audit import numbers, path_of, reason
+from guardproxy.audit.proof import Copies
+from guardproxy.audit.shipping import sink_opener
 from guardproxy.config import Config
 from guardproxy.errors import ConfigError, GuardproxyError
 from guardproxy.gateway import NO_PRICES, Routes, load_duties

@@ -16,17 +16,8 @@ from typing import cast
 from guardproxy.audit import Owner
 from guardproxy.config import ClientSettings, Config
 from guardproxy.errors import StoreError
-from guardproxy.gateway import (
-    Down,
-    Drop,
-    Failover,
-    Lease,
-    MemoryStore,
-    RedisStore,
-    Store,
-    UsageLimits,
-    lease_of,
-)
+from guardproxy.gateway import UsageLimits
+from guardproxy.gateway.store import Down, Drop, Failover, Lease, MemoryStore, RedisStore, Store, lease_of
 from guardproxy.policy import PolicySet
 from guardproxy.server.admission import Further
 from guardproxy.server.driving.answer_cache import MemoryAnswers, SharedAnswers

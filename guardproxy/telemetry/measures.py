@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from guardproxy.audit import UPSTREAM_5XX, Record
+from guardproxy.audit import Record
+from guardproxy.audit.record import UPSTREAM_5XX
 from guardproxy.telemetry.attributes import model_name
 from guardproxy.wire import codec_for
 

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
-from guardproxy.audit import Record, RecordedDecision
+from guardproxy.audit import Record
+from guardproxy.audit.record import RecordedDecision
 from guardproxy.findings import Direction
 from guardproxy.policy import action_of
 from guardproxy.telemetry.attributes import Attribute, gen_ai_attributes, operation_of

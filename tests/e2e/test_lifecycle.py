@@ -13,7 +13,7 @@ from pathlib import Path
 import openai
 import pytest
 
-from guardproxy.audit import PrivateKey
+from guardproxy.audit.proof import PrivateKey
 from guardproxy.config import SETTINGS
 from tests.e2e.rig import GUARD, PASS, Proxy, Upstream
 from tests.kit import processes

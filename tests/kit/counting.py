@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from guardproxy.gateway import Answer, Drop, Renew, Settle, Take, lease_of
+from guardproxy.gateway.store import Answer, Drop, Renew, Settle, Take, lease_of
 
 Perform = Callable[..., tuple[Answer, ...]]
 Wait = Callable[[float], None]

@@ -12,7 +12,8 @@ import pytest
 from guardproxy.audit import Record
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Frame
-from guardproxy.gateway import Duties, Head, Lease, MemoryStore, Store, Trail, UsageLimits, read_limits
+from guardproxy.gateway import Duties, Head, Trail, UsageLimits, read_limits
+from guardproxy.gateway.store import Lease, MemoryStore, Store
 from guardproxy.wire import Request
 from tests.kit.records import plain_record
 

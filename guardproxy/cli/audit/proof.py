@@ -22,7 +22,7 @@ from guardproxy.cli.printing import say, say_json
 from guardproxy.errors import AuditError
 
 if TYPE_CHECKING:
-    from guardproxy.audit import Proven, SignedNote
+    from guardproxy.audit.proof import Proven, SignedNote
 
 _LIMIT_BYTES = 1 << 28  # of a proof
 
@@ -60,7 +60,7 @@ def keygen_command(
     The private key must lie outside the audit folder: whoever can write the log must not be able to sign it. Give
     auditors the public key.
     """
-    from guardproxy.audit import PrivateKey, write_key  # noqa: PLC0415
+    from guardproxy.audit.proof import PrivateKey, write_key  # noqa: PLC0415
 
     with wrong_use():
         key = PrivateKey.new(name, is_witness=is_witness)
@@ -76,7 +76,7 @@ def checkpoint_command(
 ) -> None:
     """Print the newest checkpoint of a folder. With --sign: cover all logs that no server writes, such as logs that were
     written before signing was switched on."""
-    from guardproxy.audit import CheckpointStore, found_states, private_key, read_note  # noqa: PLC0415
+    from guardproxy.audit.proof import CheckpointStore, found_states, private_key, read_note  # noqa: PLC0415
 
     with wrong_use():
         if not folder.is_dir():
@@ -103,7 +103,7 @@ def prove_command(
 
     The proof holds the record, with its texts as in the log.
     """
-    from guardproxy.audit import SignedNote, prove_consistency, prove_record  # noqa: PLC0415
+    from guardproxy.audit.proof import SignedNote, prove_consistency, prove_record  # noqa: PLC0415
 
     with wrong_use():
         if bool(exchange_id) == bool(since):
@@ -126,7 +126,7 @@ def check_command(
     as_json: AsJson = False,
 ) -> None:
     """Check a proof with the public key alone. Needs no log and no server."""
-    from guardproxy.audit import ConsistencyProof, check, compare_receipt, public_key, read_proof  # noqa: PLC0415
+    from guardproxy.audit.proof import ConsistencyProof, check, compare_receipt, public_key, read_proof  # noqa: PLC0415
 
     with wrong_use():
         keys = list(map(public_key, key))
@@ -176,7 +176,15 @@ def cosign_command(
     A witness cosigns only checkpoints that continue the last one. So a log that was rolled back or written anew gets no
     cosignature.
     """
-    from guardproxy.audit import ConsistencyProof, SignedNote, private_key, public_key, read_proof, witness, write_note  # noqa: PLC0415
+    from guardproxy.audit.proof import (  # noqa: PLC0415
+        ConsistencyProof,
+        SignedNote,
+        private_key,
+        public_key,
+        read_proof,
+        witness,
+        write_note,
+    )
 
     with wrong_use():
         own, public = private_key(key), public_key(log_key)

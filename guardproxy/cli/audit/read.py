@@ -138,14 +138,8 @@ def report(
     """
     from importlib.metadata import version  # noqa: PLC0415
 
-    from guardproxy.audit import (  # noqa: PLC0415
-        confirmed_entries,
-        logs_of,
-        open_intents_of,
-        public_key,
-        read_copies,
-        verify_signed_folder,
-    )
+    from guardproxy.audit.proof import logs_of, public_key, read_copies, verify_signed_folder  # noqa: PLC0415
+    from guardproxy.audit.shipping import confirmed_entries, open_intents_of  # noqa: PLC0415
     from guardproxy.reading import TrafficSummary, Verification, read_period, report_page  # noqa: PLC0415
 
     unread: Counter[str] = Counter()

@@ -168,7 +168,8 @@ def _key_access(
 
 def _entries(folder: Path, exchange_id: str) -> tuple[Record, list[Judged]]:
     """Returns the record of an exchange, and what judges said about it."""
-    from guardproxy.audit import Judged, Record, confirmed_entries  # noqa: PLC0415
+    from guardproxy.audit import Judged, Record  # noqa: PLC0415
+    from guardproxy.audit.shipping import confirmed_entries  # noqa: PLC0415
 
     unread: Counter[str] = Counter()
     record: Record | None = None

@@ -20,7 +20,7 @@ from guardproxy.cli.printing import complain, fail
 from guardproxy.errors import AuditError, ConfigError
 
 if TYPE_CHECKING:
-    from guardproxy.audit import Target
+    from guardproxy.audit.shipping import Target
 
 TOKEN = "GUARDPROXY_SHIP_TOKEN"  # noqa: S105 - the name of a variable
 
@@ -49,7 +49,7 @@ def ship(
     The position is kept in a file, and the next run goes on there. A failed batch is sent again until the target accepts
     it. A bearer token for HTTP comes from the environment variable GUARDPROXY_SHIP_TOKEN.
     """
-    from guardproxy.audit import Shipper, position_of, ship_on, target_of  # noqa: PLC0415
+    from guardproxy.audit.shipping import Shipper, position_of, ship_on, target_of  # noqa: PLC0415
 
     if not folder.is_dir():
         fail(f"{folder}: no such folder")

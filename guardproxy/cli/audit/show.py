@@ -95,7 +95,9 @@ def newest(folder: Path, last: int, wanted: Wanted) -> tuple[list[tuple[bytes, A
 
     `wanted`: only these entries. Without the id of an exchange, intents that a record closes are omitted.
     """
-    from guardproxy.audit import Intent, logs_of, open_intents_of  # noqa: PLC0415
+    from guardproxy.audit import Intent  # noqa: PLC0415
+    from guardproxy.audit.proof import logs_of  # noqa: PLC0415
+    from guardproxy.audit.shipping import open_intents_of  # noqa: PLC0415
 
     unread: Counter[str] = Counter()
     entries: list[tuple[bytes, AnyEntry]] = []
@@ -174,7 +176,7 @@ def _lines(path: Path, unread: Counter[str]) -> Iterator[tuple[bytes, AnyEntry]]
 
 
 def _logs(folder: Path) -> list[Path]:
-    from guardproxy.audit import logs_of  # noqa: PLC0415
+    from guardproxy.audit.proof import logs_of  # noqa: PLC0415
 
     if not folder.is_dir():
         wrong_use(f"{folder}: no such folder")

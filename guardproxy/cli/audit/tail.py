@@ -23,7 +23,8 @@ from guardproxy.cli.printing import complain, fail, in_cell, say, say_json
 from guardproxy.errors import RecordError
 
 if TYPE_CHECKING:
-    from guardproxy.audit import AnyEntry, Batch
+    from guardproxy.audit import AnyEntry
+    from guardproxy.audit.shipping import Batch
 
 LIMIT_WAITING = 1000
 
@@ -106,7 +107,7 @@ def follow(
 ) -> None:
     """Prints what the logs of a folder hold and get, until `wait` returns true. `wait`: waits for that many seconds, and
     returns whether to end. `warn`: gets each failure to read, once until the next success."""
-    from guardproxy.audit import Shipper  # noqa: PLC0415
+    from guardproxy.audit.shipping import Shipper  # noqa: PLC0415
 
     shipper = Shipper(folder, rows)
     shipper.skip(rows.last or 0)

@@ -19,7 +19,7 @@ from guardproxy.cli.printing import say, say_json
 from guardproxy.errors import AuditError, ConfigError, EngineError
 
 if TYPE_CHECKING:
-    from guardproxy.audit import CheckpointReport, LogReport
+    from guardproxy.audit.proof import CheckpointReport, LogReport
 
 
 def verify(
@@ -38,13 +38,8 @@ def verify(
     can write the folder can still put back an older state of the whole folder. Only copies of checkpoints that are
     stored elsewhere (--copy) reveal that.
     """
-    from guardproxy.audit import (  # noqa: PLC0415
-        NO_KEY,
-        open_intents_of,
-        public_key,
-        read_copies,
-        verify_signed_folder,
-    )
+    from guardproxy.audit.proof import NO_KEY, public_key, read_copies, verify_signed_folder  # noqa: PLC0415
+    from guardproxy.audit.shipping import open_intents_of  # noqa: PLC0415
     from guardproxy.engine import matching, path_at  # noqa: PLC0415
 
     try:

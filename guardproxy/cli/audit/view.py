@@ -13,12 +13,8 @@ from guardproxy.wire.json import view
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from guardproxy.audit import (
-        AnyEntry,
-        Closing,
-        Intent,
-        OperatorEntry,
-        Record,
+    from guardproxy.audit import AnyEntry, Closing, Intent, OperatorEntry, Record
+    from guardproxy.audit.record import (
         RecordedAnswer,
         RecordedAttempt,
         RecordedCache,

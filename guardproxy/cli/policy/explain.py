@@ -19,7 +19,7 @@ from guardproxy.errors import ErrorCode, PolicyError
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from guardproxy.audit import RecordedRoute
+    from guardproxy.audit.record import RecordedRoute
     from guardproxy.exchange import CacheQuery
     from guardproxy.findings import Direction
     from guardproxy.policy import RawExchange, RequestFacts

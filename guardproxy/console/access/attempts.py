@@ -5,7 +5,7 @@ In: the address and the name of each wrong token. Out: the seconds to wait. What
 
 from __future__ import annotations
 
-from guardproxy.gateway import Guesses
+from guardproxy.gateway.clients import Guesses
 
 WRONG_OF_ADDRESS = 10  # in a minute
 WRONG_OF_NAME = 10

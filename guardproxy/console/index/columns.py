@@ -15,7 +15,8 @@ from typing import Any
 
 import msgspec
 
-from guardproxy.audit import ENTRY_VERSION, SERVER_ERROR, UPSTREAM_5XX, entry_of, open_line
+from guardproxy.audit import ENTRY_VERSION, entry_of, open_line
+from guardproxy.audit.record import SERVER_ERROR, UPSTREAM_5XX
 from guardproxy.errors import AuditError
 from guardproxy.wire import codec_named
 

@@ -17,7 +17,7 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from guardproxy.audit import RecordedValues
+from guardproxy.audit.record import RecordedValues
 from guardproxy.findings import Channel, Finding, Kind
 from guardproxy.policy import BoundRules
 from guardproxy.redaction import Restoration

@@ -14,7 +14,7 @@ from functools import reduce
 from itertools import islice, takewhile
 from operator import and_, attrgetter
 
-from guardproxy.audit import RecordedPlaces
+from guardproxy.audit.record import RecordedPlaces
 from guardproxy.checks import Check
 from guardproxy.concurrency import lazy
 from guardproxy.decisions import Stop

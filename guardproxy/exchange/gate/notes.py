@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from guardproxy.audit import RecordedCache
+from guardproxy.audit.record import RecordedCache
 from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.errors import DownstreamError, Shortage
 from guardproxy.events import Fault

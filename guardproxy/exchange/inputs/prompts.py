@@ -18,7 +18,7 @@ from typing import Any
 
 from msgspec import structs
 
-from guardproxy.audit import RecordedPrompt
+from guardproxy.audit.record import RecordedPrompt
 from guardproxy.events import Event, Text
 from guardproxy.exchange.gate.documents import Documents, replaced
 from guardproxy.findings import Kind

@@ -11,7 +11,8 @@ from guardproxy import redaction
 from guardproxy.exchange.inputs.sealed_ids import SealedIds
 from guardproxy.exchange.record.recording import Origin
 from guardproxy.exchange.routes.replay_source import LIVE, History
-from guardproxy.gateway import NO_CLIENT, KnownClient, Prices
+from guardproxy.gateway import Prices
+from guardproxy.gateway.clients import NO_CLIENT, KnownClient
 from guardproxy.policy import PolicySet
 from guardproxy.wire import BOUNDS, Bounds, Codec
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from guardproxy.audit import Record, RecordedCache
+from guardproxy.audit import Record
+from guardproxy.audit.record import RecordedCache
 from guardproxy.concurrency import lazy
 from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode

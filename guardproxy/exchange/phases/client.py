@@ -20,7 +20,7 @@ from typing import Literal
 
 import msgspec
 
-from guardproxy.audit import SERVER_ERROR, UPSTREAM_5XX
+from guardproxy.audit.record import SERVER_ERROR, UPSTREAM_5XX
 from guardproxy.decisions import Retry, Stop
 from guardproxy.errors import DownstreamError, ErrorCode, Shortage
 from guardproxy.events import Fault

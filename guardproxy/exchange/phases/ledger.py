@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from guardproxy.audit import Intent, Owner, Record, RecordedRoute
+from guardproxy.audit import Intent, Owner, Record
+from guardproxy.audit.record import RecordedRoute
 from guardproxy.decisions import merge_plans
 from guardproxy.exchange.gate.earlier import StoredTurn, recorded_values
 from guardproxy.exchange.gate.gate import QueuedFrame

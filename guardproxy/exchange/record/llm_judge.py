@@ -10,7 +10,8 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
-from guardproxy.audit import Record, RecordedText
+from guardproxy.audit import Record
+from guardproxy.audit.record import RecordedText
 from guardproxy.checks import JudgeQuestion
 from guardproxy.policy import JUDGE, BoundRules, BoundSection, JudgeSection
 from guardproxy.wire import codec_for

@@ -16,13 +16,10 @@ from typing import Any, Literal
 
 import msgspec
 
-from guardproxy.audit import (
-    ENTRY_VERSION,
-    Intent,
-    Owner,
+from guardproxy.audit import ENTRY_VERSION, Intent, Owner, Record
+from guardproxy.audit.record import (
     Private,
     PrivateRecord,
-    Record,
     RecordedAnswer,
     RecordedAttempt,
     RecordedDecision,

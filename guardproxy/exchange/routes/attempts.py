@@ -18,7 +18,7 @@ from typing import Any, Literal
 import msgspec
 from msgspec import structs
 
-from guardproxy.audit import UPSTREAM_5XX
+from guardproxy.audit.record import UPSTREAM_5XX
 from guardproxy.decisions import UNPLANNED, Plan, Retry, merge_plans
 from guardproxy.events import Event, Frame
 from guardproxy.exchange.gate.lanes import CHECK_ERROR, Lane, is_raw

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
-from guardproxy.audit import RecordedText
+from guardproxy.audit.record import RecordedText
 from guardproxy.checks import Check
 from guardproxy.events import Event
 from guardproxy.policy import MatchVerdict

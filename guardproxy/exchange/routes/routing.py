@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from guardproxy.audit import RecordedPlan, RecordedRoute
+from guardproxy.audit.record import RecordedPlan, RecordedRoute
 from guardproxy.conditions import FEATURES, UNIT, RequestFeatures
 from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.events import Event, Opaque, Text

@@ -31,7 +31,7 @@ from guardproxy.audit import Record
 from guardproxy.decisions import Plan
 from guardproxy.gateway.clients.clients import NO_CLIENT, KnownClient
 from guardproxy.gateway.clients.credentials import NO_CREDENTIAL, Credential
-from guardproxy.gateway.store import Answer, Call
+from guardproxy.gateway.store.calls import Answer, Call
 from guardproxy.wire import Contract, Request
 
 Result = TypeVar("Result")

@@ -24,7 +24,7 @@ from guardproxy.errors import DownstreamError, ErrorCode, StoreError
 from guardproxy.gateway.duties.duty import Duty, Head, Refusal, Steps
 from guardproxy.gateway.duties.limit_file import LimitSet
 from guardproxy.gateway.prices.prices import BYTES_A_TOKEN, prices_of, token_use
-from guardproxy.gateway.store import Lease, Settle, Take
+from guardproxy.gateway.store.calls import Lease, Settle, Take
 from guardproxy.policy import (
     LARGEST,
     LIMITS,

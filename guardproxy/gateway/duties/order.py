@@ -17,7 +17,7 @@ from guardproxy.audit import Record
 from guardproxy.decisions import Plan
 from guardproxy.errors import ConfigError, DownstreamError, ErrorCode, PluginError, StoreError
 from guardproxy.gateway.duties.duty import Duty, Head, Refusal, Result, Steps, StoreAnswered, has_stage
-from guardproxy.gateway.store import Answer, Store
+from guardproxy.gateway.store.calls import Answer, Store
 from guardproxy.wire import Contract, Request
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})

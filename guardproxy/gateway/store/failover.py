@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from guardproxy.errors import StoreBusyError, StoreError
-from guardproxy.gateway.store import LEASE_S, SETTLED_S, Answer, Call, Lease, Renew, Settle, Store, Take, lease_of
+from guardproxy.gateway.store.calls import LEASE_S, SETTLED_S, Answer, Call, Lease, Renew, Settle, Store, Take, lease_of
 from guardproxy.gateway.store.memory import MemoryStore
 
 Down = Literal["closed", "open", "local"]

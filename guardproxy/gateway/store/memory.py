@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import NamedTuple
 
-from guardproxy.gateway.store import (
+from guardproxy.gateway.store.calls import (
     Add,
     Answer,
     Call,

@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from guardproxy.errors import ConfigError, RefusedError, StoreBusyError, StoreError
-from guardproxy.gateway.store import (
+from guardproxy.gateway.store.calls import (
     LEASE_S,
     SETTLED_S,
     Add,

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
-from guardproxy.audit import AnyEntry, Judged, Record, RecordedSide, RecordedText, confirmed_entries
+from guardproxy.audit import AnyEntry, Judged, Record
+from guardproxy.audit.record import RecordedSide, RecordedText
+from guardproxy.audit.shipping import confirmed_entries
 from guardproxy.errors import ConfigError
 from guardproxy.exchange import llm_judge
 from guardproxy.findings import KINDS, Direction, Kind

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from guardproxy.audit import RecordedJudge
+from guardproxy.audit.record import RecordedJudge
 from guardproxy.checks import JudgeQuestion
 from guardproxy.policy.sections.section import BoundSection, NeededUpstream, Section
 from guardproxy.policy.values.rollout import WHOLE, place_of, read_share

@@ -56,7 +56,8 @@ from guardproxy.exchange import (
     SendUpstream,
     UpstreamFailed,
 )
-from guardproxy.gateway import Get, Guesses, KnownClient, Put
+from guardproxy.gateway.clients import Guesses, KnownClient
+from guardproxy.gateway.store import Get, Put
 from guardproxy.policy import BoundRules, Outcome
 from guardproxy.server.aiohttp_parts import HttpRequest
 from guardproxy.server.driving.direct import DirectDriver, closed

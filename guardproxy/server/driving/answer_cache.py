@@ -20,7 +20,7 @@ from msgspec import structs
 
 from guardproxy.errors import StoreError
 from guardproxy.exchange import CacheQuery, StoredAnswer
-from guardproxy.gateway import Drop, Get, Put, Store
+from guardproxy.gateway.store import Drop, Get, Put, Store
 from guardproxy.server.driving.store_cipher import Owners, StoreCipher
 
 ENTRY_BYTES = 1024  # what an entry takes beside its body

@@ -17,7 +17,7 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDict
 
-from guardproxy.audit import RecordedCache
+from guardproxy.audit.record import RecordedCache
 from guardproxy.errors import SealError, StoreError
 from guardproxy.exchange import (
     CacheQuery,

@@ -22,7 +22,7 @@ import msgspec
 
 from guardproxy.errors import StoreError
 from guardproxy.exchange import GivenValues, StoredTurn, merged
-from guardproxy.gateway import Answer, Drop, Get, Put
+from guardproxy.gateway.store import Answer, Drop, Get, Put
 from guardproxy.server.driving.store_cipher import StoreCipher
 from guardproxy.server.observing.metrics import Metrics
 

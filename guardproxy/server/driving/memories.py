@@ -32,15 +32,8 @@ import msgspec
 from guardproxy.audit import Owner
 from guardproxy.errors import ErrorCode, SealError, StoreError
 from guardproxy.exchange import Aborted, Setting, recollection
-from guardproxy.gateway import (
-    Answer,
-    Call,
-    Down,
-    MemoryStore,
-    Store,
-    holder_of,
-    map_calls,
-)
+from guardproxy.gateway import holder_of
+from guardproxy.gateway.store import Answer, Call, ChangeMap, ClaimMember, Down, GetMap, MemoryStore, PutMember, Store
 from guardproxy.server.driving.store_cipher import StoreCipher
 from guardproxy.server.observing.metrics import Metrics
 
@@ -97,7 +90,7 @@ class Memories:
         self._sleep = sleep
         self._secret_of = secret_of
         self._local = MemoryStore()
-        self._unwritten: deque[map_calls.ChangeMap] = deque()
+        self._unwritten: deque[ChangeMap] = deque()
         self._is_writing = asyncio.Lock()
         metrics.memory_unwritten.set_function(lambda: len(self._unwritten))
 
@@ -117,7 +110,7 @@ class Memories:
         """Returns the entries that an exchange asks for. Raises `StoreError` if the store is away and nothing else may answer.
         `at_s`: returns the time."""
         places = [self._place(key, holder) for key in command.keys]
-        answers, is_reached = await self._answers([map_calls.GetMap(place.name) for place in places])
+        answers, is_reached = await self._answers([GetMap(place.name) for place in places])
         self._metrics.memory_lookups.labels("read" if is_reached else "away").inc()
         texts = [answer if isinstance(answer, str) else "" for answer in answers]
         if sum(map(len, texts)) > _LARGE_CHARS:
@@ -139,7 +132,7 @@ class Memories:
         perform: Callable[[Sequence[Call]], Awaitable[tuple[Answer, ...]]],
     ) -> tuple[str | None, ...]:
         """Takes members out of their entries. `named`: the place of the entry, and the member."""
-        calls = [map_calls.ClaimMember(place.name, self._member(place, member)) for place, member in named]
+        calls = [ClaimMember(place.name, self._member(place, member)) for place, member in named]
         values: list[str | None] = []
         for (place, _), answer in zip(named, await perform(calls), strict=True):
             found = self._member_of(place, answer) if isinstance(answer, str) else None
@@ -154,8 +147,8 @@ class Memories:
         long: it is written later then."""
         if not changes:
             return
-        once: list[map_calls.ChangeMap] = []
-        own: list[map_calls.ChangeMap] = []
+        once: list[ChangeMap] = []
+        own: list[ChangeMap] = []
         for change in changes:
             (once if change.is_once else own).append(self._change(self._place(change.key, holder), change))
         self._unwritten += own  # before the first wait, so that an exchange that is cancelled there loses none of them
@@ -180,7 +173,7 @@ class Memories:
             await self._sleep(PAUSE_S)
             waited_s += PAUSE_S
 
-    async def _write_once(self, call: map_calls.ChangeMap) -> None:
+    async def _write_once(self, call: ChangeMap) -> None:
         """Sends a change to the store, and loses it if the store does not answer, or nobody waits for that any more: the store
         may have taken the change."""
         is_answered = False
@@ -197,7 +190,7 @@ class Memories:
     async def read(self, keys: Sequence[recollection.MemoryKey]) -> tuple[dict[str, str], ...]:
         """Returns entries with the scope `all`. Raises `StoreError`."""
         places = [self._place(key) for key in keys]
-        calls = [map_calls.GetMap(place.name) for place in places]
+        calls = [GetMap(place.name) for place in places]
         answers = await self._store.perform(calls) if calls else ()
         return self._opened(places, [answer if isinstance(answer, str) else "" for answer in answers])
 
@@ -259,15 +252,13 @@ class Memories:
     def _member(self, place: _EntryPlace, member: str) -> str:
         return self._cipher.digest(place.name, member)[:32]
 
-    def _change(self, place: _EntryPlace, change: recollection.MemoryChange) -> map_calls.ChangeMap:
+    def _change(self, place: _EntryPlace, change: recollection.MemoryChange) -> ChangeMap:
         puts = [
-            map_calls.PutMember(
-                self._member(place, put.member), self._sealed(place, put.member, put.value), put.ttl_s, put.only
-            )
+            PutMember(self._member(place, put.member), self._sealed(place, put.member, put.value), put.ttl_s, put.only)
             for put in change.puts
         ]
         drops = [self._member(place, member) for member in change.drops]
-        return map_calls.ChangeMap(place.name, tuple(puts), tuple(drops), change.most)
+        return ChangeMap(place.name, tuple(puts), tuple(drops), change.most)
 
     def _sealed(self, place: _EntryPlace, member: str, value: str) -> str:
         return self._cipher.sealed(place.name, msgspec.json.encode((member, value)), place.secret)

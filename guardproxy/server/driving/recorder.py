@@ -19,8 +19,6 @@ from pathlib import Path
 
 from guardproxy.audit import (
     NO_SEALING,
-    Checkpointer,
-    CheckpointStore,
     Closing,
     Disk,
     Entry,
@@ -30,17 +28,14 @@ from guardproxy.audit import (
     Record,
     Rotation,
     Sealing,
-    Signing,
-    abandoned_intents,
-    closing,
     folder_lock,
     numbers,
     path_of,
-    public_key,
     reason,
     replace_file,
-    signer_of,
 )
+from guardproxy.audit.proof import Checkpointer, CheckpointStore, Signing, public_key, signer_of
+from guardproxy.audit.shipping import abandoned_intents, closing
 from guardproxy.config import AuditSettings
 from guardproxy.errors import AuditError, ConfigError
 from guardproxy.server.opening import naming

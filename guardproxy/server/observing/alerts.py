@@ -24,7 +24,8 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from guardproxy.audit import Record, RecordedDecision
+from guardproxy.audit import Record
+from guardproxy.audit.record import RecordedDecision
 from guardproxy.concurrency import lazy
 from guardproxy.config import ObservabilitySettings
 from guardproxy.policy import SEVERITIES, AlertFormat, PolicySet, Rule

@@ -16,7 +16,9 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from prometheus_client import Counter as PrometheusCounter
 
-from guardproxy.audit import UPSTREAM_5XX, Record, Sink
+from guardproxy.audit import Record
+from guardproxy.audit.record import UPSTREAM_5XX
+from guardproxy.audit.shipping import Sink
 from guardproxy.server.observing.metrics import Metrics
 from guardproxy.telemetry import BoundedLabels, measures_of, model_name
 

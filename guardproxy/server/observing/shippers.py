@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-from guardproxy.audit import Arrears, Sent, position_of, sent_of
+from guardproxy.audit.shipping import Arrears, Sent, position_of, sent_of
 from guardproxy.config import AuditSettings
 
 RESTART_S, RESTART_MOST_S = 0.5, 30.0

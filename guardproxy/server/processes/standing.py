@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from guardproxy.checks import Supervisor
 from guardproxy.errors import StoreError
-from guardproxy.gateway import KnownClient, UsageLimits
+from guardproxy.gateway import UsageLimits
+from guardproxy.gateway.clients import KnownClient
 from guardproxy.inference import Models
 from guardproxy.policy import About, LimitRule, Match, Policy, PolicySet, limit_words
 from guardproxy.server.observing.status import Reading, on_loop

@@ -28,7 +28,7 @@ from yarl import URL
 
 from guardproxy.config import CLIENTS, DEFAULT, PORTS, PROXY, SETTINGS, Config, UpstreamSettings
 from guardproxy.errors import ConfigError
-from guardproxy.gateway import KnownClient
+from guardproxy.gateway.clients import KnownClient
 from guardproxy.server.opening import naming
 from guardproxy.server.trust.contexts import BuiltContext, TlsFiles, read_again, said
 

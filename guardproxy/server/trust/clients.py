@@ -21,18 +21,8 @@ from yarl import URL
 
 from guardproxy.config import ClientSettings
 from guardproxy.errors import ConfigError
-from guardproxy.gateway import (
-    ALGORITHMS,
-    FILE_NAME,
-    Clients,
-    KnownClients,
-    LimitSet,
-    Prices,
-    Tokens,
-    maintained_prices,
-    read_client_file,
-    read_limits,
-)
+from guardproxy.gateway import KnownClients, LimitSet, Prices, maintained_prices, read_limits
+from guardproxy.gateway.clients import ALGORITHMS, FILE_NAME, Clients, Tokens, read_client_file
 from guardproxy.server.aiohttp_parts import TunnelConnector
 from guardproxy.server.opening import naming
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from guardproxy.audit.storage.disk import Disk
 from guardproxy.cli import app
-from guardproxy.gateway import Clients, read_client_file
+from guardproxy.gateway.clients import Clients, read_client_file
 
 
 def run(*arguments: object) -> Result:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.audit import PrivateKey
+from guardproxy.audit.proof import PrivateKey
 from guardproxy.config import SETTINGS, Config, Declaration, load, loading
 from guardproxy.errors import ConfigError
 from guardproxy.inference.models import Settings, cores

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from guardproxy.audit import RecordedDuty, RecordedRefusal
+from guardproxy.audit.record import RecordedDuty, RecordedRefusal
 from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.inputs.setting import Limits

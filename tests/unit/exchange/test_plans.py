@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.audit import RecordedPlan
+from guardproxy.audit.record import RecordedPlan
 from guardproxy.decisions import Plan
 from guardproxy.exchange import Exchange, Input, each, play
 from guardproxy.exchange.inputs.transcript import (

@@ -21,10 +21,10 @@ from guardproxy.gateway import (
     Routes,
     Tenancy,
     TenantNames,
-    digest,
     holder_of,
     rerun,
 )
+from guardproxy.gateway.clients import digest
 from guardproxy.wire import MediaTypes
 from tests.kit.form_chat import FORM, FormChat
 from tests.kit.plugins import Install

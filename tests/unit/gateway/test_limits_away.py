@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.errors import DownstreamError, StoreError
-from guardproxy.gateway import Answer, Call, Failover, Lease, MemoryStore, RedisStore, Settle, Store, Take, Trail
+from guardproxy.gateway import Trail
+from guardproxy.gateway.store import Answer, Call, Failover, Lease, MemoryStore, RedisStore, Settle, Store, Take
 from guardproxy.gateway.store.failover import PAUSE_S, Down
 from tests.kit.limits import Desk, done, limit
 from tests.kit.valkey import Relay, valkey

@@ -9,8 +9,9 @@ import pytest
 
 from guardproxy.audit import Record
 from guardproxy.errors import ErrorCode
-from guardproxy.gateway import MemoryStore, Settle, StoreAnswered, Take
+from guardproxy.gateway import StoreAnswered
 from guardproxy.gateway.prices.prices import token_use
+from guardproxy.gateway.store import MemoryStore, Settle, Take
 from guardproxy.policy import Price, TokenUse
 from guardproxy.wire import codec_for
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT

@@ -12,22 +12,10 @@ import pytest
 from guardproxy.decisions import Plan
 from guardproxy.errors import DownstreamError, StoreError
 from guardproxy.events import Frame
-from guardproxy.gateway import (
-    Answer,
-    Call,
-    Duties,
-    Duty,
-    Head,
-    KnownClient,
-    LimitSet,
-    MemoryStore,
-    Refusal,
-    Trail,
-    UsageLimits,
-    read_limits,
-    rerun,
-)
+from guardproxy.gateway import Duties, Duty, Head, LimitSet, Refusal, Trail, UsageLimits, read_limits, rerun
+from guardproxy.gateway.clients import KnownClient
 from guardproxy.gateway.duties.limits import _whose
+from guardproxy.gateway.store import Answer, Call, MemoryStore
 from guardproxy.policy import PolicySet
 from guardproxy.wire import Request
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT

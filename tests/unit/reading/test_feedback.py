@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from guardproxy.audit import AnyEntry, Judged, Record, RecordedFeedback, RecordedOpinion
+from guardproxy.audit import AnyEntry, Judged, Record
+from guardproxy.audit.record import RecordedFeedback, RecordedOpinion
 from guardproxy.reading.feedback import NO_EXCHANGE, NO_TEXTS, feedback_rows
 from guardproxy.reading.period import Period
 from guardproxy.reading.report import Verification, report_page

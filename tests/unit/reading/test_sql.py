@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from guardproxy.audit import RecordedCache
+from guardproxy.audit.record import RecordedCache
 from guardproxy.audit.record.chain import begin, seal
 from guardproxy.audit.record.document import (
     Gap,

@@ -18,19 +18,9 @@ from guardproxy.config import Config
 from guardproxy.demo.scripted import ScriptedUpstream, start
 from guardproxy.errors import DownstreamError
 from guardproxy.exchange import Exchange
-from guardproxy.gateway import (
-    FILE_NAME,
-    Head,
-    LimitSet,
-    StoreAnswered,
-    StoredClient,
-    UsageLimits,
-    new_key,
-    rerun,
-    with_new_client,
-    write_client_file,
-)
-from guardproxy.gateway.clients.client_file import ClientFile
+from guardproxy.gateway import Head, LimitSet, StoreAnswered, UsageLimits, rerun
+from guardproxy.gateway.clients import FILE_NAME, StoredClient, new_key, write_client_file
+from guardproxy.gateway.clients.client_file import ClientFile, with_new_client
 from guardproxy.server.app import Server
 from guardproxy.server.intake.listener import Listener
 from guardproxy.wire import codec_for

@@ -10,7 +10,7 @@ import redis
 
 from guardproxy.config import load
 from guardproxy.errors import ConfigError, StoreError
-from guardproxy.gateway import Add, Answer, MemoryStore, Settle, Take, lease_of
+from guardproxy.gateway.store import Add, Answer, MemoryStore, Settle, Take, lease_of
 from guardproxy.server.state import SharedState
 from tests.kit.valkey import valkey
 

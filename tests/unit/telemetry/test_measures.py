@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.audit import RecordedCache
+from guardproxy.audit.record import RecordedCache
 from guardproxy.telemetry.measures import measures_of
 from tests.kit.records import plain_answer, plain_attempt, plain_record, plain_text
 

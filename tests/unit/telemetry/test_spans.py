@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.audit import RecordedCache, RecordedError
+from guardproxy.audit.record import RecordedCache, RecordedError
 from guardproxy.telemetry.spans import spans_of
 from guardproxy.telemetry.trace import begin_trace
 from guardproxy.wire import FEEDBACK, FEEDBACK_ROUTE

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
-from guardproxy.audit import OperatorEntry, entry_of, logs_of, open_line, prove_record, reason
+from guardproxy.audit import OperatorEntry, entry_of, open_line, reason
+from guardproxy.audit.proof import logs_of, prove_record
 from guardproxy.console.index import OUTCOMES, Filter
 from guardproxy.console.pages.audit.commands import KINDS, LIMIT_REPLAYED, command_of
 from guardproxy.console.pages.audit.erasing import OWNERS, Erasure, erase_keys, scope_of

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from guardproxy.audit import (
-    AnyEntry,
-    Record,
+from guardproxy.audit import AnyEntry, Record
+from guardproxy.audit.record import (
     RecordedAnswer,
     RecordedAttempt,
     RecordedCache,

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from guardproxy.audit import Record, RecordedText
+from guardproxy.audit import Record
+from guardproxy.audit.record import RecordedText
 from guardproxy.console.pages.exchanges.about import attempt_rows, groups, money
 from guardproxy.console.pages.exchanges.scales import each_text
 from guardproxy.console.pages.exchanges.seen import read_text

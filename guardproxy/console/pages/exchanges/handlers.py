@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from aiohttp import web
 
-from guardproxy.audit import AnyEntry, Judged, Record, compare_receipt, open_line, prove_record
+from guardproxy.audit import AnyEntry, Judged, Record, open_line
+from guardproxy.audit.proof import compare_receipt, prove_record
 from guardproxy.audit.sealing import key_of_text
 from guardproxy.console.index import FEEDBACK, OUTCOMES, Cursor, Filter, Index, LoggedLine, Neighbours, Rows
 from guardproxy.console.inforce import SERVED

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import cast
 
-from guardproxy.audit import UPSTREAM_5XX, Record, RecordedDecision, RecordedSide
+from guardproxy.audit import Record
+from guardproxy.audit.record import UPSTREAM_5XX, RecordedDecision, RecordedSide
 from guardproxy.console.pages.exchanges.seen import read_text
 from guardproxy.errors import ErrorCode
 from guardproxy.findings import Direction, Kind

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import cast
 
-from guardproxy.audit import RecordedText
+from guardproxy.audit.record import RecordedText
 from guardproxy.console.pages.exchanges.seen import read_text
 from guardproxy.console.pages.exchanges.texts import Replacement, Replacing, is_restored
 from guardproxy.findings import Channel, Direction, Finding, Kind

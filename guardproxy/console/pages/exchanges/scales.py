@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import NamedTuple
 
-from guardproxy.audit import Record, RecordedFinding, RecordedSide, RecordedText
+from guardproxy.audit import Record
+from guardproxy.audit.record import RecordedFinding, RecordedSide, RecordedText
 from guardproxy.checks import Supervisor, TopicCheck
 from guardproxy.console.pages.exchanges.seen import read_text
 from guardproxy.findings import Direction, origin_words

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from guardproxy.audit import Record, RecordedFinding, RecordedSide, RecordedText
+from guardproxy.audit import Record
+from guardproxy.audit.record import RecordedFinding, RecordedSide, RecordedText
 from guardproxy.redaction import PLACEHOLDER, OffsetMap, Span, ValueMatcher, mask, merge
 from guardproxy.wire.json import view
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice, pairwise
 from typing import Literal, NamedTuple, TypeVar
 
-from guardproxy.audit import RecordedFinding, RecordedText
+from guardproxy.audit.record import RecordedFinding, RecordedText
 from guardproxy.console.pages.exchanges.seen import read_text
 from guardproxy.findings import Direction
 from guardproxy.redaction import RESTORE, WITHHELD

@@ -27,7 +27,7 @@ from guardproxy.console.pages.keys.clients import client_line, client_page
 from guardproxy.console.proxy_client import ProxyError
 from guardproxy.console.proxy_status import ProcessStatus, first_status, read_statuses
 from guardproxy.errors import ConfigError, QueryError
-from guardproxy.gateway import ClientFile, KeyFolder, StoredClient, new_key
+from guardproxy.gateway.clients import ClientFile, KeyFolder, StoredClient, new_key
 
 _log = logging.getLogger(__name__)
 READERS = roles("reviewer", "operator", "auditor")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from guardproxy.gateway import ClientFile, StoredClient, StoredKey
+from guardproxy.gateway.clients import ClientFile, StoredClient, StoredKey
 
 LIMIT_PAGE = 50
 SOON_DAYS = 14

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
-from guardproxy.audit import Record, RecordedDecision, RecordedText
+from guardproxy.audit import Record
+from guardproxy.audit.record import RecordedDecision, RecordedText
 from guardproxy.console.index import LoggedLine
 from guardproxy.console.pages.review.queues import ItemKey
 from guardproxy.reading import GivenVerdict

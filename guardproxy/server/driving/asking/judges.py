@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from guardproxy.audit import ENTRY_VERSION, Judged, PrivateRecord, Record
+from guardproxy.audit import ENTRY_VERSION, Judged, Record
+from guardproxy.audit.record import PrivateRecord
 from guardproxy.errors import AuditError, UpstreamError
 from guardproxy.exchange import Exchange, llm_judge
 from guardproxy.gateway import Prices, prices_of

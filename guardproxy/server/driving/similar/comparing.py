@@ -21,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeVar
 
-from guardproxy.audit import RecordedLikeness
+from guardproxy.audit.record import RecordedLikeness
 from guardproxy.checks import Embedder, PairJudge, PairScores, TextPair
 from guardproxy.errors import ConfigError, GuardproxyError, NoCapacityError
 from guardproxy.exchange import CacheQuery, caching

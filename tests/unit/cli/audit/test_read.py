@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from typer.testing import CliRunner
 
-from guardproxy.audit import RecordedFeedback
+from guardproxy.audit.record import RecordedFeedback
 from guardproxy.cli import app
 from guardproxy.cli.audit import read as audit_read
 from guardproxy.reading import EXPORT_FORMS

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from guardproxy.audit import RecordedCache, RecordedError, RecordedLikeness
+from guardproxy.audit.record import RecordedCache, RecordedError, RecordedLikeness
 from guardproxy.audit.record.document import Gap, Record
 from guardproxy.audit.record.entries import Judged, Reviewed
 from guardproxy.audit.record.feedback import RecordedFeedback, RecordedJudge, RecordedOpinion

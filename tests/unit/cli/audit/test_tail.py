@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from guardproxy.audit import Shipper
 from guardproxy.audit.record.document import Intent
+from guardproxy.audit.shipping import Shipper
 from guardproxy.audit.writing.log_file import FileSink, Rotation
 from guardproxy.cli import app
 from guardproxy.cli.audit import tail as audit_tail

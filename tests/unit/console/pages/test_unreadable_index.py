@@ -12,7 +12,7 @@ import pytest
 from guardproxy.console import drift_watch
 from guardproxy.console.index import Index
 from guardproxy.errors import QueryError
-from guardproxy.gateway import KeyFolder, StoredClient, new_key
+from guardproxy.gateway.clients import KeyFolder, StoredClient, new_key
 from tests.kit.console import FakeProxy, console_site
 
 STATUS = {

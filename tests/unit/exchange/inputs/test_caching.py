@@ -439,7 +439,7 @@ def test_a_warm_exchange_says_and_decides_what_a_cold_one_did(pieces: list[str],
 
 
 def test_what_the_cache_had_is_recorded() -> None:
-    from guardproxy.audit import RecordedCache
+    from guardproxy.audit.record import RecordedCache
 
     told = RecordedCache(result="miss", match="exact", mode="enforce", policies=("saving",))
     play = Play(policy_set(CACHE))

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from guardproxy.audit import Owner, PrivateRecord
+from guardproxy.audit import Owner
+from guardproxy.audit.record import PrivateRecord
 from guardproxy.exchange.inputs.data_subject import owner_of
 from guardproxy.exchange.inputs.transcript import RequestReceived
 from guardproxy.exchange.player import play

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.audit import RecordedRefusal
+from guardproxy.audit.record import RecordedRefusal
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.exchange import Exchange, RequestReceived, SendUpstream
 from guardproxy.exchange.inputs.transcript import Finish

@@ -17,7 +17,7 @@ from guardproxy.exchange import (
     SendUpstream,
 )
 from guardproxy.exchange.phases.stages import Stages, stages_of
-from guardproxy.gateway import KnownClient
+from guardproxy.gateway.clients import KnownClient
 from guardproxy.policy import BoundRules
 from tests.kit import media
 from tests.kit.play import policy_set, setting

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from guardproxy.audit import Record, RecordedJudge
+from guardproxy.audit import Record
+from guardproxy.audit.record import RecordedJudge
 from guardproxy.exchange.record.llm_judge import comparison_question, judge_question, judges_of, texts_of
 from guardproxy.policy import JUDGE, BoundRules, JudgeSection
 from guardproxy.policy.sections.judge import CandidateModel

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.audit import RecordedFeedback, RecordedOpinion
+from guardproxy.audit.record import RecordedFeedback, RecordedOpinion
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.inputs.setting import Keys
 from guardproxy.exchange.inputs.transcript import DataReceived, DownstreamGone, RequestReceived, ResponseStarted

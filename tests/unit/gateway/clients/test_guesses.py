@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from guardproxy.gateway import Guesses
+from guardproxy.gateway.clients import Guesses
 
 
 def test_a_count_that_was_no_guess_is_taken_back() -> None:

@@ -20,23 +20,20 @@ from hypothesis import strategies as st
 
 from guardproxy.errors import ConfigError, DownstreamError
 from guardproxy.events import Frame
-from guardproxy.gateway import (
+from guardproxy.gateway import ClientKeys, Head, KnownClients, Refusal
+from guardproxy.gateway.clients import (
     NO_CLIENT,
     ClientFile,
-    ClientKeys,
     Clients,
-    Credential,
     Guesses,
-    Head,
     KnownClient,
-    KnownClients,
-    Refusal,
     StoredClient,
     Tokens,
     new_key,
-    with_new_client,
 )
 from guardproxy.gateway.clients import tokens as tokens_module
+from guardproxy.gateway.clients.client_file import with_new_client
+from guardproxy.gateway.clients.credentials import Credential
 from guardproxy.gateway.clients.guesses import WINDOW_S
 from guardproxy.wire import Request
 

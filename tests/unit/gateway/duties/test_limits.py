@@ -11,24 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from guardproxy.audit import Record, RecordedCache
+from guardproxy.audit import Record
+from guardproxy.audit.record import RecordedCache
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Frame
-from guardproxy.gateway import (
-    Answer,
-    Call,
-    Duties,
-    Head,
-    MemoryStore,
-    StoreAnswered,
-    Trail,
-    UsageLimits,
-    about_of,
-    conversation_of,
-    rerun,
-)
+from guardproxy.gateway import Duties, Head, StoreAnswered, Trail, UsageLimits, about_of, conversation_of, rerun
 from guardproxy.gateway.duties.limits import LIMIT_OPEN
 from guardproxy.gateway.prices.prices import token_use
+from guardproxy.gateway.store import Answer, Call, MemoryStore
 from guardproxy.wire import Remaining, Request, RequestStatement, codec_for
 from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT as MESSAGES
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT

@@ -11,21 +11,8 @@ from guardproxy.audit.record.document import Record
 from guardproxy.decisions import Plan
 from guardproxy.errors import ConfigError, DownstreamError, ErrorCode, PluginError, StoreError
 from guardproxy.events import Frame
-from guardproxy.gateway import (
-    Add,
-    Answer,
-    Call,
-    Duties,
-    Duty,
-    Get,
-    Head,
-    MemoryStore,
-    Steps,
-    StoreAnswered,
-    Trail,
-    load_duties,
-    rerun,
-)
+from guardproxy.gateway import Duties, Duty, Head, Steps, StoreAnswered, Trail, load_duties, rerun
+from guardproxy.gateway.store import Add, Answer, Call, Get, MemoryStore
 from guardproxy.wire import Request
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT
 from tests.kit.plugins import Install

@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from guardproxy.audit import RecordedSaving
+from guardproxy.audit.record import RecordedSaving
 from guardproxy.errors import ConfigError
 from guardproxy.gateway import Prices, maintained_prices, priced, read_limits
 from guardproxy.gateway.prices.price_table import MaintainedPrices

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from guardproxy.errors import StoreBusyError, StoreError
-from guardproxy.gateway import Add, Answer, Call, Failover, Get, Lease, MemoryStore, Settle, Take
+from guardproxy.gateway.store import Add, Answer, Call, Failover, Get, Lease, MemoryStore, Settle, Take
 from guardproxy.gateway.store.failover import PAUSE_S, REPEAT_S, Down
 
 CALL = Add("n", 1, 1000)

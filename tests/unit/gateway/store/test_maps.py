@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.gateway import Answer, Call, Drop, Get, MemoryStore, Put, RedisStore
+from guardproxy.gateway.store import Answer, Call, Drop, Get, MemoryStore, Put, RedisStore
 from guardproxy.gateway.store.map_calls import ChangeMap, ClaimMember, GetMap, PutMember
 from guardproxy.gateway.store.maps import ENTRY_BYTES, SHARE
 from tests.kit.valkey import valkey

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.gateway import Add, Answer, Call, Drop, Get, MemoryStore, Put, Settle, Take
+from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, MemoryStore, Put, Settle, Take
 from tests.kit.counting import CASES
 
 KEYS = st.sampled_from(["a", "b", "c"])

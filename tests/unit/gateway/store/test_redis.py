@@ -15,20 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from guardproxy.errors import ConfigError, StoreBusyError, StoreError
-from guardproxy.gateway import (
-    Add,
-    Answer,
-    Call,
-    Drop,
-    Get,
-    MemoryStore,
-    Put,
-    RedisStore,
-    Settle,
-    Take,
-    lease_of,
-)
-from guardproxy.gateway.store import LEASE_S
+from guardproxy.gateway.store import Add, Answer, Call, Drop, Get, MemoryStore, Put, RedisStore, Settle, Take, lease_of
+from guardproxy.gateway.store.calls import LEASE_S
 from guardproxy.gateway.store.redis import CONNECTIONS, PREFIX
 from tests.kit.counting import CASES
 from tests.kit.valkey import Relay, valkey, wait

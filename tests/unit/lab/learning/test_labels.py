@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from guardproxy.audit import Judged, Record, RecordedFeedback, RecordedFinding
+from guardproxy.audit import Judged, Record
+from guardproxy.audit.record import RecordedFeedback, RecordedFinding
 from guardproxy.errors import ConfigError
 from guardproxy.findings import ModelVerdict
 from guardproxy.lab.learning.labels import (

@@ -8,7 +8,8 @@ import jsonschema_rs
 import pytest
 
 from guardproxy.checks._shared.declared.contract import Resources
-from guardproxy.gateway import limits_of, read_limits
+from guardproxy.gateway import read_limits
+from guardproxy.gateway.duties.limits import limits_of
 from guardproxy.policy import BoundRules, PolicySet, limit_words, schema
 from guardproxy.policy.file.load import PolicyErrors, build_checks, parse, parse_all
 from guardproxy.policy.sections.limits import _FORMS, _KEYS

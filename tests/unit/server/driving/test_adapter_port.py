@@ -18,7 +18,7 @@ from guardproxy.adapters.agentgateway_mcp import AgentgatewayMcp
 from guardproxy.adapters.litellm import Litellm
 from guardproxy.config import AdapterSettings
 from guardproxy.errors import ConfigError, ErrorCode
-from guardproxy.gateway import digest
+from guardproxy.gateway.clients import digest
 from guardproxy.library import load
 from guardproxy.server.driving.adapter_port import AdapterTokens, AskedRequests
 from guardproxy.server.driving.direct import DirectDriver

@@ -11,7 +11,7 @@ from msgspec import structs
 from guardproxy.audit import Owner
 from guardproxy.errors import StoreError
 from guardproxy.exchange import CacheQuery, StoredAnswer
-from guardproxy.gateway import Get, MemoryStore
+from guardproxy.gateway.store import Get, MemoryStore
 from guardproxy.policy import CacheSection
 from guardproxy.server.driving.answer_cache import ENTRY_BYTES, MemoryAnswers, SharedAnswers
 from guardproxy.server.driving.caching import Caches
@@ -145,7 +145,7 @@ async def test_what_a_store_holds_of_a_sealed_answer_ends_with_its_owner() -> No
 
 
 async def test_an_entry_that_another_version_wrote_is_no_answer() -> None:
-    from guardproxy.gateway import Put
+    from guardproxy.gateway.store import Put
 
     store = MemoryStore(Clock())
     await store.perform((Put("cache:k", '["", {"v": 9}]', 10.0), Put("cache:n", "nonsense", 10.0)))

@@ -12,7 +12,7 @@ import pytest
 from guardproxy.errors import AuditError, StoreError
 from guardproxy.exchange import Exchange, Finish, Job, RequestReceived, approvals
 from guardproxy.findings import Scan
-from guardproxy.gateway import Answer
+from guardproxy.gateway.store import Answer
 from guardproxy.server.driving.direct import DirectDriver
 from guardproxy.server.driving.memories import Memories, UsedMemory
 from guardproxy.server.driving.offload import Steps

@@ -12,7 +12,7 @@ from msgspec import structs
 from guardproxy.audit import Owner
 from guardproxy.errors import SealError, StoreError
 from guardproxy.exchange import recollection
-from guardproxy.gateway import Answer, Call, Down, MemoryStore, map_calls
+from guardproxy.gateway.store import Answer, Call, ChangeMap, Down, GetMap, MemoryStore
 from guardproxy.server.driving.memories import MOST_UNWRITTEN, WAIT_S, Memories, MemoryHolder
 from guardproxy.server.observing.metrics import Metrics
 from tests.kit.play import policy_set, setting
@@ -195,8 +195,8 @@ async def test_the_erasure_of_an_owner_ends_what_was_left() -> None:
     assert await read(kept, after) == {}
     assert await read(kept, after, shared) == {"b": "1"}
     assert len({before.generation, after.generation, (await kept.holder(who, None)).generation}) == 3
-    name = next(call.key for call in store.calls if isinstance(call, map_calls.ChangeMap))
-    ((_, text),) = json.loads(str((await store.perform((map_calls.GetMap(name),)))[0]))
+    name = next(call.key for call in store.calls if isinstance(call, ChangeMap))
+    ((_, text),) = json.loads(str((await store.perform((GetMap(name),)))[0]))
     for secret in (b"", b"second"):
         with pytest.raises(ValueError, match="changed"):
             kept._cipher.opened(name, text, secret)

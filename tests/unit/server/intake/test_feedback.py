@@ -19,8 +19,8 @@ from guardproxy.audit.proof.folder import verify_folder
 from guardproxy.cli import app
 from guardproxy.config import Config
 from guardproxy.demo.scripted import start
-from guardproxy.gateway import FILE_NAME, StoredClient, new_key, with_new_client, write_client_file
-from guardproxy.gateway.clients.client_file import ClientFile
+from guardproxy.gateway.clients import FILE_NAME, StoredClient, new_key, write_client_file
+from guardproxy.gateway.clients.client_file import ClientFile, with_new_client
 from guardproxy.reading import Period, feedback_rows
 from guardproxy.server.app import Server
 from guardproxy.server.intake.listener import Listener

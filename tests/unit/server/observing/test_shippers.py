@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.audit import Sent
+from guardproxy.audit.shipping import Sent
 from guardproxy.config import Config
 from guardproxy.server.observing import shippers
 from guardproxy.server.observing.shippers import ShipperProcess, close_all, command, environment, shippers_of

@@ -13,7 +13,8 @@ import pytest
 
 from guardproxy.config import SETTINGS
 from guardproxy.errors import ErrorCode, UpstreamCause
-from guardproxy.gateway import FILE_NAME, ClientFile, StoredClient, new_key, with_new_client, write_client_file
+from guardproxy.gateway.clients import FILE_NAME, ClientFile, StoredClient, new_key, write_client_file
+from guardproxy.gateway.clients.client_file import with_new_client
 from guardproxy.server.observing.metrics import Metrics
 from guardproxy.server.observing.process_metrics import Siblings
 from guardproxy.server.observing.status import admin_app

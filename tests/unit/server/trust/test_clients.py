@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from guardproxy.config import load
 from guardproxy.errors import ConfigError
-from guardproxy.gateway import ClientFile, StoredClient, new_key, with_new_client, write_client_file
+from guardproxy.gateway.clients import ClientFile, StoredClient, new_key, write_client_file
+from guardproxy.gateway.clients.client_file import with_new_client
 from guardproxy.server.trust import clients as module
 from guardproxy.server.trust.clients import LIMIT_FETCH_BYTES, ClientSource, fetch
 

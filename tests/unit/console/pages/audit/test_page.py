@@ -14,17 +14,8 @@ from typing import get_args
 
 import pytest
 
-from guardproxy.audit import (
-    CheckpointStore,
-    PrivateKey,
-    check,
-    entry_of,
-    found_states,
-    open_line,
-    private_key,
-    read_proof,
-    write_key,
-)
+from guardproxy.audit import entry_of, open_line
+from guardproxy.audit.proof import CheckpointStore, PrivateKey, check, found_states, private_key, read_proof, write_key
 from guardproxy.audit.record.entries import Erased
 from guardproxy.audit.writing.log_file import FileSink
 from guardproxy.console.access.people import Role

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from guardproxy.audit import (
-    Judged,
-    Record,
+from guardproxy.audit import Judged, Record
+from guardproxy.audit.record import (
     RecordedAttempt,
     RecordedError,
     RecordedFault,

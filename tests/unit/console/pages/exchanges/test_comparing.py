@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardproxy.audit import RecordedFinding
+from guardproxy.audit.record import RecordedFinding
 from guardproxy.console.pages.exchanges import comparing
 from guardproxy.console.pages.exchanges.comparing import compare
 from tests.kit.records import plain_answer, plain_decision, plain_record, plain_text

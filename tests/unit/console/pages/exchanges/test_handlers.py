@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from guardproxy.audit import Judged, PrivateRecord, check, entry_of, open_line, read_proof
+from guardproxy.audit import Judged, entry_of, open_line
+from guardproxy.audit.proof import check, read_proof
+from guardproxy.audit.record import PrivateRecord
 from guardproxy.audit.record.document import ENTRY_VERSION
 from guardproxy.audit.record.entries import Erased, Unsealed
 from guardproxy.audit.record.private import PrivateJudged

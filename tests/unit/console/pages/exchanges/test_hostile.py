@@ -13,7 +13,8 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from guardproxy.audit import AnyEntry, Record, RecordedFinding, entry_of, open_line
+from guardproxy.audit import AnyEntry, Record, entry_of, open_line
+from guardproxy.audit.record import RecordedFinding
 from guardproxy.audit.record.document import ENTRY_VERSION, LogEntry
 from guardproxy.audit.record.feedback import RecordedFeedback
 from guardproxy.console.access.people import Role

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from guardproxy.audit import Record, RecordedError, RecordedFinding
+from guardproxy.audit import Record
+from guardproxy.audit.record import RecordedError, RecordedFinding
 from guardproxy.audit.record.tasks import RecordedCache, RecordedRefusal
 from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.console.pages.exchanges.reasons import deciding, headline, reasons

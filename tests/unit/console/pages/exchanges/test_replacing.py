@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardproxy.audit import RecordedFinding
+from guardproxy.audit.record import RecordedFinding
 from guardproxy.console.pages.exchanges.replacing import replacing_of
 from guardproxy.console.pages.exchanges.texts import Replacement
 from guardproxy.redaction import RESTORE

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from guardproxy.audit import RecordedFinding, RecordedOrigin
+from guardproxy.audit.record import RecordedFinding, RecordedOrigin
 from guardproxy.checks import TopicCheck
 from guardproxy.checks.supervisor import LabelThresholds, Supervisor
 from guardproxy.checks.topic import FittedTopic, Topic

@@ -9,7 +9,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.audit import Record, RecordedAttempt, RecordedError, RecordedFault, RecordedOrigin, RecordedPlan
+from guardproxy.audit import Record
+from guardproxy.audit.record import RecordedAttempt, RecordedError, RecordedFault, RecordedOrigin, RecordedPlan
 from guardproxy.audit.record.document import RecordedFinding
 from guardproxy.console.pages.exchanges.seen import for_viewer, read_text, texts_of, with_values
 from tests.kit.records import plain_answer, plain_attempt, plain_decision, plain_record, plain_text

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from guardproxy.audit import Record, RecordedFinding
+from guardproxy.audit import Record
+from guardproxy.audit.record import RecordedFinding
 from guardproxy.console.pages.exchanges import stream
 from guardproxy.replay import HoldStep
 from tests.kit.records import plain_answer, plain_attempt, plain_record, plain_text

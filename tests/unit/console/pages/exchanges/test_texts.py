@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.audit import RecordedFinding, RecordedText
+from guardproxy.audit.record import RecordedFinding, RecordedText
 from guardproxy.console.pages.exchanges import texts
 from guardproxy.console.pages.exchanges.texts import Marking, RecordPlace, Replacement, ShownPiece, pieces, text_part
 from guardproxy.redaction import RESTORE

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from guardproxy.console.pages.keys.clients import LIMIT_PAGE, client_line, client_page
-from guardproxy.gateway import ClientFile, StoredClient, StoredKey
+from guardproxy.gateway.clients import ClientFile, StoredClient, StoredKey
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

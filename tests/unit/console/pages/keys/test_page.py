@@ -11,7 +11,7 @@ from typing import Any, get_args
 import pytest
 
 from guardproxy.console.access.people import Role
-from guardproxy.gateway import Clients, KeyFolder, StoredClient, new_key
+from guardproxy.gateway.clients import Clients, KeyFolder, StoredClient, new_key
 from tests.kit.console import FakeProxy, PageAnswer, console_site
 
 NOW = datetime.now(UTC)

@@ -11,7 +11,7 @@ import redis
 
 from guardproxy.errors import RefusedError, StoreError
 from guardproxy.exchange import caching
-from guardproxy.gateway import RedisStore
+from guardproxy.gateway.store import RedisStore
 from guardproxy.server.driving.similar.questions import StoredQuestion
 from guardproxy.server.driving.similar.shared import LACKS, AskedServer, SharedQuestions
 from tests.kit.questions import DIMENSIONS, vector

@@ -12,7 +12,8 @@ from multidict import CIMultiDict
 
 from guardproxy.config import Config
 from guardproxy.errors import DownstreamError
-from guardproxy.gateway import Credential, Head
+from guardproxy.gateway import Head
+from guardproxy.gateway.clients.credentials import Credential
 from guardproxy.server.upstream.mcp.challenges import METADATA_ROUTE, metadata_path
 from guardproxy.server.upstream.mcp.door import McpDoor, McpDoors
 from guardproxy.server.upstream.mcp.tokens import bearer_tokens

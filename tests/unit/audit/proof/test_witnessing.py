@@ -9,7 +9,7 @@ import pytest
 from guardproxy.audit.proof.note import PrivateKey
 from guardproxy.audit.proof.prover import prove_consistency
 from guardproxy.audit.proof.store import CheckpointStore
-from guardproxy.audit.proof.witness import witness
+from guardproxy.audit.proof.witnessing import witness
 from guardproxy.errors import AuditError
 from tests.kit.proof import KEY, OTHER
 
