@@ -10,25 +10,16 @@ from types import MappingProxyType
 from typing import Any
 
 from guardproxy import plugins
-from guardproxy.checks import QUICK, AskedModel, Resources, Traits, own_names
+from guardproxy.checks import QUICK, AskedModel, Resources, Traits, hint, own_names
 from guardproxy.conditions import RequestFeatures
 from guardproxy.config import package_folder
 from guardproxy.errors import ConfigError, PluginError, PolicyError
 from guardproxy.findings import Scan, Window
 from guardproxy.inference import Models
-from guardproxy.policy import (
-    ACTIONS,
-    ROUTE,
-    Files,
-    Policy,
-    PolicyErrors,
-    PolicySet,
-    build_checks,
-    did_you_mean,
-    join,
-    load_file,
-    load_folder,
-)
+from guardproxy.policy import PolicySet
+from guardproxy.policy.file import Files, PolicyErrors, build_checks, load_file, load_folder
+from guardproxy.policy.sections import ROUTE
+from guardproxy.policy.values import ACTIONS, Policy
 from guardproxy.wire import codecs
 
 Remote = Callable[[str, float], Any]
@@ -54,7 +45,7 @@ def shipped_folder(name: str) -> Path:
     known = shipped_names()
     if name not in known:
         message = f"there is no folder and no shipped policy `{name}`"
-        raise PolicyError(f"{message}{did_you_mean(name, known)} (shipped: {join(known)})", name, 1, 1)
+        raise PolicyError(f"{message}{hint(name, known)} (shipped: {', '.join(known)})", name, 1, 1)
     return package_folder("policies") / ("" if name == "default" else name)
 
 

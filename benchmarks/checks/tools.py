@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from guardproxy.checks import Resources
-from guardproxy.policy import PolicySet, build_checks, parse
+from guardproxy.policy import PolicySet
+from guardproxy.policy.file import build_checks, parse
 from guardproxy.tool_pins import ToolDefinition, ToolPins, pin_of
 from tests.kit.play import Play, chat_frames
 

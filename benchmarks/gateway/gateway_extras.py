@@ -23,7 +23,8 @@ from guardproxy.audit import Record
 from guardproxy.audit.record import RecordedAnswer, RecordedRequest, RecordedText
 from guardproxy.exchange import SealedIds, llm_judge
 from guardproxy.gateway import Head, OwnedIds
-from guardproxy.policy import JUDGE, BoundRules, BoundSection, JudgeSection
+from guardproxy.policy import BoundRules
+from guardproxy.policy.sections import JUDGE, BoundSection, JudgeSection
 from guardproxy.wire.formats.openai_responses.field_map import STORED
 
 ROUNDS = 7

@@ -27,7 +27,7 @@ from guardproxy.server.observing.observers import MetricsObserver
 from guardproxy.server.observing.tracing import Tracing
 from guardproxy.server.upstream.targets import Availability, FoundUpstream, Targets
 from guardproxy.telemetry import begin_trace, spans_of
-from guardproxy.wire import KeyHeader
+from guardproxy.wire.contract import KeyHeader
 from tests.kit.collector import collecting
 from tests.kit.records import plain_answer, plain_decision, plain_record, plain_text
 

@@ -2,7 +2,7 @@
 
 from guardproxy.decisions import Decision, Stop
 from guardproxy.errors import OptionError
-from guardproxy.policy import Rule
+from guardproxy.policy.values import Rule
 
 
 def decide(rule: Rule) -> Decision:

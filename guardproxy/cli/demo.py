@@ -172,9 +172,9 @@ def _why(audit: Path) -> None:
 
 def _show(request: ReceivedRequest) -> None:
     """Prints the text of the last message that reached the model."""
-    from guardproxy.wire import codec_for  # noqa: PLC0415
+    from guardproxy.wire import installed  # noqa: PLC0415
 
-    codec = codec_for(f"{request.method} {request.path.partition('?')[0]}")
+    codec = installed().codec_for(f"{request.method} {request.path.partition('?')[0]}")
     try:
         text = codec.author.read(request.tree).text if codec else ""
     except ValueError:

@@ -54,13 +54,13 @@ def create(
     as_json: Json = False,
 ) -> None:
     """Create a client with its first key, and print the key. It cannot be shown again."""
-    from guardproxy import gateway  # noqa: PLC0415
+    from guardproxy.gateway import clients  # noqa: PLC0415
 
     models = tuple(model) if model else None
-    client = gateway.StoredClient(name, tenant or name, models=models, policies=tuple(policy or ()))
+    client = clients.StoredClient(name, tenant or name, models=models, policies=tuple(policy or ()))
     key, now = _new_key(), datetime.now(UTC)
     with _wrong_use():
-        keys = gateway.KeyFolder(folder)
+        keys = clients.KeyFolder(folder)
         keys.create(client, key, now, keys.end(expires, now))
     _show(key, name, as_json)
 
@@ -68,12 +68,12 @@ def create(
 @app.command("list")
 def list_(folder: Folder, as_json: Json = False) -> None:
     """List the clients with the prefixes, expiry times and states of their keys."""
-    from guardproxy import gateway  # noqa: PLC0415
+    from guardproxy.gateway import clients  # noqa: PLC0415
 
     with _wrong_use():
         file = read_keys(folder)
     if as_json:
-        say_encoded(gateway.write_client_file(file).decode())
+        say_encoded(clients.write_client_file(file).decode())
         return
     now = datetime.now(UTC)
     rows: list[tuple[str, ...]] = [("client", "tenant", "key", "state", "created", "expires", "models", "policies")]
@@ -92,11 +92,11 @@ def rotate(
     as_json: Json = False,
 ) -> None:
     """Make a further key for a client, and print it. Its present key is accepted for a while."""
-    from guardproxy import gateway  # noqa: PLC0415
+    from guardproxy.gateway import clients  # noqa: PLC0415
 
     key, now = _new_key(), datetime.now(UTC)
     with _wrong_use():
-        keys = gateway.KeyFolder(folder)
+        keys = clients.KeyFolder(folder)
         keys.rotate(name, key, now, keys.period(grace), keys.end(expires, now))
     _show(key, name, as_json)
 
@@ -111,10 +111,10 @@ def revoke(
     ] = "",
 ) -> None:
     """Revoke one key of a client, or all. Running proxies refuse it within seconds."""
-    from guardproxy import gateway  # noqa: PLC0415
+    from guardproxy.gateway import clients  # noqa: PLC0415
 
     with _wrong_use():
-        gateway.KeyFolder(folder).revoke(name, key)
+        clients.KeyFolder(folder).revoke(name, key)
 
 
 def _rows(client: StoredClient, now: datetime) -> list[tuple[str, ...]]:
@@ -132,9 +132,9 @@ def _rows(client: StoredClient, now: datetime) -> list[tuple[str, ...]]:
 def _new_key() -> str:
     import secrets  # noqa: PLC0415
 
-    from guardproxy import gateway  # noqa: PLC0415
+    from guardproxy.gateway import clients  # noqa: PLC0415
 
-    return gateway.new_key(secrets.token_hex(6), secrets.token_urlsafe(32))
+    return clients.new_key(secrets.token_hex(6), secrets.token_urlsafe(32))
 
 
 def _show(key: str, name: str, as_json: bool) -> None:
@@ -149,9 +149,9 @@ def _show(key: str, name: str, as_json: bool) -> None:
 
 def read_keys(folder: Path) -> ClientFile:
     """Reads the file of keys. Raises `ConfigError`."""
-    from guardproxy import gateway  # noqa: PLC0415
+    from guardproxy.gateway import clients  # noqa: PLC0415
 
-    return gateway.KeyFolder(folder).read()
+    return clients.KeyFolder(folder).read()
 
 
 @contextmanager

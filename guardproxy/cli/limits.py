@@ -25,7 +25,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("lint")
 def lint(file: File, prices: Table = "none", as_json: Json = False) -> None:
     """Read a file as the proxy would, and list its limits. Exit code 1: it cannot be used."""
-    from guardproxy.policy import limit_words  # noqa: PLC0415
+    from guardproxy.policy.usage import limit_words  # noqa: PLC0415
 
     try:
         limits = read_limit_file(file, prices)
@@ -53,7 +53,8 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """List the limits that count a request. A limit whose condition needs further facts is listed, too."""
-    from guardproxy.policy import About, limit_words  # noqa: PLC0415
+    from guardproxy.policy import About  # noqa: PLC0415
+    from guardproxy.policy.usage import limit_words  # noqa: PLC0415
     from guardproxy.wire import default_route  # noqa: PLC0415
 
     try:

@@ -24,13 +24,13 @@ def digest() -> None:
     The credential is a bare key, or the value of an Authorization header. It is not an argument, because other users
     can see arguments.
     """
-    from guardproxy import gateway  # noqa: PLC0415
+    from guardproxy.gateway import clients  # noqa: PLC0415
 
     text = typer.prompt("credential", hide_input=True, err=True) if sys.stdin.isatty() else sys.stdin.read()
     try:
-        secret = gateway.read_secret(text)
+        secret = clients.read_secret(text)
     except GuardproxyError:
         secret = ""
     if not secret:
         fail("standard input must hold one credential: a key, or `Bearer KEY`")
-    say(gateway.digest(secret))
+    say(clients.digest(secret))

@@ -13,7 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from guardproxy.wire import Call, Prompt, Reply, word_parts
+from guardproxy.wire import Call, Prompt, Reply
+from guardproxy.wire.contract import word_parts
 
 NAME = "scripted"
 

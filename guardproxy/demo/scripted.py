@@ -25,7 +25,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, w
 from guardproxy.demo.journal import Journal, ReceivedRequest
 from guardproxy.demo.script import NAME, ScriptedReply, pieces, reply_to
 from guardproxy.errors import DownstreamError
-from guardproxy.wire import Codec, Prompt, codec_of_client, served
+from guardproxy.wire import Codec, Prompt, installed
 
 BODY_LIMIT_BYTES = 64 * 1024 * 1024
 
@@ -123,11 +123,11 @@ async def _models(request: web.Request) -> web.StreamResponse:
         with suppress(ClientError, ValueError, KeyError):
             async with request.app[SESSION].get(f"{tiny_url}/v1/models") as response:
                 names += [model["id"] for model in (await response.json())["data"]]
-    return web.json_response(codec_of_client(request.path, request.headers).author.models(names))
+    return web.json_response(installed().codec_of_client(request.path, request.headers).author.models(names))
 
 
 async def _model(request: web.Request) -> web.StreamResponse:
-    author = codec_of_client(request.path, request.headers).author
+    author = installed().codec_of_client(request.path, request.headers).author
     name = request.match_info["model"]
     if name != NAME:
         return web.json_response(author.error(404, f"the model `{name[:100]}` does not exist"), status=404)
@@ -136,7 +136,7 @@ async def _model(request: web.Request) -> web.StreamResponse:
 
 async def _answer(request: web.Request) -> web.StreamResponse:
     route = f"{request.method} {request.path}"
-    if (read_by := served(route)) is None:
+    if (read_by := installed().served(route)) is None:
         return web.Response(status=404, text="404: Not Found")
     codec = read_by.codec.for_request(request.path, request.query_string)
     author = codec.author

@@ -73,7 +73,8 @@ from guardproxy.exchange.phases.states import (
 )
 from guardproxy.exchange.routes.attempts import Attempts
 from guardproxy.findings import Direction
-from guardproxy.policy import BoundRules, FieldChange, Outcome
+from guardproxy.policy import BoundRules, Outcome
+from guardproxy.policy.values import FieldChange
 from guardproxy.wire import Dialect
 
 

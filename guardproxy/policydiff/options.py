@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 from guardproxy import checks
-from guardproxy.policy import CheckSpec, Order, canonical, compare_options, same
+from guardproxy.policy.values import CheckSpec, Order, canonical, compare_options, same
 
 Effect = Literal["loosens", "tightens", "either", "neutral"]
 

@@ -15,16 +15,13 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from guardproxy.decisions import Pass, Retry
-from guardproxy.policy import (
+from guardproxy.policy import And, Expression, FilePlace, Name
+from guardproxy.policy.sections import SECTIONS
+from guardproxy.policy.values import (
     KINDS_OF,
     SCALES,
-    SECTIONS,
     WHOLE,
-    And,
-    Expression,
-    FilePlace,
     Match,
-    Name,
     Order,
     Policy,
     Rule,

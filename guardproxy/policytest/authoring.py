@@ -24,7 +24,8 @@ from guardproxy.audit import Record
 from guardproxy.audit.record import RecordedText
 from guardproxy.errors import RecordError
 from guardproxy.findings import Channel, Direction, Kind, Window
-from guardproxy.policy import Expectation, Policy, PolicySet, PolicyTest, RawExchange, RequestFacts, Texts
+from guardproxy.policy import PolicySet
+from guardproxy.policy.values import Expectation, Policy, PolicyTest, RawExchange, RequestFacts, Texts
 from guardproxy.policytest.editing import quoted, written
 from guardproxy.policytest.explaining import scene_of
 from guardproxy.policytest.invented import invented

@@ -18,23 +18,10 @@ from guardproxy.errors import DownstreamError
 from guardproxy.exchange import Job
 from guardproxy.findings import Direction, Kind, Scan
 from guardproxy.gateway import Head, LimitSet, UsageLimits
-from guardproxy.policy import (
-    CHECK_ERROR,
-    LIMITS,
-    MICRO,
-    VERDICTS,
-    BoundRule,
-    Name,
-    PolicySet,
-    RawExchange,
-    RequestFacts,
-    Rule,
-    Texts,
-    Unit,
-    Verdict,
-    limit_words,
-    verdict_of,
-)
+from guardproxy.policy import CHECK_ERROR, BoundRule, Name, PolicySet
+from guardproxy.policy.sections import LIMITS
+from guardproxy.policy.usage import MICRO, Unit, limit_words
+from guardproxy.policy.values import VERDICTS, RawExchange, RequestFacts, Rule, Texts, Verdict, verdict_of
 from guardproxy.policytest.playing import SceneResult, TextFinding, play_scene
 from guardproxy.policytest.scan import scan_job
 from guardproxy.policytest.scenes import Cuts, codec_of, request_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from guardproxy.policy import Expectation, ExpectedFinding, RequestFacts
+from guardproxy.policy.values import Expectation, ExpectedFinding, RequestFacts
 from guardproxy.policytest.playing import Delivery, RuleHit, SceneResult, TextFinding
 
 

@@ -40,19 +40,9 @@ from guardproxy.exchange import (
     unsealed,
 )
 from guardproxy.findings import Direction, Finding, Kind, Scan, origin_words
-from guardproxy.policy import (
-    SECTIONS,
-    BoundRule,
-    BoundSection,
-    FieldChange,
-    PolicySet,
-    RawExchange,
-    RequestFacts,
-    Texts,
-    Verdict,
-    first_language,
-    verdict_of,
-)
+from guardproxy.policy import BoundRule, PolicySet, first_language
+from guardproxy.policy.sections import SECTIONS, BoundSection
+from guardproxy.policy.values import FieldChange, RawExchange, RequestFacts, Texts, Verdict, verdict_of
 from guardproxy.policytest.scan import outcome_of, scan_job
 from guardproxy.policytest.scenes import Cuts, Fill, SceneAnswer, answer_of, codec_of, request_of
 from guardproxy.redaction import PLACEHOLDER, RESTORE

@@ -15,7 +15,9 @@ from msgspec import structs
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway import Head, LimitSet, Steps, UsageLimits
 from guardproxy.gateway.store import Answer, Call, MemoryStore, Take
-from guardproxy.policy import ANY_LIMIT, NO_LIMIT, LimitRule, PolicySet, RawExchange, RequestFacts, Texts, limit_words
+from guardproxy.policy import PolicySet
+from guardproxy.policy.usage import LimitRule, limit_words
+from guardproxy.policy.values import ANY_LIMIT, NO_LIMIT, RawExchange, RequestFacts, Texts
 from guardproxy.policytest.mismatches import Mismatch
 from guardproxy.policytest.scenes import codec_of, request_of
 from guardproxy.wire import Request

@@ -12,7 +12,8 @@ from fnmatch import fnmatchcase
 from guardproxy.audit import Record, read_record
 from guardproxy.errors import ErrorCode, RecordError
 from guardproxy.library import using
-from guardproxy.policy import LogLine, Match, Policy, PolicySet, PolicyTest, RequestFacts, Texts
+from guardproxy.policy import PolicySet
+from guardproxy.policy.values import LogLine, Match, Policy, PolicyTest, RequestFacts, Texts
 from guardproxy.policytest.mismatches import Mismatch, disagreement, mismatches, no_match_message
 from guardproxy.policytest.playing import SceneResult, play_scene, replay_result
 from guardproxy.policytest.refusing import limit_verdict, refusal_mismatches

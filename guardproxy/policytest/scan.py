@@ -35,7 +35,8 @@ from guardproxy.exchange import (
     unsealed,
 )
 from guardproxy.findings import Channel, Direction, Finding, Kind, Scan, failed_scan
-from guardproxy.policy import PolicySet, Verdict, strongest
+from guardproxy.policy import PolicySet
+from guardproxy.policy.values import Verdict, strongest
 from guardproxy.wire import Author, codecs
 from guardproxy.wire.json import dotted, reach, read, write
 

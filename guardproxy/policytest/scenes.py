@@ -11,7 +11,7 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
-from guardproxy.policy import RawExchange, RequestFacts, Texts
+from guardproxy.policy.values import RawExchange, RequestFacts, Texts
 from guardproxy.wire import Author, Codec, Prompt
 from guardproxy.wire.json import write
 

@@ -26,7 +26,8 @@ from guardproxy.exchange import (
     State,
 )
 from guardproxy.findings import Kind, Scan
-from guardproxy.policy import BoundRule, PolicySet, RequestFacts
+from guardproxy.policy import BoundRule, PolicySet
+from guardproxy.policy.values import RequestFacts
 from guardproxy.policytest.playing import Numbers, SceneResult, play_answers
 from guardproxy.policytest.scan import scan_job
 from guardproxy.policytest.scenes import SceneAnswer, codec_of

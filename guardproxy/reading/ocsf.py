@@ -13,7 +13,7 @@ from typing import Any
 from guardproxy.audit import Closing, Record
 from guardproxy.audit.record import RecordedDecision
 from guardproxy.audit.shipping import LoggedEntry
-from guardproxy.policy import Effect, action_of
+from guardproxy.policy.values import Effect, action_of
 
 _VERSION = "1.5.0"
 # Class and category of OCSF; an activity of 99 is one that the class does not name.

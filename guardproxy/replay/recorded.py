@@ -12,7 +12,7 @@ from guardproxy.audit.record import RecordedAnswer
 from guardproxy.events import End, Event, Frame, Opaque, RunEnd, Text
 from guardproxy.findings import Channel, Kind
 from guardproxy.redaction import NO_SHAPES, Shapes
-from guardproxy.wire import AnswerFacts, Author, Codec, Contract, Decoder, FieldPath, Request, Turns, without_kinds
+from guardproxy.wire import AnswerFacts, Author, Codec, Contract, Decoder, FieldPath, Request, Turns
 
 _STREAM = "text/x-recorded"
 
@@ -64,8 +64,15 @@ class RecordedUpstream:
         return self
 
     def read_request(self, path: str, query: str, body: bytes) -> Request:
+        """Reads a request. Uninspected places that the record does not list passed then, and pass again."""
         request = self.codec.read_request(path, query, body)
-        return request if self.names_kinds else without_kinds(request)
+
+        def of_no_kind() -> list[Event]:
+            return [
+                structs.replace(event, media=()) if isinstance(event, Opaque) else event for event in request.events()
+            ]
+
+        return request if self.names_kinds else structs.replace(request, events=of_no_kind)
 
     def read_body(self, body: bytes) -> Any:
         return self.codec.read_body(body)

@@ -60,7 +60,8 @@ from guardproxy.gateway import (
 )
 from guardproxy.gateway.clients import Guesses, KnownClient, moved_from_query, refuse_in_query
 from guardproxy.gateway.store import MemoryStore, Store
-from guardproxy.policy import LIMITS, PolicySet
+from guardproxy.policy import PolicySet
+from guardproxy.policy.sections import LIMITS
 from guardproxy.server.aiohttp_parts import HttpRequest
 from guardproxy.server.driving.asking.upstreams import MARK
 from guardproxy.server.intake.body import FREE_TEXTS, Bodies, BodyAccount, texts_of

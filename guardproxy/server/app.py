@@ -10,13 +10,12 @@ import asyncio
 import logging
 import os
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -43,7 +42,7 @@ from guardproxy.server.driving.direct import DirectDriver
 from guardproxy.server.driving.driver import Driver
 from guardproxy.server.driving.memories import UsedMemory
 from guardproxy.server.driving.offload import Steps
-from guardproxy.server.driving.recorder import Recorder, key_of, log_of, signing_of
+from guardproxy.server.driving.recorder import Recorder, key_of, log_of, sealer_of, signing_of
 from guardproxy.server.driving.reviews import CallReviews
 from guardproxy.server.intake.body import BodyAccount
 from guardproxy.server.intake.feedback import OwnUpstream
@@ -72,9 +71,6 @@ from guardproxy.server.upstream.mcp.metadata import Metadata
 from guardproxy.server.upstream.mcp.tokens import bearer_tokens
 from guardproxy.server.upstream.upstream import Answering, Breakers, Upstream
 from guardproxy.wire import FEEDBACK
-
-if TYPE_CHECKING:
-    from guardproxy.audit.sealing import Sealer
 
 _log = logging.getLogger(__name__)
 END_S = 5.0  # after `drain_s`, in which the process must end
@@ -132,7 +128,7 @@ class Server:
             config.audit.folder.mkdir(parents=True, exist_ok=True)
             key = key_of(config.audit.folder, config.audit.placeholder_key)
         self.earlier = earlier_of(config, key, self.state, self.metrics)
-        signing, sealer = signing_of(config.audit), open_sealing(config)
+        signing, sealer = signing_of(config.audit), sealer_of(config.audit)
         sealing: Sealing = sealer or NO_SEALING
         secret_of = sealer.secret_of if sealer else None
         self.memories = memories_of(config, key, self.state, self.metrics, secret_of)
@@ -589,14 +585,3 @@ def show_breakers(breakers: Breakers, metrics: Metrics) -> None:
 
 def _breaker_is(breakers: Breakers, name: str, state: str) -> float:
     return float(breakers.states()[name] == state)
-
-
-def open_sealing(config: Config) -> Sealer | None:
-    """Returns what seals the texts of records; `None` without a key. Raises `ConfigError`."""
-    if not config.audit.seal_key:
-        return None
-    from guardproxy.audit.sealing import Sealer, open_store  # noqa: PLC0415
-
-    with naming("seal_key", *(("seal_store",) if config.audit.seal_store else ())):
-        keys = open_store(config.audit.folder, config.audit.seal_store, config.audit.seal_key, create=True)
-        return Sealer(keys, threading.Lock())

@@ -14,18 +14,11 @@ from guardproxy.decisions import Confirm
 from guardproxy.errors import ConfigError, PolicyError
 from guardproxy.inference import Models, Remotes, origin, origin_of
 from guardproxy.library import load
-from guardproxy.policy import (
-    CACHE,
-    JUDGE,
-    SECTIONS,
-    FilePlace,
-    Policy,
-    PolicyErrors,
-    PolicySet,
-    decides,
-    refuse_strangers,
-    refuse_unpriced,
-)
+from guardproxy.policy import FilePlace, PolicySet
+from guardproxy.policy.file import PolicyErrors
+from guardproxy.policy.sections import CACHE, JUDGE, SECTIONS
+from guardproxy.policy.tools import refuse_strangers, refuse_unpriced
+from guardproxy.policy.values import Policy, decides
 from guardproxy.server.driving.asking.models import AskedModels
 from guardproxy.server.driving.asking.upstreams import is_own
 from guardproxy.server.driving.similar.comparing import QuestionModels

@@ -32,7 +32,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from guardproxy.errors import GuardproxyError, PolicyError
-from guardproxy.policy import PolicyErrors, PolicySet
+from guardproxy.policy import PolicySet
+from guardproxy.policy.file import PolicyErrors
 from guardproxy.server.observing.metrics import Metrics
 
 _log = logging.getLogger(__name__)

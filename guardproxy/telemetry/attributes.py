@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from guardproxy.audit import Record
 from guardproxy.harmless import is_harmless
-from guardproxy.wire import codec_for, codec_named
+from guardproxy.wire import installed
 
 Attribute = str | int | float | bool | Sequence[str]
 
@@ -29,13 +29,13 @@ def operation_of(record: Record) -> str:
     """Returns the name of the operation: `chat`, `embeddings`, ..."""
     if "embed" in record.route.lower():
         return "embeddings"
-    codec = codec_named(record.codec)
+    codec = installed().named(record.codec)
     return codec.contract.telemetry.operation if codec else "chat"
 
 
 def gen_ai_attributes(record: Record) -> Mapping[str, Attribute | None]:
     """Returns the attributes of the operation that the exchange asked the model for."""
-    codec = codec_for(record.route)
+    codec = installed().codec_for(record.route)
     asked, answered = codec.contract.tokens(record.usage) if codec else (None, None)
     return {
         "gen_ai.operation.name": operation_of(record) if record.is_read else None,

@@ -11,7 +11,7 @@ from typing import Literal
 from guardproxy.audit import Record
 from guardproxy.audit.record import UPSTREAM_5XX
 from guardproxy.telemetry.attributes import model_name
-from guardproxy.wire import codec_for
+from guardproxy.wire import installed
 
 _COMPLETE = ("answered", UPSTREAM_5XX)
 _DECIDED = (*_COMPLETE, "blocked_request", "blocked_response")
@@ -76,7 +76,7 @@ def _tokens(record: Record) -> tuple[int | None, int | None]:
 
 
 def _counted(record: Record, usage: object) -> tuple[int | None, int | None]:
-    codec = codec_for(record.route)
+    codec = installed().codec_for(record.route)
     return codec.contract.tokens(usage) if codec and isinstance(usage, dict) else (None, None)
 
 

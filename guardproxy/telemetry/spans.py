@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from guardproxy.audit import Record
 from guardproxy.audit.record import RecordedDecision
 from guardproxy.findings import Direction
-from guardproxy.policy import action_of
+from guardproxy.policy.values import action_of
 from guardproxy.telemetry.attributes import Attribute, gen_ai_attributes, operation_of
 from guardproxy.telemetry.measures import MICRO
 from guardproxy.telemetry.trace import TraceContext, part_id

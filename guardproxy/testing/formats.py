@@ -22,8 +22,9 @@ from guardproxy.testing.material import (
     texts_of,
     with_new_fields,
 )
-from guardproxy.wire import Codec, Contract, Decoder, FieldPath, Prompt, Reply, Route, SystemChange, missing_members
+from guardproxy.wire import Codec, Contract, Decoder, FieldPath, Prompt, Reply, Route, missing_members
 from guardproxy.wire.json import dotted, reach, read, write
+from guardproxy.wire.request import SystemChange
 
 Promise = Callable[[Codec], None]
 WORD = "zanzibar-quokka"

@@ -34,7 +34,8 @@ from guardproxy.exchange import (
     unsealed,
 )
 from guardproxy.findings import Scan
-from guardproxy.policy import PolicySet, build_checks, parse
+from guardproxy.policy import PolicySet
+from guardproxy.policy.file import build_checks, parse
 from guardproxy.testing.material import path_of, read_answer, splits, texts_of
 from guardproxy.wire import Bounds, Call, Codec, Prompt, Reply
 from guardproxy.wire.json import write

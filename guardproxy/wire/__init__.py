@@ -1,209 +1,55 @@
-"""Wire formats: bytes <-> events. Holds the contract of a codec, the formats, framing, and readers of request bodies."""
+"""Wire formats: bytes <-> events. Holds the formats that are installed, and what one reads and writes.
+
+What a format declares is in `contract`, what most formats build on in `decoding`, `framing`, `request` and `json`, the formats
+of policy files in `declared`.
+"""
 
 from __future__ import annotations
 
 from guardproxy.wire.contract.bounds import BOUNDS, UNBOUNDED, Bounds
-from guardproxy.wire.contract.calls import NO_CALLS, CallMap
-from guardproxy.wire.contract.codec import AnswerFacts, Bounded, Codec, Decoder, Request
-from guardproxy.wire.contract.contract import (
-    NO_DEMAND,
-    Contract,
-    Demand,
-    KeyHeader,
-    MediaTypes,
-    QuerySyntax,
-    Signs,
-    TelemetryNames,
-    UsageFields,
-    demand_of,
-    name_beside,
-    unchanged,
-)
-from guardproxy.wire.contract.fields import FieldPath, denied_field, is_on
-from guardproxy.wire.contract.headers import (
-    AMOUNT,
-    IDENTIFIER,
-    NO_LIMIT_HEADERS,
-    PRODUCTS,
-    SWITCH,
-    VERSION,
-    FormatHeaders,
-    HeaderFamily,
-    HeaderShape,
-    LimitHeaders,
-    Remaining,
-    header_shape,
-    limits_family,
-)
-from guardproxy.wire.contract.request_facts import (
-    EVERY_SERVER,
-    LARGEST,
-    USER_FIELDS,
-    Fields,
-    RequestStatement,
-    answers_of,
-    brief_statement_of,
-    statement_of,
-)
+from guardproxy.wire.contract.codec import AnswerFacts, Codec, Decoder, Request
+from guardproxy.wire.contract.contract import Contract
+from guardproxy.wire.contract.fields import FieldPath
+from guardproxy.wire.contract.request_facts import RequestStatement, statement_of
 from guardproxy.wire.contract.routes import Route
-from guardproxy.wire.contract.side_effects import never_acts
-from guardproxy.wire.contract.stored import StoredIds
-from guardproxy.wire.contract.turns import Call, ModelTurn, Turns
-from guardproxy.wire.contract.writing import Author, CutText, Prompt, Reply, word_parts
-from guardproxy.wire.declared import (
-    BY_ROLE,
-    FRAMINGS,
-    REQUEST_KINDS,
-    RESPONSE_KINDS,
-    AnswerPlaces,
-    DeclaredCodec,
-    DeclaredFormat,
-    Pointer,
-    PointerError,
-    RequestPlaces,
-    StreamPlaces,
-    pointer,
-)
-from guardproxy.wire.decoding.decoding import (
-    LeafPlace,
-    StreamDecoder,
-    counts,
-    leaf_of,
-)
-from guardproxy.wire.decoding.json_codec import Grammar, JsonCodec
-from guardproxy.wire.decoding.whole_body import WholeDecoder
+from guardproxy.wire.contract.turns import Call, Turns
+from guardproxy.wire.contract.writing import Author, Prompt, Reply
 from guardproxy.wire.dialect import Dialect, ModelReply
 from guardproxy.wire.feedback import FEEDBACK, FEEDBACK_ANSWER, FEEDBACK_ROUTE
-from guardproxy.wire.framing import Framing, ndjson, sse
-from guardproxy.wire.inspection import UNINSPECTED, uninspected, unmapped, without_kinds
 from guardproxy.wire.json.identifiers import is_chance, is_short, undated
 from guardproxy.wire.json.opaque import NOT_KEPT
-from guardproxy.wire.json.vocabulary import SHARED, Vocabulary
-from guardproxy.wire.registry import (
-    Formats,
-    codec_for,
-    codec_named,
-    codec_of_client,
-    codecs,
-    default_route,
-    installed,
-    known_headers,
-    missing_members,
-    served,
-)
-from guardproxy.wire.request.azure import route_spellings
-from guardproxy.wire.request.requests import expect_list, expect_type, read_body, refuse_other_case
-from guardproxy.wire.request.system import SystemChange
+from guardproxy.wire.registry import Formats, codecs, default_route, installed, missing_members
 
 __all__ = [
-    "AMOUNT",
     "BOUNDS",
-    "BY_ROLE",
-    "EVERY_SERVER",
     "FEEDBACK",
     "FEEDBACK_ANSWER",
     "FEEDBACK_ROUTE",
-    "FRAMINGS",
-    "IDENTIFIER",
-    "LARGEST",
     "NOT_KEPT",
-    "NO_CALLS",
-    "NO_DEMAND",
-    "NO_LIMIT_HEADERS",
-    "PRODUCTS",
-    "REQUEST_KINDS",
-    "RESPONSE_KINDS",
-    "SHARED",
-    "SWITCH",
     "UNBOUNDED",
-    "UNINSPECTED",
-    "USER_FIELDS",
-    "VERSION",
     "AnswerFacts",
-    "AnswerPlaces",
     "Author",
-    "Bounded",
     "Bounds",
     "Call",
-    "CallMap",
     "Codec",
     "Contract",
-    "CutText",
-    "DeclaredCodec",
-    "DeclaredFormat",
     "Decoder",
-    "Demand",
     "Dialect",
     "FieldPath",
-    "Fields",
-    "FormatHeaders",
     "Formats",
-    "Framing",
-    "Grammar",
-    "HeaderFamily",
-    "HeaderShape",
-    "JsonCodec",
-    "KeyHeader",
-    "LeafPlace",
-    "LimitHeaders",
-    "MediaTypes",
     "ModelReply",
-    "ModelTurn",
-    "Pointer",
-    "PointerError",
     "Prompt",
-    "QuerySyntax",
-    "Remaining",
     "Reply",
     "Request",
-    "RequestPlaces",
     "RequestStatement",
     "Route",
-    "Signs",
-    "StoredIds",
-    "StreamDecoder",
-    "StreamPlaces",
-    "SystemChange",
-    "TelemetryNames",
     "Turns",
-    "UsageFields",
-    "Vocabulary",
-    "WholeDecoder",
-    "answers_of",
-    "brief_statement_of",
-    "codec_for",
-    "codec_named",
-    "codec_of_client",
     "codecs",
-    "counts",
     "default_route",
-    "demand_of",
-    "denied_field",
-    "expect_list",
-    "expect_type",
-    "header_shape",
     "installed",
     "is_chance",
-    "is_on",
     "is_short",
-    "known_headers",
-    "leaf_of",
-    "limits_family",
     "missing_members",
-    "name_beside",
-    "ndjson",
-    "never_acts",
-    "pointer",
-    "read_body",
-    "refuse_other_case",
-    "route_spellings",
-    "served",
-    "sse",
     "statement_of",
-    "unchanged",
     "undated",
-    "uninspected",
-    "unmapped",
-    "without_kinds",
-    "word_parts",
 ]

@@ -17,7 +17,7 @@ from guardproxy.events import Fault, Text
 from guardproxy.wire.contract.codec import Codec
 from guardproxy.wire.contract.routes import Route
 from guardproxy.wire.contract.writing import Prompt
-from guardproxy.wire.registry import codec_named, codecs
+from guardproxy.wire.registry import codecs, installed
 
 LIMIT_ANSWER_BYTES = 1 << 18
 LIMIT_ANSWER_WORDS = 1024  # for formats whose servers cut an answer early unless a request says otherwise
@@ -44,7 +44,7 @@ class Dialect:
     def of(cls, name: str, model: str) -> Dialect | None:
         """Returns how an installed format asks a model; `None` if the format cannot ask, or is not installed. `name`: empty for
         the first format that can."""
-        codec = codec_named(name or cls.names()[0])
+        codec = installed().named(name or cls.names()[0])
         return None if codec is None else _dialect(codec, model)
 
     @staticmethod

@@ -66,6 +66,10 @@ class Formats:
         known = self.by_text.get(route) or _matched(self.table, route)
         return known.codec if known else None
 
+    def named(self, name: str) -> Codec | None:
+        """Returns the format of a name; `None` if there is none."""
+        return next((codec for codec in self.codecs if codec.name == name), None)
+
     def codec_of_client(self, path: str, headers: Mapping[str, str]) -> Codec:
         """Returns the format of a refusal on a route that no format reads: by the signs of the client, otherwise the first
         format."""
@@ -155,31 +159,6 @@ def codecs() -> tuple[Codec, ...]:
     return installed().codecs
 
 
-def known_headers() -> FormatHeaders:
-    """The headers of all installed formats together. The first format that declares a header decides its shape."""
-    return installed().headers
-
-
 def default_route() -> str:
     """Returns the route of a request that names no route: the first format's."""
     return codecs()[0].author.ROUTE
-
-
-def served(route: str) -> ServedRoute | None:
-    """See `Formats.served`, for the formats that are installed."""
-    return installed().served(route)
-
-
-def codec_for(route: str) -> Codec | None:
-    """See `Formats.codec_for`, for the formats that are installed."""
-    return installed().codec_for(route)
-
-
-def codec_named(name: str) -> Codec | None:
-    """Returns the installed format of a name; `None` if there is none."""
-    return next((codec for codec in codecs() if codec.name == name), None)
-
-
-def codec_of_client(path: str, headers: Mapping[str, str]) -> Codec:
-    """See `Formats.codec_of_client`, for the formats that are installed."""
-    return installed().codec_of_client(path, headers)

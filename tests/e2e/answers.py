@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from guardproxy.demo.script import ScriptedReply, pieces
-from guardproxy.wire.registry import codec_for
+from guardproxy.wire.registry import installed
 
 PIECE_CHARS = 3
 
@@ -80,7 +80,7 @@ class Answers:
         return runner
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        codec = codec_for(f"{request.method} {request.path}")
+        codec = installed().codec_for(f"{request.method} {request.path}")
         assert codec is not None
         author = codec.author
         tree = await request.json()

@@ -11,7 +11,8 @@ from typing import Any, cast
 from urllib.parse import quote, unquote_to_bytes
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.wire import MediaTypes, Route, Turns
+from guardproxy.wire import Route, Turns
+from guardproxy.wire.contract import MediaTypes
 from guardproxy.wire.formats.openai_chat import turns
 from guardproxy.wire.formats.openai_chat.codec import OpenAIChat
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT

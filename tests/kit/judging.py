@@ -17,7 +17,8 @@ from guardproxy.demo.scripted import start
 from guardproxy.events import Text
 from guardproxy.server.app import Server
 from guardproxy.server.intake.listener import Listener
-from guardproxy.wire import Prompt, Reply, served, word_parts
+from guardproxy.wire import Prompt, Reply, installed
+from guardproxy.wire.contract import word_parts
 from guardproxy.wire.json import write
 from tests.kit.asked import asked_about
 
@@ -42,7 +43,7 @@ class ScriptedJudge:
         self._status = status
 
     async def answer(self, request: web.Request) -> web.Response:
-        found = served(f"POST {request.path}")
+        found = installed().served(f"POST {request.path}")
         assert found is not None
         body = await request.read()
         read = found.codec.read_request(request.path, "", body)
@@ -74,7 +75,7 @@ class ScriptedCandidate:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         path = request.path.removeprefix("/cheap")
-        found = served(f"POST {path}")
+        found = installed().served(f"POST {path}")
         assert found is not None
         body = await request.read()
         codec, read = found.codec, found.codec.read_request(path, "", body)

@@ -12,7 +12,7 @@ from guardproxy.exchange.inputs.setting import Limits
 from guardproxy.exchange.inputs.transcript import DataReceived, Finish, ResponseEnded, ResponseStarted, SendUpstream
 from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.wire.contract.writing import Author, Prompt
-from guardproxy.wire.registry import codec_for
+from guardproxy.wire.registry import installed
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, cut, message_frames, pieces
 
 PERSON = {
@@ -36,7 +36,7 @@ Body = dict[str, Any]
 
 def author_of(route: str) -> Author:
     """What writes the format of a route."""
-    codec = codec_for(route)
+    codec = installed().codec_for(route)
     assert codec
     return codec.author
 
@@ -49,7 +49,7 @@ def ask(route: str = CHAT, *, stream: bool = False, schema: Any = PERSON, **more
 
 def whole(text: str, route: str = CHAT, usage: tuple[int, int] = (3, 2)) -> bytes:
     """A whole answer."""
-    codec = codec_for(route)
+    codec = installed().codec_for(route)
     assert codec
     names = codec.contract.usage
     counted = {names.prompt[0]: usage[0], names.answer[0]: usage[1]}

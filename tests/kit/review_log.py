@@ -21,7 +21,8 @@ from guardproxy.exchange import (
     each,
     play,
 )
-from guardproxy.policy import Policy, PolicySet, RawExchange, RequestFacts, Texts
+from guardproxy.policy import PolicySet
+from guardproxy.policy.values import Policy, RawExchange, RequestFacts, Texts
 from guardproxy.policytest.playing import _exchange
 from guardproxy.policytest.running import by_itself
 from guardproxy.policytest.scan import scan_job

@@ -16,7 +16,7 @@ from guardproxy.exchange.inputs.transcript import RequestReceived, RunScans, Sca
 from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.policy.file.load import build_checks, parse
 from guardproxy.server.scanning.scanner import Scanner
-from guardproxy.wire.registry import codec_for
+from guardproxy.wire.registry import installed
 from tests.kit.play import CHAT, KEY, Play, seal
 from tests.kit.supervisor import FakeScorer, words
 
@@ -80,7 +80,7 @@ class Driven(Play):
     tenant: str = "tenant"
 
     def __post_init__(self) -> None:
-        codec = codec_for(self.route)
+        codec = installed().codec_for(self.route)
         assert codec
         self.exchange = Exchange(
             Setting(

@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.events import Event, Fault, Text
-from guardproxy.wire import Codec, Decoder, codecs, sse
+from guardproxy.wire import Codec, Decoder, codecs
+from guardproxy.wire.framing import sse
 from tools import fuzzing
 from tools.fuzzing import CORPORA, FRAMINGS, MARK, TARGETS, Kept, Target, kept
 

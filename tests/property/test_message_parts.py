@@ -18,7 +18,7 @@ from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.policy.file.load import build_checks, parse
 from guardproxy.redaction.placeholders import PLACEHOLDER
 from guardproxy.wire import Prompt, codecs
-from guardproxy.wire.registry import codec_for
+from guardproxy.wire.registry import installed
 from tests.kit.pii import People
 from tests.kit.play import Play
 from tests.kit.records import replay
@@ -272,7 +272,7 @@ def test_a_value_comes_back_however_both_sides_split_it(
 
 def wants_json(route: str, *, stream: bool = False) -> dict[str, Any]:
     """A request for an answer in JSON."""
-    codec = codec_for(route)
+    codec = installed().codec_for(route)
     assert codec
     schema = {"type": "object", "properties": {"to": {"type": "string"}}, "required": ["to"]}
     return codec.author.request(Prompt("m", "hi", stream=stream, schema=schema))

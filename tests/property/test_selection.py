@@ -22,7 +22,7 @@ from guardproxy.policy.conditions.cel import NAMES
 from guardproxy.policy.conditions.matching import KEYS
 from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.server.intake.headers import condition_headers
-from guardproxy.wire.registry import codec_for
+from guardproxy.wire.registry import installed
 from tests.kit.play import CHAT, policy_set, setting
 
 LEAST = 30
@@ -282,7 +282,7 @@ CONDITIONS: dict[str, list[tuple[str, list[Spelling]]]] = {
 def applies(policies: PolicySet, spelling: Spelling) -> bool:
     """Whether the policy applies to the request, or the proxy would refuse the request."""
     route, headers, more = spelling
-    codec = codec_for(route)
+    codec = installed().codec_for(route)
     if codec is None:
         return True  # 404 or 405
     every = CIMultiDict((name, value.strip(" \t")) for name, value in headers)  # as the HTTP parser gives them

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from guardproxy.library import all_but, load, loader, only_judges, whole
-from guardproxy.policy import PolicyErrors, parse
+from guardproxy.policy.file import PolicyErrors, parse
 
 POLICY = parse(
     """\

@@ -39,8 +39,6 @@ EQUALS = (".", "cli", "checks", "wire/formats")
 PROTOCOL = "mcp"
 OF_PROTOCOL = ("__main__.py", "cli/__init__.py", "config/loading.py")
 NAMES_CEILINGS = {
-    "wire": 110,
-    "policy": 111,
     "exchange": 51,
     "wire/json": 56,
 }

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from guardproxy.findings import Kind
-from guardproxy.wire import CutText, Prompt, Reply, ndjson
+from guardproxy.wire import Prompt, Reply
+from guardproxy.wire.contract import CutText
+from guardproxy.wire.framing import ndjson
 from guardproxy.wire.json import write
 
 ROUTE = "POST /acme/models/talker-1:talk"

@@ -14,23 +14,11 @@ from acme_talk.contract import CONTRACT
 from guardproxy.events import Event, Frame
 from guardproxy.findings import Kind
 from guardproxy.redaction import NO_SHAPES, Shape, Shapes
-from guardproxy.wire import (
-    AnswerFacts,
-    Author,
-    Decoder,
-    Framing,
-    Grammar,
-    JsonCodec,
-    LeafPlace,
-    Route,
-    StreamDecoder,
-    Turns,
-    counts,
-    expect_list,
-    expect_type,
-    ndjson,
-)
+from guardproxy.wire import AnswerFacts, Author, Decoder, Route, Turns
+from guardproxy.wire.decoding import Grammar, JsonCodec, LeafPlace, StreamDecoder, counts
+from guardproxy.wire.framing import Framing, ndjson
 from guardproxy.wire.json import OTHERS, STRUCTURE, Map, MapFields, MapLeaf, TreeLeaf, dotted, text, unknown, write
+from guardproxy.wire.request import expect_list, expect_type
 
 ROUTE = Route("POST /acme/models/{model}:talk")
 _KINDS: dict[str, Kind] = {"user": "user", "model": "assistant", "system": "system"}

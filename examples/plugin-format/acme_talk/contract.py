@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 
-from guardproxy.wire import (
+from guardproxy.wire import Contract
+from guardproxy.wire.contract import (
     EVERY_SERVER,
     IDENTIFIER,
     NO_CALLS,
     NO_LIMIT_HEADERS,
     SHARED,
     USER_FIELDS,
-    Contract,
     FormatHeaders,
     KeyHeader,
     MediaTypes,

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from guardproxy.wire import ModelTurn, SystemChange
+from guardproxy.wire.contract import ModelTurn
+from guardproxy.wire.request import SystemChange
 
 
 def further(tree: Mapping[str, Any], turn: ModelTurn, feedback: str) -> dict[str, Any]:

@@ -32,7 +32,7 @@ AllowCode = Annotated[
 
 def refuse_costs_without_prices(policies: PolicySet, prices: str, limits: Path | None) -> None:
     """Raises `PolicyErrors` for limits of `cost` that no price serves. `prices`, `limits`: as the settings of the proxy."""
-    from guardproxy.policy import refuse_unpriced  # noqa: PLC0415
+    from guardproxy.policy.tools import refuse_unpriced  # noqa: PLC0415
 
     try:
         has_prices = bool(read_limit_file(limits, prices).prices)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from guardproxy.audit.record import RecordedRoute
     from guardproxy.exchange import CacheQuery
     from guardproxy.findings import Direction
-    from guardproxy.policy import RawExchange, RequestFacts
+    from guardproxy.policy.values import RawExchange, RequestFacts
     from guardproxy.policytest import Delivery, Explanation, RuleOutcome, TextFinding
     from guardproxy.wire import Author, Codec
 
@@ -57,7 +57,7 @@ def explain(
     """
     from guardproxy.inference import Models, Settings  # noqa: PLC0415
     from guardproxy.library import DISTANT, all_but, loader, only_judges, using  # noqa: PLC0415
-    from guardproxy.policy import RequestFacts  # noqa: PLC0415
+    from guardproxy.policy.values import RequestFacts  # noqa: PLC0415
     from guardproxy.policytest import explain as run  # noqa: PLC0415
     from guardproxy.wire import default_route  # noqa: PLC0415
 
@@ -88,7 +88,7 @@ def explain(
 
 def _scene(text: str, on: str, kind: str, asked: RequestFacts) -> tuple[RawExchange, RequestFacts]:
     """Returns the exchange to explain, and its facts. `asked`: the facts that the command line names."""
-    from guardproxy.policy import RawExchange  # noqa: PLC0415
+    from guardproxy.policy.values import RawExchange  # noqa: PLC0415
     from guardproxy.policytest import kinds_of, scene_of  # noqa: PLC0415
 
     if on not in ("request", "response"):
@@ -148,7 +148,7 @@ def _body(text: str, author: Author) -> dict[str, Any] | None:
 
 
 def _lines(explanation: Explanation) -> Iterator[Text]:
-    from guardproxy.policy import number_words  # noqa: PLC0415
+    from guardproxy.policy.usage import number_words  # noqa: PLC0415
 
     result = explanation.result
     for text in result.texts:
@@ -243,7 +243,7 @@ def _sent(who: str, shown: Delivery | None, nothing: str) -> Iterator[Text]:
 
 
 def _json(explanation: Explanation) -> dict[str, Any]:
-    from guardproxy.policy import JUDGE  # noqa: PLC0415
+    from guardproxy.policy.sections import JUDGE  # noqa: PLC0415
 
     result = explanation.result
     return {

@@ -25,7 +25,7 @@ def init(
     """
     from guardproxy.config import package_folder  # noqa: PLC0415
     from guardproxy.library import shipped_folder, shipped_names  # noqa: PLC0415
-    from guardproxy.policy import load_folder  # noqa: PLC0415
+    from guardproxy.policy.file import load_folder  # noqa: PLC0415
 
     if not name:
         names = shipped_names()

@@ -14,7 +14,7 @@ from guardproxy.errors import ConfigError, GuardproxyError, PolicyError
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from guardproxy.policy import JudgeSection
+    from guardproxy.policy.sections import JudgeSection
     from guardproxy.policytest import Agreement, LabelledCase, Rate
 
     Judge = tuple[str, JudgeSection]
@@ -55,7 +55,7 @@ def run_judges(folders: Sequence[Path], cases: Path, upstreams: Sequence[str], l
 
 def _judges(folders: Sequence[Path]) -> list[Judge]:
     from guardproxy.library import read_policies  # noqa: PLC0415
-    from guardproxy.policy import JUDGE  # noqa: PLC0415
+    from guardproxy.policy.sections import JUDGE  # noqa: PLC0415
 
     policies = [policy for folder in folders for policy in read_policies(folder)[0]]
     found = [

@@ -41,7 +41,7 @@ def lint(
     warnings and notes); 2: wrong use.
     """
     from guardproxy.library import load  # noqa: PLC0415
-    from guardproxy.policy import (  # noqa: PLC0415  # noqa: PLC0415
+    from guardproxy.policy.tools import (  # noqa: PLC0415  # noqa: PLC0415
         CoverageRow,
         FieldRow,
         Note,

@@ -19,7 +19,7 @@ def schema(
     `guardproxy policy schema --out policies/policy.schema.json`, and as the first line of a policy:
     `# yaml-language-server: $schema=policy.schema.json`.
     """
-    from guardproxy.policy import schema as policy_schema  # noqa: PLC0415
+    from guardproxy.policy.file import schema as policy_schema  # noqa: PLC0415
 
     text = json.dumps(policy_schema(), indent=2, ensure_ascii=False)
     if out:

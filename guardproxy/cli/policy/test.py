@@ -17,7 +17,7 @@ from guardproxy.errors import PolicyError
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from guardproxy.policy import Policy
+    from guardproxy.policy.values import Policy
     from guardproxy.policytest import CaseResult, ExampleNearLine, Mismatch
 
 
@@ -108,7 +108,7 @@ def _results(
     code: bool,
 ) -> Iterator[CaseResult]:
     from guardproxy.library import ASKING, DISTANT, JUDGES, TOPICS, all_but, folder_of, loader  # noqa: PLC0415
-    from guardproxy.policy import Files  # noqa: PLC0415
+    from guardproxy.policy.file import Files  # noqa: PLC0415
     from guardproxy.policytest import near_line, run_tests  # noqa: PLC0415
 
     left_out = DISTANT if with_model else (*DISTANT, *JUDGES, *TOPICS)

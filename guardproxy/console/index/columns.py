@@ -18,7 +18,7 @@ import msgspec
 from guardproxy.audit import ENTRY_VERSION, entry_of, open_line
 from guardproxy.audit.record import SERVER_ERROR, UPSTREAM_5XX
 from guardproxy.errors import AuditError
-from guardproxy.wire import codec_named
+from guardproxy.wire import installed
 
 LIMIT_NAME_CHARS = 200
 LIMIT_NAMES = 50
@@ -432,7 +432,7 @@ def _later(read: _LineMembers, line: bytes, number: int, exchange: str, kind: st
 def _tokens(read: _LineMembers) -> tuple[int | None, int | None]:
     """Returns the tokens of all requests and of all answers; `None` if the upstream did not count them. An answer from the
     cache used none."""
-    codec = codec_named(read.codec) if read.codec else None
+    codec = installed().named(read.codec) if read.codec else None
     if codec is None:
         return None, None
     usages = [*(attempt.usage or {} for attempt in read.attempts[:-1]), read.usage]

@@ -26,7 +26,7 @@ from msgspec import structs
 from guardproxy.events import CallMember, End, Event, Frame, Opaque, Path, RunCall, Text
 from guardproxy.exchange.gate.lanes import Lane
 from guardproxy.findings import CallRole, Channel, Direction, Kind, Spot, ToolCall
-from guardproxy.wire import CallMap
+from guardproxy.wire.contract import CallMap
 from guardproxy.wire.json import dotted, places, reach
 
 _KIND: Kind = "tool_arguments"

@@ -34,7 +34,7 @@ from guardproxy.exchange.gate.joining import FILLER
 from guardproxy.exchange.gate.lanes import Lane
 from guardproxy.findings import Channel, Finding, Kind
 from guardproxy.redaction import PLACEHOLDER
-from guardproxy.wire import Pointer
+from guardproxy.wire.declared import Pointer
 from guardproxy.wire.json import places, view
 
 Edit = tuple[int, int, str]

@@ -21,7 +21,8 @@ from guardproxy.findings import NO_FACTS, Channel, Facts, Form, Passage, Sources
 from guardproxy.policy import BoundRules
 from guardproxy.redaction import Shape, Shapes
 from guardproxy.tool_pins import ToolDefinition
-from guardproxy.wire import NO_CALLS, NO_DEMAND, Contract, Demand
+from guardproxy.wire import Contract
+from guardproxy.wire.contract import NO_CALLS, NO_DEMAND, Demand
 from guardproxy.wire.json import dotted
 
 _SCHEMA_PLACE = Channel("request", "tool_definition", "schema")

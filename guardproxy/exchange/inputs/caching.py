@@ -30,7 +30,8 @@ from guardproxy.exchange.inputs.particulars import (
 from guardproxy.exchange.inputs.setting import Setting
 from guardproxy.exchange.routes.attempts import Answer, Attempts
 from guardproxy.gateway import holder_of
-from guardproxy.policy import BoundSection, CacheSection, Outcome, merge_caches
+from guardproxy.policy import Outcome
+from guardproxy.policy.sections import BoundSection, CacheSection, merge_caches
 from guardproxy.wire import Codec, statement_of
 
 COMPLETE = frozenset(

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from guardproxy.audit import Owner
-from guardproxy.policy import header_of
+from guardproxy.policy.values import header_of
 
 
 def owner_of(

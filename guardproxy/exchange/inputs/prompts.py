@@ -22,8 +22,9 @@ from guardproxy.audit.record import RecordedPrompt
 from guardproxy.events import Event, Text
 from guardproxy.exchange.gate.documents import Documents, replaced
 from guardproxy.findings import Kind
-from guardproxy.policy import BoundSection, Marking, PromptSection
-from guardproxy.wire import SystemChange, Turns
+from guardproxy.policy.sections import BoundSection, Marking, PromptSection
+from guardproxy.wire import Turns
+from guardproxy.wire.request import SystemChange
 
 _LABEL = "@prompt"  # no check can have this label, so no redacted value has the same placeholder
 _OPENING = re.compile(r"[<\uff1c\ufe64\u2039\u3008](?=[\s/]*+(?i:untrusted))")

@@ -23,8 +23,9 @@ import msgspec
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.events import Path
-from guardproxy.wire import StoredIds, read_body, refuse_other_case
+from guardproxy.wire.contract import StoredIds
 from guardproxy.wire.json import UNMAPPED, TreeLeaf, dotted, edited, naming_places, write
+from guardproxy.wire.request import read_body, refuse_other_case
 
 _SEAL_CHARS = 16
 _DEEPEST = 8  # no object with ids is deeper in an answer

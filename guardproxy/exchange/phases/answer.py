@@ -50,8 +50,11 @@ from guardproxy.exchange.phases.stages import Stages
 from guardproxy.exchange.phases.states import Answering, Over, State, Transition, Waiting
 from guardproxy.exchange.routes.attempts import LATE, Answer, Attempts, Extent, NextAttempt
 from guardproxy.findings import Finding
-from guardproxy.policy import TOOLS, BoundRules
-from guardproxy.wire import Decoder, StoredIds, WholeDecoder
+from guardproxy.policy import BoundRules
+from guardproxy.policy.sections import TOOLS
+from guardproxy.wire import Decoder
+from guardproxy.wire.contract import StoredIds
+from guardproxy.wire.decoding import WholeDecoder
 
 _IDLE = WholeDecoder({}, lambda tree, seen: None, limit_bytes=0)  # of every answer that has not begun; it gets no data
 _STATES: Mapping[Extent, Answering] = {"all": State.HOLDING, "start": State.HOLDING, "none": State.ANSWERING}

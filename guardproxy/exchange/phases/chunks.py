@@ -23,7 +23,8 @@ from guardproxy.exchange.gate.documents import Documents, DocumentSplitter, deco
 from guardproxy.exchange.gate.gate import Piece, QueuedFrame
 from guardproxy.exchange.phases.stage import RequestDraft
 from guardproxy.findings import Passage, Sources
-from guardproxy.policy import DOCUMENTS, BoundRules, Outcome
+from guardproxy.policy import BoundRules, Outcome
+from guardproxy.policy.sections import DOCUMENTS
 from guardproxy.wire.json import is_word, reach
 
 NOTE = "[removed by policy]"

@@ -23,7 +23,8 @@ from guardproxy.exchange.inputs.setting import Setting
 from guardproxy.exchange.memory.approvals import APPROVED, Confirmations
 from guardproxy.exchange.memory.use import ExchangeMemory
 from guardproxy.findings import Channel, Facts, Scan, ToolCall
-from guardproxy.policy import BoundRules, FieldChange, Outcome, Tally
+from guardproxy.policy import BoundRules, Outcome, Tally
+from guardproxy.policy.values import FieldChange
 from guardproxy.redaction import NO_SHAPES, Shapes
 
 

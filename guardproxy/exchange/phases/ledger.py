@@ -26,7 +26,8 @@ from guardproxy.exchange.routes.routing import RouteChoice
 from guardproxy.findings import Direction
 from guardproxy.gateway import NO_PRICES, Refusal, priced, prices_of
 from guardproxy.harmless import is_harmless
-from guardproxy.policy import SECTIONS, PriceList
+from guardproxy.policy.sections import SECTIONS
+from guardproxy.policy.usage import PriceList
 from guardproxy.redaction import altered_placeholders
 from guardproxy.wire import FEEDBACK, Request
 from guardproxy.wire.json import is_word, plain

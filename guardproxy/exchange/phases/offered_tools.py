@@ -12,7 +12,9 @@ from typing import Any
 
 from guardproxy.events import Path
 from guardproxy.exchange.phases.stage import RequestDraft
-from guardproxy.policy import TOOLS, BoundRules, BoundSection, FieldChange
+from guardproxy.policy import BoundRules
+from guardproxy.policy.sections import TOOLS, BoundSection
+from guardproxy.policy.values import FieldChange
 from guardproxy.wire.json import dotted, members
 
 

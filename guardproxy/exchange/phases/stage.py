@@ -24,7 +24,8 @@ from guardproxy.exchange.phases.guard import Guard
 from guardproxy.exchange.phases.ledger import Ledger
 from guardproxy.exchange.routes.attempts import Answer, Attempts
 from guardproxy.gateway import Refusal, about_of
-from guardproxy.policy import About, BoundSection
+from guardproxy.policy import About
+from guardproxy.policy.sections import BoundSection
 from guardproxy.wire import Request, RequestStatement, statement_of
 
 

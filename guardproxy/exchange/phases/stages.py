@@ -17,6 +17,7 @@ from guardproxy.events import Event, Fault, Frame, Opaque, Text
 from guardproxy.exchange.gate.definitions import with_definitions
 from guardproxy.exchange.gate.expected_schema import Forms
 from guardproxy.exchange.inputs.caching import query_of
+from guardproxy.exchange.inputs.inspection import UNINSPECTED, uninspected, unmapped
 from guardproxy.exchange.inputs.prompts import prompts_of
 from guardproxy.exchange.inputs.setting import Setting
 from guardproxy.exchange.memory.use import MemoryUse
@@ -26,19 +27,20 @@ from guardproxy.exchange.phases.offered_tools import OfferedToolStage
 from guardproxy.exchange.phases.stage import AnswerStage, RequestDraft, RequestStage, RunningAnswer, UnusableAnswer
 from guardproxy.exchange.routes.attempts import Answer
 from guardproxy.exchange.routes.routing import Asked, choose, measured
-from guardproxy.policy import (
+from guardproxy.policy import BoundRules
+from guardproxy.policy.sections import (
     CACHE,
     PROMPT,
     ROUTE,
     SECTIONS,
-    BoundFields,
-    BoundRules,
     BoundSection,
     CacheSection,
     PromptSection,
     RouteSection,
 )
-from guardproxy.wire import UNINSPECTED, FieldPath, denied_field, uninspected, unmapped
+from guardproxy.policy.values import BoundFields
+from guardproxy.wire import FieldPath
+from guardproxy.wire.contract import denied_field
 
 
 class Stages(NamedTuple):

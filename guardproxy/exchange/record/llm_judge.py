@@ -13,8 +13,9 @@ from collections.abc import Iterable, Sequence
 from guardproxy.audit import Record
 from guardproxy.audit.record import RecordedText
 from guardproxy.checks import JudgeQuestion
-from guardproxy.policy import JUDGE, BoundRules, BoundSection, JudgeSection
-from guardproxy.wire import codec_for
+from guardproxy.policy import BoundRules
+from guardproxy.policy.sections import JUDGE, BoundSection, JudgeSection
+from guardproxy.wire import installed
 
 _ROLES = {"system": "system", "user": "user", "assistant": "assistant", "tool_result": "tool"}
 _CUT = " [...]"
@@ -63,7 +64,7 @@ def texts_of(record: Record) -> tuple[list[tuple[str, str]], str] | None:
 
 def _first_answer(record: Record) -> list[RecordedText]:
     texts = [text for text in record.response.texts if text.kind == "assistant"]
-    codec = codec_for(record.route)
+    codec = installed().codec_for(record.route)
     if not texts or codec is None:
         return texts
     first = codec.contract.choice_of(texts[0].path)

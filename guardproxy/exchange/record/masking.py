@@ -23,7 +23,8 @@ from guardproxy.exchange.gate.gate import QueuedFrame
 from guardproxy.exchange.gate.lanes import CHECK_ERROR, Lane
 from guardproxy.exchange.gate.notes import Side
 from guardproxy.redaction import PLACEHOLDER, OffsetMap, Span, ValueMatcher, beside, mask, merge
-from guardproxy.wire import NOT_KEPT, is_short, leaf_of, undated
+from guardproxy.wire import NOT_KEPT, is_short, undated
+from guardproxy.wire.decoding import leaf_of
 from guardproxy.wire.json import UNMAPPED, TreeLeaf, View, apart, edited, is_word, rewrite, stand_in, view
 
 KEY = "#key"  # ends the path of a text that is an object's key

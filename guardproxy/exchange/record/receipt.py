@@ -26,7 +26,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from guardproxy.exchange.gate.lanes import CHECK_ERROR, Lane
 from guardproxy.exchange.gate.notes import Side, is_unmapped
 from guardproxy.findings import KINDS, Direction
-from guardproxy.policy import Outcome, strongest
+from guardproxy.policy import Outcome
+from guardproxy.policy.values import strongest
 from guardproxy.redaction import RESTORE
 
 HEADER = "guardproxy-receipt"

@@ -50,7 +50,8 @@ from guardproxy.exchange.routes.routing import recorded_plan
 from guardproxy.findings import Direction, Finding, ModelVerdict, ValueOrigin
 from guardproxy.gateway import Refusal, StoreAnswered
 from guardproxy.harmless import is_harmless
-from guardproxy.policy import BoundRules, FieldChange, Keeping, Outcome
+from guardproxy.policy import BoundRules, Keeping, Outcome
+from guardproxy.policy.values import FieldChange
 from guardproxy.wire import AnswerFacts
 from guardproxy.wire.json import LEAST_DIGITS, is_plain_key, is_word
 

@@ -27,7 +27,8 @@ from guardproxy.exchange.routes.failover import FurtherDestinations, trouble_in
 from guardproxy.exchange.routes.replay_source import LIVE, History
 from guardproxy.findings import Finding
 from guardproxy.redaction import mask
-from guardproxy.wire import Call, Codec, Contract, Decoder, ModelTurn
+from guardproxy.wire import Call, Codec, Contract, Decoder
+from guardproxy.wire.contract import ModelTurn
 from guardproxy.wire.json import rewrite
 
 CHARS_A_TOKEN = 4

@@ -20,7 +20,8 @@ from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.events import Event, Opaque, Text
 from guardproxy.exchange.gate.notes import TokenCount
 from guardproxy.exchange.routes.failover import FurtherDestinations
-from guardproxy.policy import About, BoundSection, Destination, RouteSection
+from guardproxy.policy import About
+from guardproxy.policy.sections import BoundSection, Destination, RouteSection
 from guardproxy.wire import RequestStatement
 
 _MILLION = 1e6

@@ -17,7 +17,7 @@ import msgspec
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.wire import known_headers
+from guardproxy.wire import installed
 
 _QUERY = frozenset(
     ("key", "api_key", "api-key", "apikey", "access_token", "token", "subscription-key", "authorization")
@@ -44,7 +44,7 @@ def read_credential(headers: Mapping[str, str]) -> Credential:
     every = headers if isinstance(headers, (CIMultiDictProxy, CIMultiDict)) else CIMultiDict(headers)
     sent: dict[str, str] = {}
     found, has_two = "", False
-    for name in known_headers().credentials:
+    for name in installed().headers.credentials:
         if name not in every:
             continue
         values = every.getall(name)
@@ -115,7 +115,7 @@ def refuse_in_query(query: str) -> None:
     for part in query.split("&"):
         name = unquote(part.partition("=")[0]).strip().lower()
         if name in _QUERY:
-            names = ", ".join(known_headers().credentials)
+            names = ", ".join(installed().headers.credentials)
             message = f"a credential belongs in a header (one of {names}), not in the query"
             raise DownstreamError(ErrorCode.CREDENTIAL_IN_QUERY, message, "query")
 

@@ -13,19 +13,9 @@ import msgspec
 
 from guardproxy.errors import ConfigError
 from guardproxy.gateway.prices.prices import NO_PRICES, Prices, PriceTable
-from guardproxy.policy import (
-    MICRO,
-    MOST_CHARS,
-    About,
-    LimitFault,
-    LimitRule,
-    Match,
-    Price,
-    StoredLimit,
-    compile_cel,
-    keep,
-    limit_rule,
-)
+from guardproxy.policy import About, compile_cel
+from guardproxy.policy.usage import MICRO, MOST_CHARS, LimitFault, LimitRule, Price, StoredLimit, keep, limit_rule
+from guardproxy.policy.values import Match
 
 MOST_KINDS = 1024  # clients choose the names of models
 

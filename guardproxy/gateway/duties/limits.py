@@ -25,34 +25,22 @@ from guardproxy.gateway.duties.duty import Duty, Head, Refusal, Steps
 from guardproxy.gateway.duties.limit_file import LimitSet
 from guardproxy.gateway.prices.prices import BYTES_A_TOKEN, prices_of, token_use
 from guardproxy.gateway.store.calls import Lease, Settle, Take
-from guardproxy.policy import (
+from guardproxy.policy import About, BoundRules, PolicySet
+from guardproxy.policy.sections import LIMITS, PRICES
+from guardproxy.policy.usage import (
     LARGEST,
-    LIMITS,
     MICRO,
     MOST_CHARS,
-    PRICES,
-    About,
-    BoundRules,
     LimitRule,
-    Match,
-    PolicySet,
     PriceList,
     Rates,
     TokenUse,
     amount_words,
     keep,
 )
-from guardproxy.wire import (
-    Codec,
-    Contract,
-    LimitHeaders,
-    Remaining,
-    Request,
-    RequestStatement,
-    answers_of,
-    brief_statement_of,
-    statement_of,
-)
+from guardproxy.policy.values import Match
+from guardproxy.wire import Codec, Contract, Request, RequestStatement, statement_of
+from guardproxy.wire.contract import LimitHeaders, Remaining, answers_of, brief_statement_of
 
 _SECTIONS = (LIMITS.name, PRICES.name)
 _OF_MODELS = ("tokens", "cost")

@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from guardproxy.errors import ConfigError
-from guardproxy.policy import MOST_MODELS, Rates, whole
+from guardproxy.policy.usage import MOST_MODELS, Rates, whole
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, Provider, TieredPrices

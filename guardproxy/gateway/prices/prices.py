@@ -13,7 +13,9 @@ from msgspec.structs import replace
 
 from guardproxy.audit import Record
 from guardproxy.conditions import model_key, model_readings
-from guardproxy.policy import MICRO, PRICES, BoundRules, Price, PriceList, Rates, TokenUse
+from guardproxy.policy import BoundRules
+from guardproxy.policy.sections import PRICES
+from guardproxy.policy.usage import MICRO, Price, PriceList, Rates, TokenUse
 from guardproxy.wire import Contract
 
 BYTES_A_TOKEN = 4

@@ -22,7 +22,7 @@ from guardproxy.conditions import (
     tokens_of,
 )
 from guardproxy.policy.conditions.request_context import About
-from guardproxy.wire import known_headers
+from guardproxy.wire import installed
 
 __all__ = ["NAMES", "Cel", "CelError", "Token", "compile_cel", "is_credential", "literal", "tokens_of"]
 
@@ -47,7 +47,7 @@ _SECRET_HEADERS = ("proxy-authorization", "cookie")  # beside those that the for
 
 def is_credential(header: str) -> bool:
     """Whether the values of a header are credentials."""
-    return header.lower() in _SECRET_HEADERS or header.lower() in known_headers().credentials
+    return header.lower() in _SECRET_HEADERS or header.lower() in installed().headers.credentials
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from guardproxy.policy.conditions.cel import Cel, CelError, compile_cel, is_cred
 from guardproxy.policy.conditions.request_context import About
 from guardproxy.policy.yaml.reading import FileReading
 from guardproxy.policy.yaml.tree import FilePlace, YamlNode
-from guardproxy.wire import route_spellings
+from guardproxy.wire.request import route_spellings
 
 MatchVerdict = Literal["yes", "no", "failed", "unknown"]
 """`failed`: a condition could not be evaluated, or the request lacks a readable value for it (no model, no header, an

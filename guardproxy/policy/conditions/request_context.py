@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 
 from guardproxy.conditions.canonical_names import fold, model_readings, tool_readings, value_readings
-from guardproxy.wire import LARGEST, route_spellings
+from guardproxy.wire.contract import LARGEST
+from guardproxy.wire.request import route_spellings
 
 LIMIT_READINGS = 256
 _LANGUAGE = re.compile(r"\s*([A-Za-z]{2,3})(?=[\s,;-]|\Z)", re.ASCII)

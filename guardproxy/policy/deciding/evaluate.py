@@ -27,7 +27,8 @@ from guardproxy.policy.values.acting import decide
 from guardproxy.policy.values.document import KEEP, SEVERITIES, Keep, Policy, Rule
 from guardproxy.policy.values.fields import NO_BOUND_FIELDS, BoundFields, bound_fields
 from guardproxy.redaction import Operators, strictest
-from guardproxy.wire import DeclaredCodec, Formats, installed
+from guardproxy.wire import Formats, installed
+from guardproxy.wire.declared import DeclaredCodec
 
 MOST_BOUND = 1000  # limit of cached combinations of policies; shares and headers make many combinations
 NOT_APPLYING = -2

@@ -14,7 +14,8 @@ from typing import Any
 
 from guardproxy.policy.yaml.reading import FileReading
 from guardproxy.policy.yaml.tree import FilePlace, YamlNode
-from guardproxy.wire import (
+from guardproxy.wire import Formats, Route, installed
+from guardproxy.wire.declared import (
     BY_ROLE,
     FRAMINGS,
     REQUEST_KINDS,
@@ -22,13 +23,10 @@ from guardproxy.wire import (
     AnswerPlaces,
     DeclaredCodec,
     DeclaredFormat,
-    Formats,
     Pointer,
     PointerError,
     RequestPlaces,
-    Route,
     StreamPlaces,
-    installed,
     pointer,
 )
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from guardproxy.policy.sections.section import NeededTexts, Section
 from guardproxy.policy.yaml.reading import FileReading, join
 from guardproxy.policy.yaml.tree import YamlNode
-from guardproxy.wire import Pointer, PointerError, pointer
+from guardproxy.wire.declared import Pointer, PointerError, pointer
 
 ANY = "*"
 """Stands in a name of a tag for any letters, and in a line for the rest of it."""

@@ -1,6 +1,6 @@
 """The section `limits`: limits and budgets of the requests to which the policy applies.
 
-Each entry has the keys of a limit in the operator's file of limits (`values/usage_limits.py`), and the same meaning. The duty
+Each entry has the keys of a limit in the operator's file of limits (`usage/usage_limits.py`), and the same meaning. The duty
 `limits` of the gateway carries them out.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from guardproxy.policy.conditions.matching import read_match
 from guardproxy.policy.sections.section import Section
-from guardproxy.policy.values.usage_limits import (
+from guardproxy.policy.usage.usage_limits import (
     BUDGET_FORM,
     LARGEST,
     MODES,

@@ -9,8 +9,8 @@ from __future__ import annotations
 import msgspec
 
 from guardproxy.policy.sections.section import Section
-from guardproxy.policy.values.pricing import Price, PriceList
-from guardproxy.policy.values.usage_limits import MICRO
+from guardproxy.policy.usage.pricing import Price, PriceList
+from guardproxy.policy.usage.usage_limits import MICRO
 from guardproxy.policy.yaml.reading import FileReading
 from guardproxy.policy.yaml.tree import YamlNode
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from guardproxy.errors import ErrorCode
+from guardproxy.policy.usage.usage_limits import LARGEST, MICRO, LimitRule, Unit
 from guardproxy.policy.values.actions import VERDICTS, Verdict
-from guardproxy.policy.values.usage_limits import LARGEST, MICRO, LimitRule, Unit
 from guardproxy.policy.yaml.reading import FileReading, did_you_mean, join
 from guardproxy.policy.yaml.tree import FilePlace, YamlNode
 from guardproxy.wire import Formats, default_route, installed

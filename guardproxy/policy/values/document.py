@@ -15,7 +15,7 @@ from guardproxy.policy.values.cases import PolicyTest
 from guardproxy.policy.values.fields import NO_FIELD_RULES, FieldRules
 from guardproxy.policy.yaml.tree import FilePlace
 from guardproxy.redaction import EVERYWHERE, PLACEHOLDERS, Operators, Restoration
-from guardproxy.wire import DeclaredFormat
+from guardproxy.wire.declared import DeclaredFormat
 
 __all__ = [
     "INTENT",

@@ -19,7 +19,8 @@ from guardproxy.events import Path
 from guardproxy.policy.values.strictness import same
 from guardproxy.policy.yaml.reading import FileReading
 from guardproxy.policy.yaml.tree import FilePlace, YamlNode
-from guardproxy.wire import FieldPath, is_on
+from guardproxy.wire import FieldPath
+from guardproxy.wire.contract import is_on
 from guardproxy.wire.json import dotted, reach
 
 FieldAction = Literal["set", "strip", "refuse"]

@@ -67,8 +67,9 @@ from guardproxy.server.intake.body import Bodies
 from guardproxy.server.intake.headers import check_head, condition_headers
 from guardproxy.server.intake.listener import whole_response
 from guardproxy.server.opening import naming
-from guardproxy.wire import Bounds, read_body
+from guardproxy.wire import Bounds
 from guardproxy.wire.json import JsonFault, write
+from guardproxy.wire.request import read_body
 
 LEAST_TOKEN_BYTES = 16
 LIMIT_KEPT_BYTES = 64 * 1024 * 1024

@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from guardproxy.audit import (
     NO_SEALING,
@@ -39,6 +41,9 @@ from guardproxy.audit.shipping import abandoned_intents, closing
 from guardproxy.config import AuditSettings
 from guardproxy.errors import AuditError, ConfigError
 from guardproxy.server.opening import naming
+
+if TYPE_CHECKING:
+    from guardproxy.audit.sealing import Sealer
 
 CLOSE_TIMEOUT_S = 60.0
 _log = logging.getLogger(__name__)
@@ -285,3 +290,14 @@ def key_of(folder: Path, key: str) -> bytes:
     if not stored:
         raise ConfigError(f"{path.name} is empty: everybody could compute what it protects. Delete it for a new key")
     return stored
+
+
+def sealer_of(settings: AuditSettings) -> Sealer | None:
+    """Returns what seals the texts of records; `None` without a key. Raises `ConfigError`."""
+    if not settings.seal_key:
+        return None
+    from guardproxy.audit.sealing import Sealer, open_store  # noqa: PLC0415
+
+    with naming("seal_key", *(("seal_store",) if settings.seal_store else ())):
+        keys = open_store(settings.folder, settings.seal_store, settings.seal_key, create=True)
+        return Sealer(keys, threading.Lock())

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 
 from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway import is_owned
-from guardproxy.policy import PolicySet, feedback_policies
-from guardproxy.wire import FEEDBACK, FEEDBACK_ANSWER, Formats, read_body
+from guardproxy.policy import PolicySet
+from guardproxy.policy.tools import feedback_policies
+from guardproxy.wire import FEEDBACK, FEEDBACK_ANSWER, Formats
+from guardproxy.wire.request import read_body
 
 LIMIT_BYTES = 256 * 1024
 

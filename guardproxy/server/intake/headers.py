@@ -21,7 +21,8 @@ from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.harmless import is_harmless, without_ids
 from guardproxy.policy import first_language
 from guardproxy.server.aiohttp_parts import HttpRequest
-from guardproxy.wire import AMOUNT, IDENTIFIER, SWITCH, HeaderFamily, QuerySyntax, known_headers, limits_family
+from guardproxy.wire import installed
+from guardproxy.wire.contract import AMOUNT, IDENTIFIER, SWITCH, HeaderFamily, QuerySyntax, limits_family
 
 # The headers of an answer that are forwarded, with the shapes of their values. No check reads headers, so they must not hold
 # a text. The table has what SDKs and operators use, and the formats declare their own. All other headers of an upstream are
@@ -108,7 +109,7 @@ def _has_shape(name: str, value: str) -> bool:
 @lru_cache(maxsize=512)
 def _shapes_of(name: str) -> tuple[re.Pattern[str], ...]:
     """The shapes that a value of a header may have; empty for an unknown header."""
-    declared = known_headers()
+    declared = installed().headers
     if shape := _DOWNSTREAM.get(name) or declared.answer.get(name):
         return (shape,)
     families = (*_FAMILIES, *declared.families)
@@ -181,7 +182,7 @@ def _about_names(names: str) -> tuple[int, bool]:
 
 def _check_once(request: web.BaseRequest) -> None:
     """Raises `DownstreamError` (400) if a header that must be sent once is sent twice."""
-    for name in (*_ONCE, *known_headers().single):
+    for name in (*_ONCE, *installed().headers.single):
         if len(request.headers.getall(name, [])) > 1:
             raise DownstreamError(
                 ErrorCode.INVALID_HEADER, f"the header `{name.lower()}` stands in the request twice", name.lower()

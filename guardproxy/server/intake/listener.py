@@ -30,7 +30,7 @@ from guardproxy.errors import ErrorCode
 from guardproxy.server.aiohttp_parts import ClientConnection, ClientServer, Owned, ShortResponse, error_body
 from guardproxy.server.intake.fair_share import Shares
 from guardproxy.server.intake.pressure import Pressure
-from guardproxy.wire import known_headers
+from guardproxy.wire import installed
 
 NEAR = 0.75  # share of all connections above which idle connections are closed
 CALM = 0.625  # share of all connections down to which they are closed
@@ -43,7 +43,7 @@ def sender_of(headers: Mapping[str, str], owner: str) -> str:
     """Who sends a request: its credential as it is written, otherwise the owner of its connection."""
     if value := headers.get(AUTHORIZATION):  # nearly always
         return value
-    return next((value for name in known_headers().credentials if (value := headers.get(name))), owner)
+    return next((value for name in installed().headers.credentials if (value := headers.get(name))), owner)
 
 
 def whole_response(request: web.BaseRequest, status: int, body: bytes, headers: CIMultiDict[str]) -> web.StreamResponse:

@@ -28,7 +28,8 @@ from guardproxy.audit import Record
 from guardproxy.audit.record import RecordedDecision
 from guardproxy.concurrency import lazy
 from guardproxy.config import ObservabilitySettings
-from guardproxy.policy import SEVERITIES, AlertFormat, PolicySet, Rule
+from guardproxy.policy import PolicySet
+from guardproxy.policy.values import SEVERITIES, AlertFormat, Rule
 from guardproxy.server.observing.metrics import Metrics
 
 QUIET_S = 60.0

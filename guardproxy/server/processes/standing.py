@@ -19,7 +19,9 @@ from guardproxy.errors import StoreError
 from guardproxy.gateway import UsageLimits
 from guardproxy.gateway.clients import KnownClient
 from guardproxy.inference import Models
-from guardproxy.policy import About, LimitRule, Match, Policy, PolicySet, limit_words
+from guardproxy.policy import About, PolicySet
+from guardproxy.policy.usage import LimitRule, limit_words
+from guardproxy.policy.values import Match, Policy
 from guardproxy.server.observing.status import Reading, on_loop
 from guardproxy.wire import default_route
 

@@ -19,7 +19,8 @@ from guardproxy.config import NetworkSettings
 from guardproxy.errors import ConfigError, DownstreamError, ErrorCode
 from guardproxy.harmless import is_harmless
 from guardproxy.server.intake.headers import NEVER_DOWNSTREAM
-from guardproxy.wire import PRODUCTS, VERSION, HeaderShape, KeyHeader, header_shape, known_headers
+from guardproxy.wire import installed
+from guardproxy.wire.contract import PRODUCTS, VERSION, HeaderShape, KeyHeader, header_shape
 
 AGENT = "guardproxy"
 NEVER = frozenset(
@@ -93,7 +94,7 @@ class RequestHeaders:
 
 @cache
 def _known() -> RequestHeaders:
-    declared = known_headers()
+    declared = installed().headers
     meaning = {"content-type": _CONTENT_TYPE, **declared.meaning}
     client = {**declared.client, **declared.account, **_CLIENT}
     return RequestHeaders(
@@ -116,7 +117,7 @@ def upstream_headers(
     drop = {name.strip().lower() for name in named.split(",")} if named else ()
     if drop and (
         wrong := sorted(
-            drop & {*known_headers().credentials, "content-type", "content-encoding", "content-length", "host"}
+            drop & {*installed().headers.credentials, "content-type", "content-encoding", "content-length", "host"}
         )
     ):
         message = f"the header `connection` names `{wrong[0]}`, which is not about the connection"
@@ -183,7 +184,7 @@ def fallback_headers(headers: CIMultiDict[str], key_header: KeyHeader, key: str)
 def use_own_key(headers: CIMultiDict[str], key_header: KeyHeader, key: str, more: Collection[str] = ()) -> None:
     """Puts the proxy's key of an upstream into the headers for it; empty: the upstream needs none. Removes the headers by which
     a client would choose among the accounts of that key, but for those that settings allow (`more`)."""
-    for name in known_headers().account:
+    for name in installed().headers.account:
         if name not in more:
             headers.popall(name, None)
     if key:

@@ -21,7 +21,7 @@ from guardproxy.errors import ErrorCode, UpstreamError
 from guardproxy.server.upstream.repeated_headers import RepeatedValues
 from guardproxy.server.upstream.request_headers import fallback_headers
 from guardproxy.server.upstream.upstream import OVERLOADED, Breakers
-from guardproxy.wire import KeyHeader
+from guardproxy.wire.contract import KeyHeader
 
 LIMIT_REST_S = 3600.0
 LIMIT_RESTS = 4096  # pairs of an upstream and a holder of a key

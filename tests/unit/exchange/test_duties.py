@@ -14,7 +14,7 @@ from guardproxy.exchange.inputs.setting import Limits
 from guardproxy.exchange.inputs.transcript import Refused, RequestReceived
 from guardproxy.exchange.record.recording import recorded_answers, recorded_refusals
 from guardproxy.gateway import Prices, Refusal, StoreAnswered
-from guardproxy.policy import Price
+from guardproxy.policy.usage import Price
 from tests.kit.gemini import GEMINI
 from tests.kit.play import CHAT, Play, chat_frames, policy_set, sse
 from tests.kit.records import through_log

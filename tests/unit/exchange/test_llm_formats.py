@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from guardproxy.exchange.inputs.setting import Limits
 from guardproxy.exchange.inputs.transcript import DataReceived, RequestReceived, ResponseStarted, SendData
 from guardproxy.findings import Kind
-from guardproxy.wire import Codec, codecs, served
+from guardproxy.wire import Codec, codecs, installed
 from guardproxy.wire.json import write
 from tests.kit.asked import FakeModels, policies_asking
 from tests.kit.play import Play, cut
@@ -29,7 +29,7 @@ KINDS: tuple[Kind, ...] = ("assistant", "tool_arguments", "reasoning", "refusal"
 
 def playing(codec: Codec, *rules: str) -> tuple[Play, FakeModels]:
     models = FakeModels(lambda text: "yes" if "rude" in text else "no")
-    found = served(codec.author.ROUTE)
+    found = installed().served(codec.author.ROUTE)
     assert found is not None
     route, path = found.route.text, codec.author.ROUTE.partition(" ")[2]
     return Play(policies_asking(models, POLICY + "".join(rules)), route, path=path, limits=Limits()), models

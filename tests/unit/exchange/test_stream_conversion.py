@@ -14,7 +14,7 @@ from msgspec import structs
 
 from guardproxy.events import Text
 from guardproxy.exchange import CacheQuery, StoredAnswer, reformed
-from guardproxy.policy import CacheSection
+from guardproxy.policy.sections import CacheSection
 from guardproxy.wire import Call, Codec, Prompt, Reply, codecs
 
 NAMES = (

@@ -19,9 +19,9 @@ from guardproxy.checks._shared.declared.contract import Resources, build
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.inputs.transcript import DataReceived, Finish, SendData, SendHead
 from guardproxy.library import read_policies, shipped_names
-from guardproxy.policy import ACTIONS
 from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.policy.file.load import parse
+from guardproxy.policy.values import ACTIONS
 from guardproxy.policy.values.document import Policy
 from guardproxy.wire.contract.codec import Codec
 from guardproxy.wire.contract.writing import Prompt, Reply

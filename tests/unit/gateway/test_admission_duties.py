@@ -25,7 +25,7 @@ from guardproxy.gateway import (
     rerun,
 )
 from guardproxy.gateway.clients import digest
-from guardproxy.wire import MediaTypes
+from guardproxy.wire.contract import MediaTypes
 from tests.kit.form_chat import FORM, FormChat
 from tests.kit.plugins import Install
 

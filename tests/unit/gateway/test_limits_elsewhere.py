@@ -12,8 +12,8 @@ from guardproxy.errors import ErrorCode
 from guardproxy.gateway import StoreAnswered
 from guardproxy.gateway.prices.prices import token_use
 from guardproxy.gateway.store import MemoryStore, Settle, Take
-from guardproxy.policy import Price, TokenUse
-from guardproxy.wire import codec_for
+from guardproxy.policy.usage import Price, TokenUse
+from guardproxy.wire import installed
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT
 from tests.kit.limits import NOW_S, Desk, done, limit
 from tests.kit.records import plain_answer, plain_record, plain_text
@@ -120,7 +120,7 @@ def test_many_requests_at_once_do_not_all_see_the_same_room() -> None:
     ],
 )
 def test_tokens_are_those_of_the_format_that_the_client_speaks(route: str, usage: dict[str, Any], used: int) -> None:
-    codec = codec_for(route)
+    codec = installed().codec_for(route)
     assert codec
     counted = token_use(plain_record(usage=usage, sizes={"upstream": 400}, route=route), codec.contract)
     assert counted.prompt + counted.answer == used

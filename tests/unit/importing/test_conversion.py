@@ -17,7 +17,7 @@ from guardproxy import config
 from guardproxy.gateway import read_limits
 from guardproxy.importing import convert_litellm, files_of
 from guardproxy.importing.source import read_source, shown
-from guardproxy.policy import load_folder
+from guardproxy.policy.file import load_folder
 from guardproxy.policy.file.load import parse
 from guardproxy.policy.sections import SECTIONS
 

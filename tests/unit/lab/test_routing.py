@@ -13,7 +13,7 @@ from guardproxy.cli import app
 from guardproxy.conditions import FEATURES, UNIT
 from guardproxy.errors import ConfigError
 from guardproxy.lab.routing import LEAST_ROWS, highest_simple, learned_weights, route_points, shown_points
-from guardproxy.policy import parse
+from guardproxy.policy.file import parse
 from tests.kit.judged import exchange, judged
 from tests.kit.logs import write_log
 

@@ -19,7 +19,9 @@ from guardproxy.checks import Check, Resources, with_partner
 from guardproxy.errors import RecordError
 from guardproxy.inference.models import load_tagger
 from guardproxy.library import all_but, loader
-from guardproxy.policy import CheckSpec, Policy, PolicySet, RequestFacts, Rule, Texts, build_checks, parse
+from guardproxy.policy import PolicySet
+from guardproxy.policy.file import build_checks, parse
+from guardproxy.policy.values import CheckSpec, Policy, RequestFacts, Rule, Texts
 from guardproxy.policytest.authoring import LIMIT_CHARS, WrittenTest, written_test
 from guardproxy.policytest.editing import with_allowed, with_test
 from guardproxy.policytest.explaining import scene_of

@@ -14,7 +14,7 @@ from guardproxy.cli import app
 from guardproxy.decisions import Stop
 from guardproxy.exchange import Job
 from guardproxy.findings import Direction, Kind, Scan
-from guardproxy.policy import RawExchange, RequestFacts
+from guardproxy.policy.values import RawExchange, RequestFacts
 from guardproxy.policytest.explaining import (
     CheckTiming,
     CountedLimit,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from guardproxy.policy import PolicySet, build_checks, parse
+from guardproxy.policy import PolicySet
+from guardproxy.policy.file import build_checks, parse
 from guardproxy.policytest import near_line
 from tests.kit.topics import BILLING, resources
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from guardproxy.policy import RawExchange, RequestFacts, Texts
+from guardproxy.policy.values import RawExchange, RequestFacts, Texts
 from guardproxy.policytest.refusing import LimitVerdict, limit_verdict, refusal_mismatches
 from guardproxy.policytest.running import run_tests
 from guardproxy.wire import codecs

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from guardproxy.exchange import Job
 from guardproxy.findings import Scan
-from guardproxy.policy import RawExchange, RequestFacts
+from guardproxy.policy.values import RawExchange, RequestFacts
 from guardproxy.policytest.mismatches import disagreement
 from guardproxy.policytest.playing import Numbers, play_scene
 from guardproxy.policytest.scan import scan_job

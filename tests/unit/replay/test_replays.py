@@ -31,7 +31,7 @@ from guardproxy.replay.replays import in_order
 from guardproxy.replay.replays import replay as replay_entry
 from guardproxy.wire import FieldPath
 from guardproxy.wire.json import dotted
-from guardproxy.wire.registry import codec_for
+from guardproxy.wire.registry import installed
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, message_frames, mint, policy_set
 from tests.kit.records import members, record_of, replay
 from tests.kit.supervisor import FakeScorer, words
@@ -336,7 +336,7 @@ def test_the_stand_in_of_the_upstream_keeps_to_the_protocol() -> None:
 
 
 def test_the_recorded_answer_stands_in_for_a_wire_format() -> None:
-    codec = codec_for(CHAT)
+    codec = installed().codec_for(CHAT)
     assert codec
     stands = RecordedUpstream(codec, record_of(recorded()).response, stopped=False)
     assert (stands.name, stands.provider, stands.routes) == (codec.name, codec.provider, codec.routes)
@@ -409,7 +409,7 @@ def test_a_policy_that_asks_for_headers_no_record_has_is_taken_to_apply_and_name
 
 
 def test_the_recorded_answer_reads_and_writes_bodies_as_the_wire_format_does() -> None:
-    codec = codec_for(CHAT)
+    codec = installed().codec_for(CHAT)
     assert codec
     stands = RecordedUpstream(codec, record_of(recorded()).response, stopped=False)
     assert stands.read_body(b'{"a": 1}') == codec.read_body(b'{"a": 1}')

@@ -23,7 +23,7 @@ from guardproxy.gateway.clients import FILE_NAME, StoredClient, new_key, write_c
 from guardproxy.gateway.clients.client_file import ClientFile, with_new_client
 from guardproxy.server.app import Server
 from guardproxy.server.intake.listener import Listener
-from guardproxy.wire import codec_for
+from guardproxy.wire import installed
 
 CHAT = "POST /v1/chat/completions"
 LIMITED = """
@@ -98,7 +98,7 @@ async def test_a_policy_limits_by_the_body_and_the_records_decide_the_same_again
     assert [record["refusals"] for record in records[:2]] == [[shadow], [shadow]]
     assert records[2]["refusals"] == [{**shadow, "name": "two", "mode": "enforce"}, shadow]
     duty = UsageLimits(LimitSet, 60, lambda limit, mode: None, lambda: policies)
-    codec = codec_for(CHAT)
+    codec = installed().codec_for(CHAT)
     assert codec
     body = {"model": "scripted", "messages": [{"role": "user", "content": "echo: hello"}], "max_tokens": 50}
     for record in records[:3]:

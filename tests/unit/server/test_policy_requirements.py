@@ -8,7 +8,7 @@ from guardproxy.checks import Embedder, PairJudge
 from guardproxy.config import Config
 from guardproxy.errors import ConfigError
 from guardproxy.inference import Models
-from guardproxy.policy import PolicyErrors
+from guardproxy.policy.file import PolicyErrors
 from guardproxy.server.policy_requirements import check_policies, question_models
 from tests.kit.confirming import POLICY as CONFIRM
 from tests.kit.play import policy_set

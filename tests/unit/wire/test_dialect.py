@@ -13,7 +13,7 @@ from guardproxy.wire.contract.codec import Codec
 from guardproxy.wire.contract.writing import Prompt, Reply
 from guardproxy.wire.dialect import Dialect, ModelReply, _dialect
 from guardproxy.wire.json import write
-from guardproxy.wire.registry import codecs, served
+from guardproxy.wire.registry import codecs, installed
 
 SCHEMA = {"type": "object", "properties": {"answer": {"type": "string"}}}
 NAMES = Dialect.names()
@@ -43,7 +43,7 @@ def test_every_format_whose_model_answers_with_a_text_can_ask() -> None:
 def test_a_question_is_a_request_that_the_format_reads(name: str) -> None:
     asked = dialect(name)
     body = asked.body("judge by this", "a text\nof two lines", SCHEMA)
-    found = served(f"POST {asked.path}")
+    found = installed().served(f"POST {asked.path}")
     assert found is not None
     assert found.codec.name == name
     request = asked.codec.read_request(asked.path, "", body)

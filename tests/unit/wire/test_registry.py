@@ -14,7 +14,7 @@ from guardproxy.library import load
 from guardproxy.wire import formats
 from guardproxy.wire.contract.codec import Codec
 from guardproxy.wire.contract.headers import Remaining
-from guardproxy.wire.registry import codec_for, codec_named, codec_of_client, codecs, installed, served
+from guardproxy.wire.registry import codecs, installed
 from tests.kit.play import CHAT, MESSAGES
 from tests.kit.plugins import Install
 
@@ -28,29 +28,29 @@ def test_every_folder_is_listed() -> None:
 def test_a_route_is_found_by_path_and_by_pattern(install: Install) -> None:
     codec = foreign(routes=("POST /acme/{model}:write",))
     install("guardproxy.wire", "foreign", codec)
-    found = served("POST /acme/m:write")
+    found = installed().served("POST /acme/m:write")
     assert found is not None
     assert (found.codec, found.route.text, found.route.match("POST /acme/m:write")) == (
         codec,
         "POST /acme/{model}:write",
         {"model": "m"},
     )
-    assert codec_for("POST /acme/{model}:write") is codec
-    assert served("POST /acme/{model}:write") is None
-    assert codec_for("POST /acme/m:read") is None
+    assert installed().codec_for("POST /acme/{model}:write") is codec
+    assert installed().served("POST /acme/{model}:write") is None
+    assert installed().codec_for("POST /acme/m:read") is None
 
 
 def test_a_client_is_answered_in_its_own_format() -> None:
-    assert codec_of_client("/v1/messages/batches", {}).name == "anthropic_messages"
-    assert codec_of_client("/v1/models", {"Anthropic-Version": "2023-06-01"}).name == "anthropic_messages"
-    assert codec_of_client("/v1/completions/x", {}).name == "openai_completions"
-    assert codec_of_client("/v1/images/generations", {}) is codec_for(CHAT)
-    assert codec_for(MESSAGES) is not codec_for(CHAT)
+    assert installed().codec_of_client("/v1/messages/batches", {}).name == "anthropic_messages"
+    assert installed().codec_of_client("/v1/models", {"Anthropic-Version": "2023-06-01"}).name == "anthropic_messages"
+    assert installed().codec_of_client("/v1/completions/x", {}).name == "openai_completions"
+    assert installed().codec_of_client("/v1/images/generations", {}) is installed().codec_for(CHAT)
+    assert installed().codec_for(MESSAGES) is not installed().codec_for(CHAT)
 
 
 def foreign(**changes: Any) -> Any:
     """A wire format of another package: chat completions on a route of its own."""
-    own = codec_for(CHAT)
+    own = installed().codec_for(CHAT)
     members = {name: getattr(own, name) for name in vars(Codec) if not name.startswith("_")}
     return SimpleNamespace(**{**members, "name": "foreign", "provider": "acme", "routes": ("POST /acme",), **changes})
 
@@ -58,7 +58,7 @@ def foreign(**changes: Any) -> Any:
 def test_another_package_may_bring_a_format(install: Install) -> None:
     codec = foreign()
     install("guardproxy.wire", "foreign", codec)
-    assert codec_for("POST /acme") is codec
+    assert installed().codec_for("POST /acme") is codec
     assert [one.name for one in codecs()] == [*formats.NAMES, "foreign"]
 
 
@@ -92,7 +92,7 @@ def without_contract() -> Any:
             "reads the route `POST /v1/{x}`, which guardproxy reads as `POST /v1/messages`",
         ),
         (
-            foreign(contract=replace(codec_for(CHAT).contract, unanswered=frozenset(("POST /b",)))),  # type: ignore[union-attr]
+            foreign(contract=replace(installed().codec_for(CHAT).contract, unanswered=frozenset(("POST /b",)))),  # type: ignore[union-attr]
             "`contract.unanswered` names an unknown route: POST /b",
         ),
         (foreign(routes=(CHAT,)), "of acme 1.0 reads the route `POST /v1/chat/completions`, which guardproxy reads"),
@@ -127,8 +127,8 @@ def test_what_is_stored_is_found_by_its_path() -> None:
 
 
 def test_a_format_is_found_by_its_name() -> None:
-    assert [codec_named(codec.name) for codec in codecs()] == list(codecs())
-    assert codec_named("none") is None
+    assert [installed().named(codec.name) for codec in codecs()] == list(codecs())
+    assert installed().named("none") is None
 
 
 def test_headers_of_limits_begin_as_their_format_says() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from guardproxy.events import Frame
+from guardproxy.exchange.inputs.inspection import uninspected
 from guardproxy.policy.values.document import MEDIA
 from guardproxy.wire.contract.request_facts import brief_statement_of, statement_of
 from guardproxy.wire.contract.writing import Prompt
@@ -15,7 +16,6 @@ from guardproxy.wire.declared import DeclaredCodec
 from guardproxy.wire.decoding.decoding import events_of
 from guardproxy.wire.decoding.json_codec import JsonCodec
 from guardproxy.wire.decoding.token_data import TOKENS
-from guardproxy.wire.inspection import uninspected
 from guardproxy.wire.json import may_name_model, walk
 from guardproxy.wire.json.opaque import NOT_KEPT
 from guardproxy.wire.registry import codecs

@@ -18,7 +18,8 @@ from guardproxy.audit.record import (
     RecordedSide,
 )
 from guardproxy.findings import ModelVerdict
-from guardproxy.policy import MICRO, VERDICTS
+from guardproxy.policy.usage import MICRO
+from guardproxy.policy.values import VERDICTS
 
 MOST = 200
 """The number of rows of a group. A record may have any number of them."""

@@ -15,7 +15,8 @@ from guardproxy.audit.record import UPSTREAM_5XX, RecordedDecision, RecordedSide
 from guardproxy.console.pages.exchanges.seen import read_text
 from guardproxy.errors import ErrorCode
 from guardproxy.findings import Direction, Kind
-from guardproxy.policy import VERDICTS, BoundRules, Policy, PolicySet, verdict_of
+from guardproxy.policy import BoundRules, PolicySet
+from guardproxy.policy.values import VERDICTS, Policy, verdict_of
 from guardproxy.policytest import RuleHit, RuleOutcome, ScannedText, SceneResult, TextFinding, rule_outcomes
 from guardproxy.redaction import RESTORE
 from guardproxy.replay import rules_for

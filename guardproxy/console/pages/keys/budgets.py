@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
-from guardproxy.policy import amount_words
+from guardproxy.policy.usage import amount_words
 
 LIMIT_LINES = 300
 SCARCE, USED_UP = 0.2, 0.0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import shlex
 
 from guardproxy.config import Config
-from guardproxy.wire import Dialect, codec_named
+from guardproxy.wire import Dialect, installed
 
 MODEL = "your-model"
 
@@ -35,7 +35,7 @@ def first_request(url: str, config: Config) -> str:
 
 
 def _is_answered(name: str, config: Config) -> bool:
-    codec = codec_named(name)
+    codec = installed().named(name)
     named = config.upstreams.named
     takes_all = len(named) < len(config.upstreams.entries) or not named
     return codec is not None and (takes_all or codec.provider in named)

@@ -12,7 +12,7 @@ from typing import Protocol
 from guardproxy.config import Config
 from guardproxy.console.index import Filter, Series, Totals
 from guardproxy.console.proxy_status import Statuses, first_status
-from guardproxy.policy import number_words
+from guardproxy.policy.usage import number_words
 
 WINDOWS: Mapping[str, tuple[str, float]] = {
     "5m": ("5 minutes", 300.0),

@@ -23,7 +23,10 @@ from guardproxy.console.pages.policies.tasks import (
     RuleWords,
     TriedTest,
 )
-from guardproxy.policy import SECTIONS, Policy, PolicySet, coverage, denied_fields
+from guardproxy.policy import PolicySet
+from guardproxy.policy.sections import SECTIONS
+from guardproxy.policy.tools import coverage, denied_fields
+from guardproxy.policy.values import Policy
 from guardproxy.policydiff import ExcerptPart, Traffic, rule_words
 from guardproxy.policytest import CaseResult, Explanation, Simulation
 

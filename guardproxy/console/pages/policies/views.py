@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 from guardproxy.console.pages.policies.tasks import CoverageCell, FileMark, PlayedStream, PolicyWords
-from guardproxy.policy import VERDICTS, action_of
+from guardproxy.policy.values import VERDICTS, action_of
 
 LIMIT_LINES = 4000
 LIMIT_LINE_CHARS = 2000

@@ -46,13 +46,10 @@ from guardproxy.exchange import Job
 from guardproxy.findings import Kind, Scan
 from guardproxy.inference import Models
 from guardproxy.library import ASKING, DISTANT, JUDGES, TOPICS, all_but, loader, read_policies, using
-from guardproxy.policy import (
-    Files,
-    PolicySet,
-    RawExchange,
-    RequestFacts,
-    notes,
-)
+from guardproxy.policy import PolicySet
+from guardproxy.policy.file import Files
+from guardproxy.policy.tools import notes
+from guardproxy.policy.values import RawExchange, RequestFacts
 from guardproxy.policydiff import Traffic, changes
 from guardproxy.policytest import (
     CaseResult,

@@ -31,7 +31,8 @@ from guardproxy.console.pages.review.queues import KINDS, TITLES, ItemKey, Revie
 from guardproxy.console.pages.review.shadow import ShadowReport, shadow_report
 from guardproxy.errors import AuditError, GuardproxyError, QueryError, RecordError
 from guardproxy.findings import KINDS as TEXT_KINDS
-from guardproxy.policy import Policy, PolicySet
+from guardproxy.policy import PolicySet
+from guardproxy.policy.values import Policy
 from guardproxy.policytest import EditError, PolicyText, WrittenTest, written_test
 from guardproxy.reading import ReviewedTexts, read_period, reviewed_rows
 

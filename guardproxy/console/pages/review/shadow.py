@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from guardproxy.audit import Record
-from guardproxy.policy import action_of
+from guardproxy.policy.values import action_of
 
 BLOCKED, CHANGED, NOTED, ANYWAY = (
     "would be blocked",

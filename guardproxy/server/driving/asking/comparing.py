@@ -15,7 +15,8 @@ from collections.abc import Callable, Sequence
 from guardproxy.audit import Better, Comparison
 from guardproxy.errors import DownstreamError, UpstreamError
 from guardproxy.exchange import llm_judge
-from guardproxy.policy import JudgeSection, Rates, TokenUse
+from guardproxy.policy.sections import JudgeSection
+from guardproxy.policy.usage import Rates, TokenUse
 from guardproxy.server.driving.asking.upstreams import Asking, AskingError, failure_of
 from guardproxy.wire import Dialect
 

@@ -17,7 +17,7 @@ from guardproxy.audit.record import PrivateRecord
 from guardproxy.errors import AuditError, UpstreamError
 from guardproxy.exchange import Exchange, llm_judge
 from guardproxy.gateway import Prices, prices_of
-from guardproxy.policy import BoundSection, JudgeSection
+from guardproxy.policy.sections import BoundSection, JudgeSection
 from guardproxy.server.driving.asking.comparing import Comparing
 from guardproxy.server.driving.asking.upstreams import Asking, AskingError, failure_of
 from guardproxy.server.driving.direct import DirectDriver

@@ -20,7 +20,7 @@ from guardproxy.checks import AskedModel, JudgeQuestion, QuestionOutcome
 from guardproxy.config import Config
 from guardproxy.errors import ErrorCode, OptionError, Shortage, UpstreamError
 from guardproxy.gateway import Prices
-from guardproxy.policy import MICRO, TokenUse
+from guardproxy.policy.usage import MICRO, TokenUse
 from guardproxy.server.driving.asking.upstreams import Asking, AskingError, failure_of, is_own
 from guardproxy.server.observing.metrics import Metrics
 from guardproxy.server.upstream.upstream import OVERLOADED

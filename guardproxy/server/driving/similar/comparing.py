@@ -25,7 +25,7 @@ from guardproxy.audit.record import RecordedLikeness
 from guardproxy.checks import Embedder, PairJudge, PairScores, TextPair
 from guardproxy.errors import ConfigError, GuardproxyError, NoCapacityError
 from guardproxy.exchange import CacheQuery, caching
-from guardproxy.policy import CacheSection
+from guardproxy.policy.sections import CacheSection
 from guardproxy.server.driving.similar.questions import (
     MemoryQuestions,
     NearQuestion,

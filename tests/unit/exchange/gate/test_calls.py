@@ -11,7 +11,7 @@ from guardproxy.events import End, Event, Frame, Opaque, Text
 from guardproxy.exchange.gate.calls import Calls, CallText, call_of
 from guardproxy.exchange.gate.lanes import Lane
 from guardproxy.findings import Channel, Spot, ToolCall
-from guardproxy.wire import NO_CALLS
+from guardproxy.wire.contract import NO_CALLS
 from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT as MESSAGES
 from guardproxy.wire.formats.gemini_generate.contract import CONTRACT as GEMINI
 from guardproxy.wire.formats.ollama_chat.contract import CONTRACT as OLLAMA

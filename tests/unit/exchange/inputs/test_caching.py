@@ -13,7 +13,8 @@ from guardproxy.decisions import Plan
 from guardproxy.exchange import CacheQuery, Exchange, Keys, RequestReceived, ResponseEnded, ResponseStarted
 from guardproxy.exchange.inputs.caching import CachedQuestion, _without
 from guardproxy.exchange.inputs.transcript import DataReceived
-from guardproxy.policy import CacheSection, PolicySet
+from guardproxy.policy import PolicySet
+from guardproxy.policy.sections import CacheSection
 from tests.kit.play import CHAT, KEYS, Play, chat_frames, chat_texts, policy_set, setting
 
 CACHE = "policy: saving\ncache: {mode: exact}\n"

@@ -12,7 +12,7 @@ from guardproxy.audit.record import PrivateRecord
 from guardproxy.exchange.inputs.data_subject import owner_of
 from guardproxy.exchange.inputs.transcript import RequestReceived
 from guardproxy.exchange.player import play
-from guardproxy.wire import USER_FIELDS
+from guardproxy.wire.contract import USER_FIELDS
 from tests.kit.play import Play
 from tests.kit.sealing import asked, policies, private
 

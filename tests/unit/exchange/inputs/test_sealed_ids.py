@@ -25,7 +25,8 @@ from guardproxy.exchange.inputs.transcript import (
     SendHead,
     SendUpstream,
 )
-from guardproxy.wire import StoredIds, codec_for
+from guardproxy.wire import installed
+from guardproxy.wire.contract import StoredIds
 from guardproxy.wire.formats.openai_responses.field_map import STORED
 from guardproxy.wire.json import OTHERS, UNMAPPED, MapFields, naming
 from tests.kit.maps import places
@@ -325,7 +326,7 @@ def test_an_answer_that_is_passed_through_is_sealed_alike_however_it_is_cut(text
 
 
 def test_every_place_of_the_map_that_holds_an_id_is_checked() -> None:
-    words = codec_for(RESPONSES).contract.words.values  # type: ignore[union-attr]
+    words = installed().codec_for(RESPONSES).contract.words.values  # type: ignore[union-attr]
     found = [place for place in places(STORED.request, words) if place.leaf.names in ("answer", "item")]
     assert {"continuation_id", "comparison_response_id", "conversation_id", "id"} <= {place.key for place in found}
     for place in found:
@@ -336,7 +337,7 @@ def test_every_place_of_the_map_that_holds_an_id_is_checked() -> None:
 
 
 def test_every_place_of_an_answer_that_holds_an_id_is_sealed() -> None:
-    words = codec_for(RESPONSES).contract.words.values  # type: ignore[union-attr]
+    words = installed().codec_for(RESPONSES).contract.words.values  # type: ignore[union-attr]
     found = [place for place in places(STORED.answer, words) if place.leaf.names == "answer"]
     assert {"id", "previous_response_id", "conversation", "comparison_response_id"} <= {place.key for place in found}
     for place in found:

@@ -12,7 +12,8 @@ from guardproxy.audit import Record
 from guardproxy.checks import Resources
 from guardproxy.cli.audit.view import lines_of
 from guardproxy.exchange import SendUpstream
-from guardproxy.policy import PolicySet, build_checks
+from guardproxy.policy import PolicySet
+from guardproxy.policy.file import build_checks
 from guardproxy.policy.file.load import parse
 from tests.kit.grounding import Reading, by_words
 from tests.kit.play import MESSAGES, Play, cut, message_frames, message_texts

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from guardproxy.audit import Record
 from guardproxy.audit.record import RecordedJudge
 from guardproxy.exchange.record.llm_judge import comparison_question, judge_question, judges_of, texts_of
-from guardproxy.policy import JUDGE, BoundRules, JudgeSection
+from guardproxy.policy import BoundRules
+from guardproxy.policy.sections import JUDGE, JudgeSection
 from guardproxy.policy.sections.judge import CandidateModel
 from tests.kit.asked import answer, text_in
 from tests.kit.play import policy_set

@@ -16,9 +16,10 @@ from guardproxy.conditions import FEATURES, RequestFeatures
 from guardproxy.decisions import UNPLANNED, Plan
 from guardproxy.exchange import DataReceived, RequestReceived, ResponseEnded, ResponseStarted, SendUpstream
 from guardproxy.exchange.routes.routing import Asked, RouteChoice, choose, measured, rank
-from guardproxy.policy import About, BoundSection, Destination, RouteSection
+from guardproxy.policy import About
 from guardproxy.policy.file.load import parse
-from guardproxy.wire import codec_for, statement_of
+from guardproxy.policy.sections import BoundSection, Destination, RouteSection
+from guardproxy.wire import installed, statement_of
 from tests.kit.play import CHAT, MESSAGES, Play, chat_frames, policy_set
 from tests.kit.records import replay
 from tests.kit.retry import whole
@@ -210,7 +211,7 @@ def test_the_difficulty_decides_by_the_words(
     ],
 )
 def test_what_the_user_said_last_is_what_is_asked(messages: list[dict[str, Any]], word: bool | None) -> None:
-    codec = codec_for(CHAT)
+    codec = installed().codec_for(CHAT)
     assert codec
     request = codec.read_request("/v1/chat/completions", "", json.dumps({"model": "m", "messages": messages}).encode())
     statement = statement_of(request.frame.tree, codec.contract.statements)
@@ -248,7 +249,7 @@ def test_a_simple_request_goes_elsewhere_if_its_destination_cannot_be_asked() ->
     ],
 )
 def test_what_a_request_measures(body: dict[str, Any], expected: dict[str, int]) -> None:
-    codec = codec_for(CHAT)
+    codec = installed().codec_for(CHAT)
     assert codec
     request = codec.read_request("/v1/chat/completions", "", json.dumps({"model": "m", **body}).encode())
     statement = statement_of(request.frame.tree, codec.contract.statements)

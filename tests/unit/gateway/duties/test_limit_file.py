@@ -6,7 +6,8 @@ import pytest
 
 from guardproxy.errors import ConfigError
 from guardproxy.gateway import limit_schema, read_limits
-from guardproxy.policy import About, LimitRule, limit_words
+from guardproxy.policy import About
+from guardproxy.policy.usage import LimitRule, limit_words
 
 PRICE = '[price."*"]\ninput = 1\noutput = 2\n'
 

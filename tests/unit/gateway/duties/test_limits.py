@@ -19,7 +19,8 @@ from guardproxy.gateway import Duties, Head, StoreAnswered, Trail, UsageLimits, 
 from guardproxy.gateway.duties.limits import LIMIT_OPEN
 from guardproxy.gateway.prices.prices import token_use
 from guardproxy.gateway.store import Answer, Call, MemoryStore
-from guardproxy.wire import Remaining, Request, RequestStatement, codec_for
+from guardproxy.wire import Request, RequestStatement, installed
+from guardproxy.wire.contract import Remaining
 from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT as MESSAGES
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT
 from tests.kit.limits import MAX_TOKENS, NOW_S, ROUTE, Desk, done, limit
@@ -460,7 +461,7 @@ def test_a_budget_ends_as_the_sum_of_what_was_used(exchanges: list[tuple[int, in
 
 # What was used.
 
-CODEC = codec_for(ROUTE)
+CODEC = installed().codec_for(ROUTE)
 HIT = RecordedCache(result="hit", match="exact", mode="enforce", policies=("p",), source="id")
 CUT = plain_answer(plain_text("content[0].text", "x" * 41), streamed=True)
 
@@ -514,7 +515,7 @@ def test_every_model_that_a_request_names_is_a_fact() -> None:
 
 
 def test_a_conversation_has_the_name_that_it_is_given_or_that_of_its_first_words() -> None:
-    codec = codec_for(MESSAGES_ROUTE)
+    codec = installed().codec_for(MESSAGES_ROUTE)
     assert codec
     first, other = (
         request("m", {"messages": [{"role": "user", "content": text}]}) for text in ("hello", "something else")

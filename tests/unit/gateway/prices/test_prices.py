@@ -19,8 +19,8 @@ from guardproxy.errors import ConfigError
 from guardproxy.gateway import Prices, maintained_prices, priced, read_limits
 from guardproxy.gateway.prices.price_table import MaintainedPrices
 from guardproxy.gateway.prices.prices import token_use
-from guardproxy.policy import Price, PriceList, Rates, TokenUse
-from guardproxy.wire import codec_for
+from guardproxy.policy.usage import Price, PriceList, Rates, TokenUse
+from guardproxy.wire import installed
 from tests.kit.records import plain_attempt, plain_record
 
 NOW_S = 1_790_000_000.0
@@ -100,7 +100,7 @@ def test_without_the_package_the_table_is_refused(monkeypatch: pytest.MonkeyPatc
         maintained_prices()
 
 
-CODEC = codec_for("POST /v1/messages")
+CODEC = installed().codec_for("POST /v1/messages")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 import yaml
 
-from guardproxy.policy import PolicyErrors
+from guardproxy.policy.file import PolicyErrors
 from guardproxy.policy.file.document_schema import schema
 from guardproxy.policy.file.load import parse, parse_all
 from guardproxy.policy.tools.lint import notes

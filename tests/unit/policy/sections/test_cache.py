@@ -7,8 +7,9 @@ from itertools import permutations
 import jsonschema_rs
 import pytest
 
-from guardproxy.policy import CacheSection, PolicyErrors, merge_caches, schema
+from guardproxy.policy.file import PolicyErrors, schema
 from guardproxy.policy.file.load import parse, parse_all
+from guardproxy.policy.sections import CacheSection, merge_caches
 from guardproxy.policy.sections.cache import CACHE, SCOPES
 
 

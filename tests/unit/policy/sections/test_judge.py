@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from guardproxy.policy import PolicyErrors, parse
+from guardproxy.policy.file import PolicyErrors, parse
 from guardproxy.policy.sections import NeededUpstream
 from guardproxy.policy.sections.judge import JUDGE, LIMIT_RUBRIC_CHARS, CandidateModel, JudgeSection, is_sampled
 

@@ -10,9 +10,11 @@ import pytest
 from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.gateway import read_limits
 from guardproxy.gateway.duties.limits import limits_of
-from guardproxy.policy import BoundRules, PolicySet, limit_words, schema
+from guardproxy.policy import BoundRules, PolicySet
+from guardproxy.policy.file import schema
 from guardproxy.policy.file.load import PolicyErrors, build_checks, parse, parse_all
 from guardproxy.policy.sections.limits import _FORMS, _KEYS
+from guardproxy.policy.usage import limit_words
 from tests.kit.play import policy_set
 
 TOKENS = "{name: tokens, unit: tokens, rate: 100000/1m, per: [client]}"

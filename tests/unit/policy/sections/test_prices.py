@@ -5,8 +5,9 @@ from __future__ import annotations
 import jsonschema_rs
 import pytest
 
-from guardproxy.policy import Price, schema
+from guardproxy.policy.file import schema
 from guardproxy.policy.file.load import PolicyErrors, parse, parse_all
+from guardproxy.policy.usage import Price
 
 MINI = '"gpt-5-mini*": {input: 0.25, output: 2, cached: 0.025}'
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from guardproxy.policy import PolicySet, compare_sets
+from guardproxy.policy import PolicySet
 from guardproxy.policy.file import extending, keys, variables
 from guardproxy.policy.file.load import PolicyErrors, parse, parse_all
 from guardproxy.policy.sections import SECTIONS, BoundSection, Section
+from guardproxy.policy.values.strictness import compare_sets
 from guardproxy.policy.yaml.reading import FileReading
 from guardproxy.policy.yaml.tree import YamlNode
 from guardproxy.policydiff.policies import changes

@@ -12,13 +12,13 @@ from guardproxy.audit import Owner
 from guardproxy.errors import StoreError
 from guardproxy.exchange import CacheQuery, StoredAnswer
 from guardproxy.gateway.store import Get, MemoryStore
-from guardproxy.policy import CacheSection
+from guardproxy.policy.sections import CacheSection
 from guardproxy.server.driving.answer_cache import ENTRY_BYTES, MemoryAnswers, SharedAnswers
 from guardproxy.server.driving.caching import Caches
 from guardproxy.server.driving.similar.comparing import SimilarQuestions
 from guardproxy.server.driving.store_cipher import Owners, StoreCipher
 from guardproxy.server.observing.metrics import Metrics
-from guardproxy.wire import codec_for
+from guardproxy.wire import installed
 from tests.kit.questions import HeldKeys
 
 CIPHER = StoreCipher(b"k" * 32, "answer")
@@ -33,7 +33,7 @@ class Clock:
 
 
 def query(key: str, ttl_s: float = 10.0) -> CacheQuery:
-    codec = codec_for("POST /v1/chat/completions")
+    codec = installed().codec_for("POST /v1/chat/completions")
     assert codec is not None
     return CacheQuery(
         key=key,

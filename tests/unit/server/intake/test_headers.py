@@ -23,7 +23,7 @@ from guardproxy.server.intake.headers import (
     named,
 )
 from guardproxy.server.upstream.request_headers import fallback_headers
-from guardproxy.wire import KeyHeader
+from guardproxy.wire.contract import KeyHeader
 from guardproxy.wire.formats.anthropic_messages.contract import CONTRACT as MESSAGES
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT as CHAT
 

@@ -9,9 +9,9 @@ from typing import Any
 from multidict import CIMultiDict
 
 from guardproxy.server.upstream.repeated_headers import SMALL_BYTES, RepeatedValues, sent_headers
-from guardproxy.wire import codec_for, codecs
+from guardproxy.wire import codecs, installed
 
-CODEC: Any = codec_for("POST /mcp/tools")
+CODEC: Any = installed().codec_for("POST /mcp/tools")
 
 
 def call(**arguments: Any) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from guardproxy.server.upstream.request_headers import (
     upstream_headers,
     use_own_key,
 )
-from guardproxy.wire import KeyHeader
+from guardproxy.wire.contract import KeyHeader
 
 
 def seal(data: bytes) -> str:

@@ -13,10 +13,10 @@ from guardproxy.errors import ErrorCode, UpstreamError
 from guardproxy.server.upstream import targets as module
 from guardproxy.server.upstream.targets import LIMIT_REST_S, LIMIT_RESTS, Availability, FoundUpstream, Targets, rest_of
 from guardproxy.server.upstream.upstream import Breakers
-from guardproxy.wire import codec_for
+from guardproxy.wire import installed
 
 URLS = {name: f"http://{name}.example" for name in ("main", "spare")}
-CHAT = codec_for("POST /v1/chat/completions")
+CHAT = installed().codec_for("POST /v1/chat/completions")
 
 
 def find(name: str) -> FoundUpstream:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.wire import codecs, known_headers
+from guardproxy.wire import codecs, installed
 from guardproxy.wire.contract.headers import (
     AMOUNT,
     IDENTIFIER,
@@ -60,7 +60,7 @@ def test_the_first_format_that_declares_a_header_decides() -> None:
 
 
 def test_the_known_headers_are_those_of_all_formats() -> None:
-    known = known_headers()
+    known = installed().headers
     for codec in codecs():
         assert set(codec.contract.headers.credentials) <= set(known.credentials)
         assert codec.contract.headers.meaning.keys() <= known.meaning.keys()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.wire import Codec, codec_for, codecs
+from guardproxy.wire import Codec, codecs, installed
 from guardproxy.wire.contract.request_facts import (
     EVERY_SERVER,
     LARGEST,
@@ -130,7 +130,7 @@ JSON = st.recursive(
     ],
 )
 def test_the_work_on_a_request_is_bounded(part: Callable[[int], dict[str, Any]]) -> None:
-    codec = codec_for("POST /v1/chat/completions")
+    codec = installed().codec_for("POST /v1/chat/completions")
     assert codec is not None
     spent: list[int] = []
     for number in (20_000, 80_000):
@@ -178,7 +178,7 @@ def test_a_router_makes_the_model_unclear() -> None:
     ],
 )
 def test_the_routing_of_gemini_is_stated(config: dict[str, Any], models: tuple[str, ...]) -> None:
-    codec = codec_for("POST /v1beta/models/m:generateContent")
+    codec = installed().codec_for("POST /v1beta/models/m:generateContent")
     assert codec is not None
     said = statement_of({"contents": [], "generationConfig": config}, codec.contract.statements)
     assert (said.models, "model" in said.unclear) == (models, not models)
@@ -239,11 +239,11 @@ def test_every_format_whose_route_gives_several_answers_declares_how_they_are_as
     for codec in OF_MODELS:
         declared = codec.contract.statements.answers
         assert {"n", "best_of", "candidateCount"} <= {name.rpartition(".")[2] for name in declared}, codec.name
-    gemini = codec_for("POST /{version}/models/{model}:generateContent")
+    gemini = installed().codec_for("POST /{version}/models/{model}:generateContent")
     assert gemini
     tree = {"contents": [], "generationConfig": {"candidateCount": 4, "maxOutputTokens": 9}}
     assert answers_of(tree, gemini.contract.statements) == (4, 9, True)
-    ollama = codec_for("POST /api/chat")
+    ollama = installed().codec_for("POST /api/chat")
     assert ollama
     assert answers_of({"options": {"num_predict": 50}}, ollama.contract.statements) == (1, 50, True)
     assert answers_of({"options": {"num_predict": -1}}, ollama.contract.statements) == (1, 0, False)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.wire import codec_for
+from guardproxy.wire import installed
 from guardproxy.wire.contract.side_effects import acts_beyond, never_acts
 
 CHAT, RESPONSES, MESSAGES = "POST /v1/chat/completions", "POST /v1/responses", "POST /v1/messages"
@@ -26,7 +26,7 @@ FUNCTION = {"type": "function", "name": "f", "parameters": {}}
     ],
 )
 def test_an_answer_alone_is_no_act(route: str, more: dict[str, Any]) -> None:
-    codec = codec_for(route)
+    codec = installed().codec_for(route)
     assert codec is not None
     assert not codec.contract.acts({"model": "m", "messages": [{"role": "user", "content": "hello"}], **more})
 
@@ -54,7 +54,7 @@ def test_an_answer_alone_is_no_act(route: str, more: dict[str, Any]) -> None:
     ],
 )
 def test_what_the_provider_runs_or_keeps_is_an_act(route: str, more: dict[str, Any]) -> None:
-    codec = codec_for(route)
+    codec = installed().codec_for(route)
     assert codec is not None
     assert codec.contract.acts({"model": "m", **more})
 

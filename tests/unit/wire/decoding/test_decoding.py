@@ -20,7 +20,7 @@ from guardproxy.wire.decoding.decoding import (
 )
 from guardproxy.wire.formats.openai_chat.codec import ChatDecoder
 from guardproxy.wire.json.walk import TOKENS, UNMAPPED, MapFields, MapLeaf, TreeLeaf, opaque, part_text, text, walk
-from guardproxy.wire.registry import codec_for, codecs
+from guardproxy.wire.registry import codecs, installed
 from tests.kit.media import PNG
 from tests.kit.play import CHAT, MESSAGES, sse
 from tests.kit.responses import RESPONSES
@@ -132,7 +132,7 @@ def test_a_part_without_a_number_of_its_own_follows_the_one_before_it() -> None:
 
 
 def test_another_text_that_flows_ends_the_wait_for_a_part() -> None:
-    run, texts = "content[*].text assistant text", codec_for(MESSAGES)
+    run, texts = "content[*].text assistant text", installed().codec_for(MESSAGES)
     assert texts
 
     def frames(*blocks: dict[str, Any]) -> list[list[str]]:
@@ -313,17 +313,17 @@ def test_the_formats_and_their_routes() -> None:
         (RESPONSES + "/compact", "openai"),
         (RESPONSES + "/input_tokens", "openai"),
     ):
-        codec = codec_for(route)
+        codec = installed().codec_for(route)
         assert codec
         assert codec.provider == provider
         assert route in codec.routes
-    assert codec_for("POST /v9/none") is None
-    assert codec_for("GET /v1/messages") is None
+    assert installed().codec_for("POST /v9/none") is None
+    assert installed().codec_for("GET /v1/messages") is None
 
 
 @pytest.mark.parametrize("route", [CHAT, MESSAGES, RESPONSES])
 def test_every_decoder_keeps_to_the_protocol(route: str) -> None:
-    codec = codec_for(route)
+    codec = installed().codec_for(route)
     assert codec
     for streamed in (True, False):
         for failed in (True, False):
@@ -344,7 +344,7 @@ def test_a_format_need_not_know_schemas_or_places() -> None:
 def test_token_data_is_listed_or_withheld(guarded: bool) -> None:
     """Of a whole body and of a stream: where a rule may edit it is taken out, where none does it goes on unread."""
     tree = {"choices": [{"index": 0, "delta": {"content": "a"}, "logprobs": {"content": [{"token": "b"}]}}]}
-    codec = codec_for(CHAT)
+    codec = installed().codec_for(CHAT)
     assert codec
     whole_body = codec.decoder(streamed=False, failed=False, limit_bytes=1000, guarded=guarded)
     stream = codec.decoder(streamed=True, failed=False, limit_bytes=1000, guarded=guarded)

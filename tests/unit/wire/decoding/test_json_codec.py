@@ -11,10 +11,12 @@ import pytest
 from guardproxy.errors import DownstreamError
 from guardproxy.events import Count, Event, Frame, Opaque, Text
 from guardproxy.redaction import Shape, Shapes
-from guardproxy.wire import AnswerFacts, Decoder, Grammar, JsonCodec, LeafPlace, StreamDecoder, expect_type
+from guardproxy.wire import AnswerFacts, Decoder
+from guardproxy.wire.decoding import Grammar, JsonCodec, LeafPlace, StreamDecoder
 from guardproxy.wire.formats.openai_chat.codec import CODEC as CHAT
 from guardproxy.wire.framing.sse import frame as sse_frame
 from guardproxy.wire.json import STRUCTURE, Map, MapLeaf, TreeLeaf, dotted, text, write
+from guardproxy.wire.request import expect_type
 
 
 def sse(tree: Any) -> bytes:

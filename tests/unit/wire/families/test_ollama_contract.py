@@ -8,7 +8,7 @@ from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.gateway import Head
 from guardproxy.gateway.duties.routes import Routes
 from guardproxy.wire.families.ollama_contract import HEADERS, NO_QUERY, SIGNS
-from guardproxy.wire.registry import codec_of_client, codecs
+from guardproxy.wire.registry import codecs, installed
 
 
 @pytest.mark.parametrize(
@@ -32,13 +32,13 @@ def test_a_route_that_no_check_can_read_is_refused_with_advice(method: str, path
         routes.admit(head)
     assert caught.value.code is ErrorCode.UNKNOWN_ROUTE
     assert advice in str(caught.value)
-    assert codec_of_client(path, {}).provider == "ollama"
+    assert installed().codec_of_client(path, {}).provider == "ollama"
 
 
 @pytest.mark.parametrize("path", ["/api/tags", "/api/version", "/api/ps", "/api/chat"])
 def test_a_client_is_known_by_its_path(path: str) -> None:
     assert SIGNS.match(path, {})
-    assert codec_of_client(path, {}).provider == "ollama"
+    assert installed().codec_of_client(path, {}).provider == "ollama"
 
 
 def test_the_formats_of_the_api_share_their_headers_and_take_no_query() -> None:

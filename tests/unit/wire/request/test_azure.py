@@ -9,7 +9,7 @@ import pytest
 
 from guardproxy.events import Opaque, Text
 from guardproxy.exchange.inputs.transcript import SendUpstream
-from guardproxy.wire import codec_for, served
+from guardproxy.wire import installed
 from guardproxy.wire.formats.openai_chat.codec import CODEC
 from guardproxy.wire.formats.openai_chat.field_map import RESPONSE
 from guardproxy.wire.json import walk
@@ -87,8 +87,11 @@ def test_another_model_is_another_deployment(
 
 @pytest.mark.parametrize("name", ["chat/completions", "completions", "embeddings"])
 def test_both_forms_of_the_routes_are_read(name: str) -> None:
-    assert [codec_for(route) for route in azure.hosted_routes(name)] == [codec_for(f"POST /v1/{name}")] * 2
-    read_by = served(f"POST /openai/deployments/gpt-4o-2024-08-06/{name}")
+    formats = installed()
+    assert [formats.codec_for(route) for route in azure.hosted_routes(name)] == [
+        formats.codec_for(f"POST /v1/{name}")
+    ] * 2
+    read_by = formats.served(f"POST /openai/deployments/gpt-4o-2024-08-06/{name}")
     assert read_by is not None
     assert read_by.route.parameters == ("deployment",)
 

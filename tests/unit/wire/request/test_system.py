@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from guardproxy.wire.declared.codec import DeclaredCodec
-from guardproxy.wire.registry import codec_for
+from guardproxy.wire.registry import installed
 from guardproxy.wire.request.system import SystemChange, changed_content, changed_messages, text_in, text_of_messages
 from tests.kit.play import policy_set
 
@@ -116,7 +116,7 @@ def test_the_messages_of_a_conversation_are_changed(messages: list[Any], changed
     ],
 )
 def test_the_system_prompt_of_a_format(path: str, tree: Any, own: str | None, changed: Any) -> None:
-    codec = codec_for(f"POST {path}")
+    codec = installed().codec_for(f"POST {path}")
     assert codec
     assert codec.turns.system_of(tree) == own
     if own is not None:
@@ -124,7 +124,7 @@ def test_the_system_prompt_of_a_format(path: str, tree: Any, own: str | None, ch
 
 
 def test_a_format_without_a_system_prompt_changes_nothing() -> None:
-    codec = codec_for("POST /v1/embeddings")
+    codec = installed().codec_for("POST /v1/embeddings")
     assert codec
     assert codec.turns.with_system({"input": "x"}, BOTH) == {"input": "x"}
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from guardproxy.events import Text
-from guardproxy.wire import codec_for
+from guardproxy.wire import installed
 from guardproxy.wire.decoding.token_data import TOKENS
 from guardproxy.wire.json import TOKEN_IDS
 from guardproxy.wire.request.vllm_fields import CHAT_OPTIONS, DENIED, OPTIONS
@@ -85,7 +85,7 @@ def test_an_option_is_no_unknown_field(name: str) -> None:
     ],
 )
 def test_the_texts_of_options_are_read(name: str, value: Any, kind: str) -> None:
-    codec = codec_for(CHAT)
+    codec = installed().codec_for(CHAT)
     assert codec
     events = codec.read_request("/v1/chat/completions", "", json.dumps({**BODIES[CHAT], name: value}).encode()).events()
     assert [event.channel.kind for event in events if isinstance(event, Text) and event.text == "forbidden"] == [kind]
@@ -127,7 +127,7 @@ def test_both_names_of_reasoning_are_read() -> None:
 @pytest.mark.parametrize("route", [CHAT, "POST /v1/completions"])
 @pytest.mark.parametrize("name", ["stop_reason", "matched_stop", "prompt_text"])
 def test_a_text_that_a_choice_repeats_is_read(route: str, name: str) -> None:
-    codec = codec_for(route)
+    codec = installed().codec_for(route)
     assert codec
     choice = {"index": 0, "finish_reason": "stop", "text": "", "message": {"role": "assistant", "content": ""}}
     decoder = codec.decoder(streamed=False, failed=False, limit_bytes=10_000)

@@ -19,11 +19,11 @@ from guardproxy.errors import PolicyError
 from guardproxy.policy.file import keys
 from guardproxy.policy.file.load import PolicyErrors, build_checks, parse_all
 from guardproxy.policy.sections import cache
+from guardproxy.policy.usage.usage_limits import UNITS, WHOSE, StoredLimit
 from guardproxy.policy.values import cases
 from guardproxy.policy.values.actions import ACTIONS, VERDICTS
 from guardproxy.policy.values.document import KEEP, MODES, ON_ERROR, PASSES, SEVERITIES, UNMAPPED, WORDS_OF_ON
 from guardproxy.policy.values.retrying import THEN
-from guardproxy.policy.values.usage_limits import UNITS, WHOSE, StoredLimit
 from guardproxy.policy.yaml.tree import read_tree
 from guardproxy.redaction import KINDS
 from tests.kit.supervisor import LABELS, FakeScorer, words

@@ -11,7 +11,7 @@ import pytest
 
 from guardproxy.config import Config
 from guardproxy.console.pages.now.first_request import first_request
-from guardproxy.wire import served
+from guardproxy.wire import installed
 
 
 @pytest.mark.parametrize(
@@ -31,5 +31,5 @@ def test_the_line_fits_the_settings(settings: dict[str, Any], url: str, address:
     assert words[0] == "curl"
     assert words[1].startswith(address)
     assert any(word.startswith(header) for word in words)
-    assert served(f"POST {urlsplit(words[1]).path}") is not None
+    assert installed().served(f"POST {urlsplit(words[1]).path}") is not None
     assert isinstance(json.loads(words[-1]), dict)

@@ -14,7 +14,7 @@ from guardproxy.checks._shared.asking.question import AllowedAnswers, question_o
 from guardproxy.config import Config
 from guardproxy.errors import ErrorCode, OptionError, PolicyError, Shortage, UpstreamError
 from guardproxy.gateway import NO_PRICES, Prices
-from guardproxy.policy import Price
+from guardproxy.policy.usage import Price
 from guardproxy.server.driving.asking.models import AskedModels, Budgets, KnownVerdicts
 from guardproxy.server.driving.asking.upstreams import MARK, AskingError, is_own, mark_of
 from guardproxy.wire import Dialect, ModelReply

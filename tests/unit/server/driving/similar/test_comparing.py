@@ -13,7 +13,7 @@ from guardproxy.audit import Owner
 from guardproxy.checks import PairScores, TextPair
 from guardproxy.errors import ConfigError, NoCapacityError, Shortage
 from guardproxy.exchange import CacheQuery, caching
-from guardproxy.policy import CacheSection
+from guardproxy.policy.sections import CacheSection
 from guardproxy.server.driving.similar.comparing import (
     MOST_JUDGED,
     MOST_WAITING,
@@ -23,7 +23,7 @@ from guardproxy.server.driving.similar.comparing import (
 )
 from guardproxy.server.driving.store_cipher import NOBODY, EntryOwner, Owners, StoreCipher
 from guardproxy.server.observing.metrics import Metrics
-from guardproxy.wire import codec_for
+from guardproxy.wire import installed
 from tests.kit.questions import OPPOSITE, OTHER, SAME, HeldKeys, ToldJudge, WordVectors, models
 
 CIPHER = StoreCipher(b"k" * 32, "question")
@@ -51,7 +51,7 @@ async def made() -> AsyncIterator[Make]:
 
 
 def query(text: str, partition: str = "p", owner: Owner | None = None, **section: Any) -> CacheQuery:
-    codec = codec_for("POST /v1/chat/completions")
+    codec = installed().codec_for("POST /v1/chat/completions")
     assert codec is not None
     return CacheQuery(
         key=f"key of {text}",

@@ -22,7 +22,7 @@ from guardproxy.wire.formats.gemini_generate import turns
 from guardproxy.wire.formats.gemini_generate.codec import ARRAYS, CODEC
 from guardproxy.wire.formats.gemini_generate.contract import CONTRACT, ROUTES
 from guardproxy.wire.json.opaque import NOT_KEPT
-from guardproxy.wire.registry import codec_for, served
+from guardproxy.wire.registry import installed
 from tests.kit.media import PNG, SIGNATURE
 from tests.kit.play import sse
 from tools import fuzzing
@@ -262,7 +262,7 @@ def test_the_path_names_the_model_and_the_stream() -> None:
         ("/v1/models/gemini-2.5-flash-preview-09-2025:streamGenerateContent", "gemini-2.5-flash-preview-09-2025", True),
         ("/v1alpha/tunedModels/t-1:generateContent", "tunedModels/t-1", False),
     ):
-        assert codec_for(f"POST {path}") is CODEC
+        assert installed().codec_for(f"POST {path}") is CODEC
         read = CODEC.read_request(path, "", body)
         assert (read.model, read.stream) == (model, is_stream)
     assert CODEC.for_request(STREAM, "") is ARRAYS
@@ -270,7 +270,7 @@ def test_the_path_names_the_model_and_the_stream() -> None:
     assert CODEC.for_request(STREAM, "alt=sse") is CODEC
     assert CODEC.for_request(PATH, "") is CODEC
     for route in ("POST /v1beta/models/m:predict", "POST /v1beta/models/a/b:generateContent", "GET /v1beta/models/m"):
-        assert served(route) is None
+        assert installed().served(route) is None
     assert {route.rpartition(":")[2] for route in CONTRACT.unanswered} == {
         "countTokens",
         "embedContent",

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from msgspec import structs
-
 from guardproxy.errors import ErrorCode
 from guardproxy.events import Event, Opaque, Text
-from guardproxy.wire.contract.codec import Request
 from guardproxy.wire.json import dotted, is_plain_key
 
 
@@ -48,13 +45,3 @@ def uninspected(events: Sequence[Event], kinds: frozenset[str], token_ids: bool 
                 if (token_ids is not None and media == "not_token_ids") or (token_ids and media == "token_ids"):
                     return ErrorCode.TOKEN_IDS, dotted(path)
     return None
-
-
-def without_kinds(request: Request) -> Request:
-    """Converts the request of an older record, which does not list uninspected places: these passed then, and must pass
-    again."""
-
-    def events() -> list[Event]:
-        return [structs.replace(event, media=()) if isinstance(event, Opaque) else event for event in request.events()]
-
-    return structs.replace(request, events=events)

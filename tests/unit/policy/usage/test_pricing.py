@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from guardproxy.policy import MOST_MODELS, Price, PriceList, TokenUse
+from guardproxy.policy.usage import MOST_MODELS, Price, PriceList, TokenUse
 
 
 def cost(price: Price, *use: int) -> int:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.policy import MICRO, LimitFault, LimitRule, Match, StoredLimit, limit_rule, limit_words
+from guardproxy.policy.usage import MICRO, LimitFault, LimitRule, StoredLimit, limit_rule, limit_words
+from guardproxy.policy.values import Match
 
 
 @pytest.mark.parametrize(

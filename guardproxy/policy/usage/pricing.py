@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from guardproxy.conditions.canonical_names import model_key, model_readings
-from guardproxy.policy.values.usage_limits import LARGEST, MICRO
+from guardproxy.policy.usage.usage_limits import LARGEST, MICRO
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
