@@ -347,7 +347,7 @@ class Admission:
             # ids in its request are opened and whose share of memory its body takes.
             await duties.admit(trail)
             ids = self._ids(trail.head, codec) if self._seals_ids else None
-            if ids and codec is None:
+            if ids:
                 trail.head = trail.head.changed(path=ids.opened_path(trail.head.path))
             headers = upstream_headers(
                 request.headers.items(),
@@ -484,7 +484,7 @@ class Admission:
     def _head(self, request: HttpRequest) -> Head:
         """The head of a request, as the client sent it."""
         path, _, query = request.raw_path.partition("?")
-        stored = self._formats().stored_at(path) if self._seals_ids else None
+        stored = self._formats().stored_at(path)
         return Head(
             id=self._ids_of_exchanges.next(),
             method=request.method,
@@ -494,7 +494,9 @@ class Admission:
             address=request.remote or "",
             length_bytes=request.content_length,
             unix_s=time.time(),
-            route=self._routes.route_of(request.method, stored.without_id(path) if stored else path),
+            route=self._routes.route_of(
+                request.method, stored.without_id(path, sealed=self._seals_ids) if stored else path
+            ),
         )
 
     async def _plans(self, duties: Duties, trail: Trail, codec: Codec, body: bytes) -> tuple[Plan, ...]:

@@ -46,13 +46,15 @@ class ServedRoute:
 @dataclass(frozen=True, slots=True)
 class Formats:
     """A set of formats. `table`: every route, in the order of the formats; `by_text`: the same, by the text of the pattern;
-    `headers`: those of all formats together; `limit_prefixes`: how the headers of limits begin."""
+    `headers`: those of all formats together; `limit_prefixes`: how the headers of limits begin; `stored`: what formats say of
+    their stored answers."""
 
     table: tuple[ServedRoute, ...]
     by_text: Mapping[str, ServedRoute]
     codecs: tuple[Codec, ...]
     headers: FormatHeaders
     limit_prefixes: tuple[str, ...]
+    stored: tuple[StoredIds, ...]
 
     def served(self, route: str) -> ServedRoute | None:
         """Returns the pattern and the format for a method and a path such as `POST /v1/messages`; `None` if no format reads
@@ -77,8 +79,10 @@ class Formats:
 
     def stored_at(self, path: str) -> StoredIds | None:
         """Returns what the format says of its stored answers that a path is about; `None` if it is about none."""
-        every = (codec.contract.stored for codec in self.codecs)
-        return next((stored for stored in every if stored is not None and stored.is_about(path)), None)
+        for stored in self.stored:  # a generator would cost calls for each request
+            if stored.is_about(path):
+                return stored
+        return None
 
     def overlapping(self, route: Route) -> ServedRoute | None:
         """Returns the first route that can match the same path; `None` if there is none."""
@@ -97,7 +101,8 @@ def _formats(table: tuple[ServedRoute, ...]) -> Formats:
     codecs = tuple({id(served.codec): served.codec for served in table}.values())
     prefixes = dict.fromkeys(codec.contract.limit_headers.prefix for codec in codecs)
     headers = merged_headers(*(codec.contract.headers for codec in codecs))
-    return Formats(table, by_text, codecs, headers, tuple(filter(None, prefixes)))
+    stored = tuple(codec.contract.stored for codec in codecs if codec.contract.stored is not None)
+    return Formats(table, by_text, codecs, headers, tuple(filter(None, prefixes)), stored)
 
 
 @cache

@@ -5,13 +5,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
+from aiohttp import web
+from openai import BadRequestError, NotFoundError
 
 from guardproxy.audit.record.versions import entries_of
 from guardproxy.replay import replay
+from guardproxy.server.driving.earlier import EarlierValues, MemoryTurns
+from guardproxy.wire.formats.openai_responses.writer import author
 from tests.kit.stored_turns import POLICY, Rig, StoringUpstream, turns
 from tests.kit.valkey import relayed, valkey
 
@@ -200,3 +206,169 @@ async def test_placeholders_that_the_model_changed_are_counted(tmp_path: Path) -
         )
         assert count == 2
     assert [record["altered"] for record in records(tmp_path) if record.get("altered")] == [{"EMAIL_ADDRESS": 1}] * 2
+
+
+# Answers that are read back.
+
+
+@pytest.mark.parametrize("seal_ids", ["off", "on"])
+async def test_a_stored_answer_that_is_read_back_has_the_values_of_its_client(tmp_path: Path, seal_ids: str) -> None:
+    async with turns(tmp_path, seal_ids=seal_ids) as rig:
+        first, said = await rig.ask(f"my mail is {MAIL}")
+        second, both = await rig.stream(f"and my friend is {OTHER}", previous_response_id=first)
+        for streamed in (False, True):
+            assert await rig.retrieve(first, streamed=streamed) == said
+            assert await rig.retrieve(second, streamed=streamed) == both
+        assert await rig.items(second) == both
+        assert (await rig.client().responses.retrieve(first)).id == first
+        assert not any(MAIL in path for path in rig.upstream.asked)
+        entries = list(entries_of(tmp_path / "audit" / "audit-0.jsonl"))
+        results = [replay(entry, rig.server.policies) for entry in entries if hasattr(entry, "earlier")]  # type: ignore[arg-type]
+        assert [result.verdict for result in results] == ["identical"] * 8
+    assert "clinic" not in json.dumps(records(tmp_path))
+
+
+async def test_items_of_a_conversation_have_the_values_of_its_client(tmp_path: Path) -> None:
+    async with turns(tmp_path, seal_ids="on") as rig:
+        name = (await rig.client().conversations.create()).id
+        await rig.ask(f"my mail is {MAIL}", conversation=name)
+        await rig.ask(f"my other mail is {OTHER}", conversation=name)
+        assert await rig.items(name) == f"my mail is {MAIL} | my other mail is {OTHER}"
+
+
+async def test_another_client_that_reads_an_answer_back_gets_placeholders(tmp_path: Path) -> None:
+    async with turns(tmp_path, seal_ids="accept", seal_ids_scope="tenant") as rig:
+        await rig.ask(f"my mail is {MAIL}")
+        plain = next(iter(rig.upstream.told))
+        for streamed in (False, True):
+            said = await rig.retrieve(plain, "two", streamed=streamed)
+            assert (MAIL in said, TOKEN in said) == (False, True)
+            assert MAIL in await rig.retrieve(plain, streamed=streamed)
+        assert TOKEN in await rig.items(plain, "two")
+
+
+async def test_an_id_that_was_altered_reads_nothing_back(tmp_path: Path) -> None:
+    async with turns(tmp_path, seal_ids="on") as rig:
+        first, _ = await rig.ask(f"my mail is {MAIL}")
+        head, _, seal = first.rpartition("_")
+        for altered in (f"{head}0_{seal}", f"{head}_{seal[::-1]}", head, f"{head.upper()}_{seal}"):
+            with pytest.raises(NotFoundError):
+                await rig.retrieve(altered)
+        with pytest.raises(NotFoundError):
+            await rig.retrieve(first, "two")
+        assert rig.upstream.asked == []
+
+
+async def test_an_id_of_the_form_that_providers_give_is_read_back_without_seals(tmp_path: Path) -> None:
+    name = "resp_67ccd2bed1ec8190b14f964abc0542670bb6a6b452d3795b"
+    async with turns(tmp_path) as rig:
+        first, said = await rig.ask("my dog is brown")
+        rig.upstream.answers[name] = rig.upstream.answers[first]
+        assert await rig.retrieve(name) == said
+        for other in ("resp_4111111111111111", "resp_4111-1111-1111-1111", "resp_ada@clinic.example"):
+            with pytest.raises(NotFoundError):
+                await rig.retrieve(other)
+        assert rig.upstream.asked == [f"/v1/responses/{name}"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "settings"),
+    [
+        (POLICY.replace("restore: true", "restore: false"), {}),
+        (POLICY, {"keep_turns_s": 0.0}),
+        (POLICY, {"limit_turns_bytes": 0}),
+    ],
+)
+async def test_an_answer_that_is_read_back_has_placeholders_where_nothing_is_kept(
+    tmp_path: Path, policy: str, settings: Any
+) -> None:
+    async with turns(tmp_path, policy=policy, **settings) as rig:
+        first, _ = await rig.ask(f"my mail is {MAIL}")
+        said = await rig.retrieve(first)
+        assert (MAIL in said, TOKEN in said) == (False, True)
+
+
+async def test_reading_back_does_not_keep_values_for_longer(tmp_path: Path) -> None:
+    async with turns(tmp_path, keep_turns_s=60.0) as rig:
+        now, earlier = 1000.0, rig.server.earlier
+        assert isinstance(earlier, EarlierValues)
+        earlier._store = MemoryTurns(1 << 20, lambda: now)
+        first, _ = await rig.ask(f"my mail is {MAIL}")
+        now += 40
+        assert MAIL in await rig.retrieve(first)
+        now += 40
+        assert TOKEN in await rig.retrieve(first)
+
+
+async def test_rules_for_answers_read_what_is_read_back(tmp_path: Path) -> None:
+    rule = "rules:\n  - {id: in, on: response, when: pii, action: redact}\n  -"
+    policy = POLICY.replace("rules: [", rule + " ").replace("true}]", "true}")
+    policy = policy.replace("policy: guard", "policy: guard\nmatch: {routes: [POST /v1/responses]}")
+    async with turns(tmp_path, policy=policy) as rig:
+        first, said = await rig.ask(f"my mail is {MAIL}")
+        rig.upstream.say = lambda told: f"{told[0]}, and that of my boss is eve@clinic.example"
+        second, again = await rig.ask("and?", previous_response_id=first)
+        assert (MAIL in again, "eve@" in again) == (True, False)
+        for streamed in (False, True):
+            assert await rig.retrieve(first, streamed=streamed) == said
+            assert await rig.retrieve(second, streamed=streamed) == again
+
+
+async def test_a_text_of_a_client_that_is_read_back_as_json_stays_json(tmp_path: Path) -> None:
+    form = {"format": {"type": "json_object"}}
+    policy = POLICY.replace("{use: pii, entities: [EMAIL_ADDRESS]}", "{use: pattern, patterns: ['said \"\\w+\"']}")
+    async with turns(tmp_path, policy=policy) as rig:
+        rig.upstream.say = lambda told: json.dumps({"name": told[0]})
+        first, said = await rig.ask('said "ada"', extra_body={"text": form})
+        assert json.loads(said) == {"name": 'said "ada"'}
+        for streamed in (False, True):
+            assert json.loads(await rig.retrieve(first, streamed=streamed)) == {"name": 'said "ada"'}
+
+
+async def test_a_system_prompt_of_a_policy_is_not_read_back(tmp_path: Path) -> None:
+    policy = f"{POLICY}prompt: {{prepend: never say plum}}\n"
+    async with turns(tmp_path, policy=policy) as rig:
+        first, _ = await rig.ask("hello")
+        prompt, reply, name = rig.upstream.answers[first]
+        whole = author.answer(prompt, reply, name) | {"instructions": "never say plum\n\nbe kind"}
+        rig.upstream.answers[first] = replace(prompt, system="x"), reply, name
+        with_system = AsyncMock(return_value=web.json_response(whole))
+        rig.upstream._given = with_system  # type: ignore[method-assign]
+        assert (await rig.client().responses.retrieve(first)).instructions == ""
+
+
+@pytest.mark.parametrize(
+    "query", ["starting_after=3", "after=my+card+4111", "include=ada@clinic.example", "limit=4111111111", "x=1"]
+)
+async def test_a_query_with_room_for_a_text_is_refused(tmp_path: Path, query: str) -> None:
+    async with turns(tmp_path) as rig:
+        first, _ = await rig.ask("hello")
+        with pytest.raises(BadRequestError):
+            await rig.client().get(f"/responses/{first}?{query}", cast_to=dict)
+        assert rig.upstream.asked == []
+
+
+async def test_workers_and_a_restart_read_back_what_the_state_keeps(tmp_path: Path) -> None:
+    upstream = StoringUpstream()
+    with valkey(tmp_path) as url:
+        async with (
+            turns(tmp_path / "a", upstream, state=url) as here,
+            turns(tmp_path / "b", upstream, state=url) as there,
+            turns(tmp_path / "c", upstream, state=url, key="another key, after a rotation") as rotated,
+        ):
+            first, _ = await here.ask(f"my mail is {MAIL}")
+            assert MAIL in await there.retrieve(first, streamed=True)
+            assert TOKEN in await rotated.retrieve(first)
+        async with turns(tmp_path / "a", upstream, state=url) as restarted:
+            assert MAIL in await restarted.retrieve(first)
+    async with turns(tmp_path / "a", upstream) as alone:  # a restart without the state
+        assert TOKEN in await alone.retrieve(first)
+
+
+@pytest.mark.parametrize("fault", ["cut", "hang"])
+async def test_while_the_state_is_away_an_answer_is_read_back_with_placeholders(tmp_path: Path, fault: str) -> None:
+    with valkey(tmp_path) as url, relayed(tmp_path / "relay.sock", url) as set_fault:
+        async with turns(tmp_path, state=f"unix://{tmp_path / 'relay.sock'}") as rig:
+            first, _ = await rig.ask(f"my mail is {MAIL}")
+            set_fault(fault)
+            assert TOKEN in await rig.retrieve(first)

@@ -1,4 +1,4 @@
-"""An upstream that stores turns as OpenAI's Responses API does, and a server in front of it.
+"""An upstream that stores turns and answers as OpenAI's Responses API does, and a server in front of it.
 
 The model says all that it was ever told in the conversation, so every placeholder of an earlier turn is in its answer.
 """
@@ -26,7 +26,6 @@ checks: {pii: {use: pii, entities: [EMAIL_ADDRESS]}}
 rules: [{id: out, on: request, when: pii, action: redact, restore: true}]
 """
 STORED = (
-    "GET /v1/responses/{id}",
     "DELETE /v1/responses/{id}",
     "POST /v1/conversations",
     "DELETE /v1/conversations/{id}",
@@ -36,10 +35,12 @@ STORED = (
 class StoringUpstream:
     """Keeps what it was told by the ids of its answers and conversations. `seen`: the texts of the requests; `cut_chars`: the
     size of the deltas of a stream; `cut_bytes`: that of the pieces in which its bytes are sent; `goes_on`: what a stream waits
-    for before its last piece; `say`: makes the answer of what was told."""
+    for before its last piece; `say`: makes the answer of what was told; `asked`: the paths of the requests that read back."""
 
     def __init__(self) -> None:
         self.told: dict[str, tuple[str, ...]] = {}
+        self.answers: dict[str, tuple[Prompt, Reply, str]] = {}
+        self.asked: list[str] = []
         self.seen: list[str] = []
         self.cut_chars, self.cut_bytes = 5, 1 << 16
         self.goes_on = asyncio.Event()
@@ -48,6 +49,8 @@ class StoringUpstream:
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         tree = await request.json() if request.can_read_body else {}
+        if request.method == "GET":
+            return await self._read_back(request)
         if request.method != "POST":
             self.told.pop(request.path.rpartition("/")[2], None)
             return web.json_response(
@@ -66,9 +69,41 @@ class StoringUpstream:
         if conversation:
             self.told[conversation] = told
         self.seen.append(tree["input"])
-        prompt, reply = Prompt(tree["model"], tree["input"]), Reply(self.say(told))
-        if not tree.get("stream"):
-            return web.json_response(author.answer(prompt, reply, name))
+        schema = (tree.get("text") or {}).get("format")
+        prompt, reply = Prompt(tree["model"], tree["input"], schema=schema), Reply(self.say(told))
+        self.answers[f"resp_{name}"] = prompt, reply, name
+        return await self._given(request, prompt, reply, name, streamed=bool(tree.get("stream")))
+
+    async def _read_back(self, request: web.Request) -> web.StreamResponse:
+        """Gives back a stored answer, whole or in a stream, or the items of a request or of a conversation."""
+        self.asked.append(request.path_qs)
+        *_, name, last = request.path.split("/")
+        if last in ("input_items", "items"):
+            if name not in self.told:
+                return web.json_response(author.error(404, "no such response"), status=404)
+            items = [
+                {
+                    "id": f"msg_{at}",
+                    "type": "message",
+                    "role": "user",
+                    "content": [{"type": "input_text", "text": text}],
+                }
+                for at, text in enumerate(self.told[name])
+            ]
+            page = {"object": "list", "data": items, "first_id": "msg_0", "last_id": "msg_9", "has_more": False}
+            return web.json_response(page)
+        if last not in self.answers:
+            return web.json_response(author.error(404, "no such response"), status=404)
+        return await self._given(request, *self.answers[last], streamed=request.query.get("stream") == "true")
+
+    async def _given(
+        self, request: web.Request, prompt: Prompt, reply: Reply, name: str, *, streamed: bool
+    ) -> web.StreamResponse:
+        if not streamed:
+            tree = author.answer(prompt, reply, name)
+            if prompt.schema is not None:
+                tree["text"] = {"format": prompt.schema}
+            return web.json_response(tree)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         data = b"".join(author.frames(prompt, reply, name, self._cut))
@@ -106,6 +141,24 @@ class Rig:
             answer = await stream.get_final_response()
         assert "".join(deltas) == answer.output_text
         return answer.id, answer.output_text
+
+    async def retrieve(self, name: str, key: str = "one", *, streamed: bool = False) -> str:
+        """Returns the text of a stored answer that is read back."""
+        if not streamed:
+            return (await self.client(key).responses.retrieve(name)).output_text
+        said, whole = "", None
+        async for event in await self.client(key).responses.retrieve(name, stream=True):
+            said += event.delta if event.type == "response.output_text.delta" else ""
+            whole = event.response if event.type == "response.completed" else whole
+        assert whole is not None
+        assert said == whole.output_text
+        return said
+
+    async def items(self, name: str, key: str = "one") -> str:
+        """Returns the texts of the items of the request for a stored answer, or of a conversation."""
+        client = self.client(key)
+        pages: Any = client.conversations.items if name.startswith("conv_") else client.responses.input_items
+        return " | ".join([part.text async for item in pages.list(name) for part in item.content])
 
     async def close(self) -> None:
         for client in self._clients.values():

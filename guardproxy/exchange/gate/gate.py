@@ -24,6 +24,7 @@ import msgspec
 from guardproxy.checks import Check
 from guardproxy.errors import ErrorCode
 from guardproxy.events import End, Event, Fault, Frame, Opaque, Path, RunEnd, Text
+from guardproxy.exchange.gate.borders import Crossing, borders, crossings
 from guardproxy.exchange.gate.documents import CutTexts
 from guardproxy.exchange.gate.joining import Joint
 from guardproxy.exchange.gate.lanes import CHECK_ERROR, Lane, TextPlace, is_raw, needs_whole, no_facts, reads_judged
@@ -34,7 +35,7 @@ __all__ = ["CHECK_ERROR", "Gate", "Job", "Lane", "Piece", "QueuedFrame"]
 
 
 class Job(msgspec.Struct, frozen=True):
-    """A window for a check. `joins`: the text is that of several parts, each of which has a window of its own."""
+    """A window for a check. `joins`: the text is that of several texts, each of which has a window of its own."""
 
     check: Check
     window: Window
@@ -111,7 +112,7 @@ class LaneTable(msgspec.Struct):
     goes on; `last`: the last lane of each channel; `joints`: parts that are read as one text, by their lanes and by the lane of
     the joined text; `runs`: the last part of each run to which parts may be added; `lone`: those of them
     that are the first. `holds_calls`: whether arguments of tools that are no JSON are held to their end, too. `cut`: the texts
-    that hold others; `None` if there are none."""
+    that hold others; `None` if there are none. `crossings`: what is read across the borders of messages, by its lane."""
 
     every: list[Lane] = msgspec.field(default_factory=list)
     open: dict[Channel, Lane] = msgspec.field(default_factory=dict)
@@ -121,6 +122,7 @@ class LaneTable(msgspec.Struct):
     lone: dict[Lane, None] = msgspec.field(default_factory=dict)
     holds_calls: bool = False
     cut: CutTexts | None = None
+    crossings: dict[Lane, Crossing] = msgspec.field(default_factory=dict)
     _by_path: dict[str, Lane] = msgspec.field(default_factory=dict)
 
     def add(self, lane: Lane) -> None:
@@ -135,6 +137,7 @@ class LaneTable(msgspec.Struct):
 
 
 _place = cache(TextPlace)
+_Flight = list[tuple[Lane, list[tuple[int, Window]]]]
 
 
 def no_checks(channel: Channel) -> tuple[Check, ...]:
@@ -159,7 +162,7 @@ class Gate(msgspec.Struct):
     _patient: dict[Lane, None] = msgspec.field(
         default_factory=dict
     )  # lanes that wait for more text, see `Progress.is_due`
-    _in_flight: list[tuple[Lane, list[tuple[int, Window]]]] = msgspec.field(default_factory=list)
+    _in_flight: _Flight = msgspec.field(default_factory=list)
 
     def push(self, events: Sequence[Event]) -> None:
         for event in events:
@@ -180,6 +183,14 @@ class Gate(msgspec.Struct):
                     self._end_run(event.run)
                 case _:
                     self.fault = event
+
+    def read_across(self, events: Sequence[Event]) -> None:
+        """Reads across the borders of messages, too. `events`: those of a whole request, which were pushed."""
+        last = self.lanes.last
+        for before, after in borders(events):
+            for crossing in crossings(last[before], last[after]):
+                self.lanes.crossings[crossing.lane] = crossing
+                self._active[crossing.lane] = None
 
     def _end(self, lane: Lane) -> None:
         """Notes that the text of a lane is complete."""
@@ -304,7 +315,7 @@ class Gate(msgspec.Struct):
         for lane in self._active:
             if windows := lane.windows(facts_for, all_text=all_text):
                 self._in_flight.append((lane, windows))
-                joins = lane in joints and joints[lane].lane is lane
+                joins = (lane in joints and joints[lane].lane is lane) or lane in self.lanes.crossings
                 jobs += [Job(lane.progress.checks[number], window, joins) for number, window in windows]
             if lane.progress.is_patient:
                 self._patient[lane] = None
@@ -321,9 +332,14 @@ class Gate(msgspec.Struct):
         joint_of = self.lanes.joints
         joints: dict[Joint, None] = {}
         flight, self._in_flight = self._in_flight, []
+        if self.lanes.crossings:
+            self._learn_across(flight, scans)
         for lane, windows in flight:
-            findings = lane.learn(windows, scans[at : at + len(windows)])
+            its = scans[at : at + len(windows)]
             at += len(windows)
+            if lane in self.lanes.crossings:
+                continue
+            findings = lane.learn(windows, its)
             if quote := lane.to_quote():
                 self._active[quote] = None
             if lane in joint_of and joint_of[lane].is_read:
@@ -337,6 +353,14 @@ class Gate(msgspec.Struct):
             if findings := joint.merge():
                 yield joint.lane, findings
                 joint.hand_out()
+
+    def _learn_across(self, flight: _Flight, scans: Sequence[Scan]) -> None:
+        """Gives what was found across borders to both sides, before they settle."""
+        at = 0
+        for lane, windows in flight:
+            if (crossing := self.lanes.crossings.get(lane)) is not None:
+                crossing.share(lane.learn(windows, scans[at : at + len(windows)]))
+            at += len(windows)
 
     def release(self) -> Iterator[QueuedFrame]:
         """Yields the frames that may leave, in order. The caller must render a frame before it asks for the next."""

@@ -13,7 +13,7 @@ Rules that must hold
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from operator import attrgetter
 from typing import Any
@@ -147,12 +147,13 @@ class _Cursor(Struct):
 
 class _Unsettled(Struct):
     """Findings that are not settled. `weak`: those that give way to others. `allowed`: places that policies allow. `joins`: the
-    labels of findings that are joined."""
+    labels of findings that are joined. `given`: findings of another lane in this text."""
 
     strong: list[Finding] = msgspec.field(default_factory=list)
     weak: list[Finding] = msgspec.field(default_factory=list)
     allowed: list[Finding] = msgspec.field(default_factory=list)
     joins: frozenset[str] = frozenset()
+    given: list[Finding] = msgspec.field(default_factory=list)
 
     def take(self, place: int) -> _Unsettled:
         """Removes and returns those that end up to `place`."""
@@ -278,7 +279,15 @@ class Progress:
                 self.findings += [replace(finding, start=0, end=0) for finding in findings]
             elif findings:
                 (self._waiting.weak if check.traits.partner_of else self._waiting.strong).extend(findings)
+        if given := self._waiting.given:
+            known = self._waiting.strong
+            known += [finding for finding in dict.fromkeys(given) if not _is_known(finding, known)]
+            given.clear()
         return first
+
+    def take(self, finding: Finding) -> None:
+        """Takes a finding that another lane has found in the text, which is complete and not settled there."""
+        self._waiting.given.append(finding)
 
     def take_back(self, findings: Sequence[Finding]) -> None:
         """Removes findings that `settle` has just added, as they may change before the text leaves."""
@@ -318,6 +327,17 @@ class Progress:
         if text.view is not None:  # the view ends with the rows, but their numbers come earlier in the text
             self.findings.sort(key=text.raw_start)
         return done
+
+
+def _is_known(finding: Finding, others: Iterable[Finding]) -> bool:
+    """Whether a finding lies within another of the same check and label that has at least its score."""
+    return any(
+        (other.check, other.label) == (finding.check, finding.label)
+        and other.start <= finding.start
+        and finding.end <= other.end
+        and finding.score <= other.score
+        for other in others
+    )
 
 
 def in_front(findings: Sequence[Finding], settled: int) -> int:

@@ -64,7 +64,8 @@ class PromptChange:
 class Prompts:
     """The sections that apply to a request. `mark`: letters in the marks that nobody can guess. `canary`: the secret word of
     the tenant; empty if no section has one. `values`: template values of the request. `hides`:
-    texts that the answer may repeat, with what the client gets in their place."""
+    texts that the answer may repeat, with what the client gets in their place. `hides_system`: whether the client gets no
+    text of the system."""
 
     sections: Sequence[BoundSection[PromptSection]]
     turns: Turns
@@ -73,6 +74,7 @@ class Prompts:
     values: Mapping[str, str]
     changes: list[PromptChange] = field(default_factory=list)
     hides: dict[str, str] = field(default_factory=dict)
+    hides_system: bool = False
     _how: dict[Kind, Marking] = field(default_factory=dict)
     _counts: dict[Kind, int] = field(default_factory=dict)
 
@@ -180,12 +182,20 @@ class Prompts:
             for change in self.changes
         )
 
+    def hide_every_system_text(self) -> None:
+        """Hides the system prompt of an answer that is read back: what the client wrote in it is not known any more."""
+        self.hides_system = any(bound.enforced for bound in self.sections)
+
     def hidden(self, events: Sequence[Event]) -> list[Event]:
         """Returns events of an answer in which a repeated system prompt is that of the client."""
         out: list[Event] = []
         for event in events:
-            if type(event) is Text and event.channel.kind == "system" and event.text in self.hides:
-                out.append(structs.replace(event, text=self.hides[event.text], altered=True))
+            if (
+                type(event) is Text
+                and event.channel.kind == "system"
+                and (self.hides_system or event.text in self.hides)
+            ):
+                out.append(structs.replace(event, text=self.hides.get(event.text, ""), altered=True))
             else:
                 out.append(event)
         return out

@@ -85,7 +85,8 @@ class Guard:
     def hides(self) -> bool:
         """Whether an answer may repeat a system prompt that policies changed."""
         repeats = "system" in self.setting.codec.contract.carries["response"]
-        return self.prompts is not None and bool(self.prompts.hides) and repeats
+        prompts = self.prompts
+        return prompts is not None and bool(prompts.hides or prompts.hides_system) and repeats
 
     @property
     def attempt(self) -> int:

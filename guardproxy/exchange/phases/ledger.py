@@ -186,6 +186,8 @@ class Ledger(msgspec.Struct):
         stored = self.setting.codec.contract.stored
         if stored is None or entry is None or answer.status != 200 or not self.setting.tenant:
             return None
+        if self.setting.address.route in stored.made_by:  # to read a turn again does not keep it for longer
+            return None
         tree = entry.frame.tree if self.attempts.tree is None else self.attempts.tree  # as a policy changed it
         conversations = stored.referred(tree, lasting=True)
         is_named = bool(turn.stored_id or conversations)

@@ -106,6 +106,8 @@ class RequestPhase:
             if draft.documents is not None and side.read:
                 events = draft.documents.split(events)
             side.gate.push(self.guard.forms.in_request(events, bound) if bound.needs_tools and side.read else events)
+            if side.read:
+                side.gate.read_across(events)
             if fault := side.gate.fault:
                 raise DownstreamError(fault.code, f"the request body: {fault.message}")
             for stage in stages.taken:
@@ -207,16 +209,19 @@ class RequestPhase:
 
     def _bind(self, request: Request, event: RequestReceived) -> BoundRules:
         """Selects the rules for the request."""
-        setting = self.setting
+        setting, stored = self.setting, self.setting.codec.contract.stored
+        route = setting.address.route
+        # What is read back was answered under the rules of another route.
+        route = stored.made_by.get(route, route) if stored is not None else route
         # No policy looks at the request to see whether it applies, so nothing has to be read for that.
         if (bound := setting.policies.unconditional) is not None:
             return bound
         statement = RequestStatement()
         if setting.policies.asks_body:
             statement = statement_of(request.frame.tree, setting.codec.contract.statements)
-        about = about_of(setting.address.route, setting.tenant_name, request, statement, event.headers)
+        about = about_of(route, setting.tenant_name, request, statement, event.headers)
         return setting.policies.bind(
-            setting.address.route,
+            route,
             request.model,
             setting.tenant_name,
             self.ledger.notes.conversation,
@@ -284,8 +289,11 @@ class RequestPhase:
         if stages.edited:
             changed |= self._edit(draft)
         body = codec.edited(entry.frame, draft.texts) if changed else entry.frame.data
-        is_again = bool(bound.judging or bound.retries)
-        if is_again or plan.changes_body or stages.built:
+        is_read_back = bool(self._read_back)  # such a request has no body that a stage could write
+        is_again = bool(bound.judging or bound.retries) and not is_read_back
+        if is_read_back and self.guard.prompts is not None:
+            self.guard.prompts.hide_every_system_text()
+        elif is_again or plan.changes_body or stages.built:
             # The tree of the request still holds the texts as the client sent them, so an edited body is parsed again.
             attempts.tree = codec.read_body(body) if changed else entry.frame.tree
             if self._build(draft):
@@ -364,4 +372,10 @@ class RequestPhase:
         stored, entry = self.setting.codec.contract.stored, self.ledger.entry
         if stored is None or entry is None or not self.setting.tenant:
             return None
-        return stored.referred(entry.frame.tree)
+        return (self._read_back,) if self._read_back else stored.referred(entry.frame.tree)
+
+    @property
+    def _read_back(self) -> str:
+        """The id of the stored answer or conversation that the request reads back; empty if it asks a model."""
+        stored, address = self.setting.codec.contract.stored, self.setting.address
+        return stored.read_back(address.route, address.path) if stored is not None else ""

@@ -115,6 +115,7 @@ class ClientKeys(Duty):
     def plan(self, head: Head, request: Request) -> Plan | None:
         """Returns no plan. Raises `DownstreamError` (403) if the request names a model that the client may not name."""
         codec = self._codec(head)
+        codec = codec.for_request(head.path, head.query) if codec is not None else None
         if head.client.models is not None and codec is not None and codec.contract.serves_models:
             try:
                 self._check_models(head, request, codec)

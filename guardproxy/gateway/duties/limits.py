@@ -206,7 +206,8 @@ class UsageLimits(Duty):
         if has_section:
             bound, of_policies = self._of_policies(policies, head, request, codec, about)
             rules, prices = (*rules, *of_policies), prices_of(bound)
-        if not codec.contract.serves_models:  # a server of tools counts no tokens
+        # A server of tools counts no tokens, and those of a stored answer were counted when the model gave it.
+        if not codec.for_request(head.path, head.query).contract.serves_models:
             rules = tuple(rule for rule in rules if rule.unit not in _OF_MODELS)
         prompt = -(-len(request.frame.data) // BYTES_A_TOKEN)
         asked_answers = answers_of(request.frame.tree, codec.contract.statements)

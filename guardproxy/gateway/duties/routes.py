@@ -48,7 +48,7 @@ class Routes(Duty):
         guarded = sorted(route for codec in formats.codecs for route in codec.routes)
         methods = {route.split(" ", 1)[0] for route in (*guarded, *self._pass_through)}
         routes = [f"{method} {head.path}" for method in methods]
-        if any(self._passed(route) or formats.served(route) for route in routes):
+        if any(self._passed(route) or _is_asked(formats, route) for route in routes):
             return DownstreamError(ErrorCode.METHOD_NOT_ALLOWED)
         route = f"{head.method} {head.path}"
         meant, change = self._advice(formats, head.method, head.path)
@@ -76,6 +76,14 @@ class Routes(Duty):
             return read_by.route.text if read_by else self._passed(route)
 
         return base_url_advice(method, path, known, pattern_of)
+
+
+def _is_asked(formats: Formats, route: str) -> bool:
+    """Whether a format reads a route, other than to read back what is stored: what is refused there has advice of
+    its own."""
+    read_by = formats.served(route)
+    stored = read_by.codec.contract.stored if read_by is not None else None
+    return read_by is not None and (stored is None or read_by.route.text not in stored.made_by)
 
 
 def _pattern(entry: str) -> Route:

@@ -31,6 +31,8 @@ class StoredIds:
     of an answer that have ids: the names of the members that lead to each, with the names of those that hold ids, as bytes.
     `references`: the places of a request that refer to what is stored.
 
+    `made_by`: the routes that read back what is stored, each with the route whose answers it reads back and whose rules hold.
+
     `prefixes`: how ids begin, such as `resp_`. `collections`: the segments of paths that an id follows, such as `responses`;
     `operations`: the segments there that are no ids. Raises `ValueError` if one of the first two is empty or has an empty
     entry: then no id, or any text, would be sealed."""
@@ -42,9 +44,11 @@ class StoredIds:
     prefixes: tuple[str, ...]
     collections: tuple[str, ...]
     operations: frozenset[str]
+    made_by: Mapping[str, str]
     places: _Places = field(init=False)
     references: tuple[Path, ...] = field(init=False)
     _id: re.Pattern[str] = field(init=False)
+    _made_id: re.Pattern[str] = field(init=False)
     _id_bytes: re.Pattern[bytes] = field(init=False)
     _like_id: re.Pattern[str] = field(init=False)
     _begins: tuple[bytes, ...] = field(init=False)  # what stands before the rest of an id in JSON
@@ -60,6 +64,8 @@ class StoredIds:
         form = f"(?:{'|'.join(map(re.escape, self.prefixes))}){_ID_CHARS}"
         object.__setattr__(self, "_id", re.compile(form, re.ASCII))
         object.__setattr__(self, "_id_bytes", re.compile(form.encode()))
+        made = f"(?:{'|'.join(map(re.escape, self.prefixes))})[A-Za-z0-9]{{24,200}}"
+        object.__setattr__(self, "_made_id", re.compile(made, re.ASCII))
         # Readers strip spaces of Unicode, and some a mark.
         object.__setattr__(self, "_like_id", re.compile(rf"[\s\ufeff]*{form}[\s\ufeff]*"))
         object.__setattr__(self, "_begins", tuple(f'"{prefix}'.encode() for prefix in self.prefixes))
@@ -97,11 +103,20 @@ class StoredIds:
             return None
         return path[: found.start(1)], unquote(found[1]), path[found.end(1) :]
 
-    def without_id(self, path: str) -> str:
+    def without_id(self, path: str, *, sealed: bool) -> str:
         """Returns a path with the word `id` instead of an id, to look for its route: an id has more digits than the parameter
-        of a route may have."""
+        of a route may have. `sealed`: whether the id is checked later; otherwise it must be as long as only machines write ids,
+        so that no number of a person passes for one."""
         parts = self.split_path(path)
-        return path if parts is None else f"{parts[0]}id{parts[2]}"
+        if parts is None or not (sealed or self._made_id.fullmatch(parts[1])):
+            return path
+        return f"{parts[0]}id{parts[2]}"
+
+    def read_back(self, route: str, path: str) -> str:
+        """Returns the id in the path of a request that reads back what is stored; empty for all other requests. `route`: its
+        pattern."""
+        parts = self.split_path(path) if route in self.made_by else None
+        return parts[1] if parts is not None else ""
 
     def deleted_id(self, path: str) -> str:
         """Returns the id that the path of a `DELETE` names; empty if it is not about a whole answer or conversation."""

@@ -1,4 +1,5 @@
-"""OpenAI Responses: `POST /v1/responses`, and the routes that count its tokens and compact its conversations.
+"""OpenAI Responses: `POST /v1/responses`, the routes that count its tokens and compact its conversations, and those that read
+back stored answers and items.
 
 Fields follow the public API and the types of openai-python. A stream is named events; each has its number. The name of an event
 and its `type` are written from one value. The last event repeats the whole answer.
@@ -7,30 +8,39 @@ and its `type` are written from one value. The last event repeats the whole answ
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from guardproxy.errors import DownstreamError, ErrorCode
-from guardproxy.events import Frame, Text
-from guardproxy.wire.contract.codec import Decoder
+from guardproxy.events import Frame, Opaque, Text
+from guardproxy.wire.contract.codec import Codec, Decoder, Request
+from guardproxy.wire.contract.contract import Contract
 from guardproxy.wire.contract.turns import Turns
 from guardproxy.wire.contract.writing import Author
 from guardproxy.wire.decoding.json_codec import Grammar
 from guardproxy.wire.families.openai import OpenAICodec
 from guardproxy.wire.formats.openai_responses import turns
 from guardproxy.wire.formats.openai_responses.citations import counts_of
-from guardproxy.wire.formats.openai_responses.contract import CONTRACT, CREATES, UNANSWERED
+from guardproxy.wire.formats.openai_responses.contract import CONTRACT, STORED_CONTRACT, UNANSWERED
 from guardproxy.wire.formats.openai_responses.events import TERMINAL
-from guardproxy.wire.formats.openai_responses.field_map import JSON_RESPONSE, REQUEST, RESPONSE
+from guardproxy.wire.formats.openai_responses.field_map import (
+    CREATES,
+    JSON_RESPONSE,
+    REQUEST,
+    RESPONSE,
+    STORED,
+    retrieved,
+)
 from guardproxy.wire.formats.openai_responses.schemas import shape_of, shapes_of
-from guardproxy.wire.formats.openai_responses.stream import ResponsesDecoder, notice
+from guardproxy.wire.formats.openai_responses.stream import ResponsesDecoder, StoredDecoder, notice, notice_stored
 from guardproxy.wire.formats.openai_responses.token_data import trim, withhold
 from guardproxy.wire.formats.openai_responses.writer import author
 from guardproxy.wire.json import text
 from guardproxy.wire.request.requests import expect_list, expect_type
 
 _BACKGROUND = (
-    "`background` without `stream` is not possible here: the answer would be read from a route that no check guards; send "
-    "`stream: true`, or leave `background` out"
+    "`background` without `stream` is not possible here: the answer would be read back by a request that names no model, so "
+    "policies for some models could not judge it; send `stream: true`, or leave `background` out"
 )
 
 
@@ -38,8 +48,8 @@ class OpenAIResponses(OpenAICodec[ResponsesDecoder]):
     """The codec."""
 
     name = "openai_responses"
-    routes: tuple[str, ...] = (*CREATES, *UNANSWERED)
-    contract = CONTRACT
+    routes: tuple[str, ...] = (*CREATES, *UNANSWERED, *STORED.made_by)
+    contract: Contract = CONTRACT
     turns: Turns = turns
     author: Author = author
 
@@ -55,6 +65,9 @@ class OpenAIResponses(OpenAICodec[ResponsesDecoder]):
         withhold=withhold,
         counts_of=counts_of,
     )
+
+    def for_request(self, path: str, query: str) -> Codec:
+        return STORED_CODEC if STORED.split_path(path) is not None else self
 
     def check(self, tree: dict[str, Any]) -> None:
         expect_type(tree, "model", str)
@@ -109,4 +122,20 @@ class OpenAIResponses(OpenAICodec[ResponsesDecoder]):
         return author.event({"type": "response.created", "response": response, "sequence_number": 0})
 
 
+class StoredOpenAIResponses(OpenAIResponses):
+    """The codec of requests that read back what is stored. They have no body; the path names what they ask for."""
+
+    contract = STORED_CONTRACT
+    stream = StoredDecoder
+    grammar = replace(OpenAIResponses.grammar, answer=retrieved, notice=notice_stored)
+
+    def for_request(self, path: str, query: str) -> Codec:
+        return self
+
+    def read_request(self, path: str, query: str, body: bytes) -> Request:
+        whole = Frame(b"", {})
+        return Request("", "stream=true" in query.split("&"), whole, lambda: [Opaque(whole)])
+
+
 CODEC = OpenAIResponses()
+STORED_CODEC = StoredOpenAIResponses()

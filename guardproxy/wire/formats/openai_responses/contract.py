@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from guardproxy.events import Path, RunCall
@@ -16,6 +17,7 @@ from guardproxy.wire.contract.contract import (
     Demand,
     KeyHeader,
     MediaTypes,
+    QuerySyntax,
     RefusedRoutes,
     Signs,
     TelemetryNames,
@@ -37,18 +39,16 @@ from guardproxy.wire.json import listed, members, objects
 from guardproxy.wire.json.opaque import MEDIA
 from guardproxy.wire.request.vllm_fields import DENIED
 
-CREATE = "POST /v1/responses"
 COUNT = "POST /v1/responses/input_tokens"
 COMPACT = "POST /v1/responses/compact"
-CREATES = (CREATE, "POST /openai/v1/responses", "POST /openai/responses")
 UNANSWERED = (COUNT, COMPACT, *(f"POST /openai/v1/responses/{name}" for name in ("input_tokens", "compact")))
 _BOTH: tuple[Kind, ...] = (
     *("system", "user", "assistant", "tool_arguments", "tool_result", "tool_definition", "reasoning", "refusal"),
     *("metadata", "unmapped"),
 )
 _STORED_ADVICE = (
-    "stored responses and conversations are not guarded: no check reads what these routes give back. Keep the answer of POST "
-    "/v1/responses, send earlier turns in `input`, and send `store: false` if nothing should be stored"
+    "no check reads this route of stored responses and conversations. Guarded are GET /v1/responses/{id}, its `/input_items`, "
+    "and GET /v1/conversations/{id}/items"
 )
 _ENDS = ("completed", "incomplete", "failed")
 
@@ -129,7 +129,7 @@ CONTRACT = Contract(
     terminal=tuple(frame(f'{{"type":"response.{end}"}}'.encode(), f"response.{end}") for end in _ENDS),
     error_path=("error", "message"),
     media=MediaTypes("application/json", "text/event-stream", ("application/json",)),
-    unanswered=frozenset(UNANSWERED),
+    unanswered=frozenset((*UNANSWERED, *STORED.made_by)),
     limits={"messages": ("input", "messages"), "tools": ("tools", "functions")},
     serves_models=True,
     statements=EVERY_SERVER.of(REQUEST),
@@ -149,3 +149,21 @@ CONTRACT = Contract(
     user_fields=USER_FIELDS,
     telemetry=TelemetryNames("openai", "chat"),
 )
+
+_INCLUDED = (
+    *("file_search_call.results", "web_search_call.results", "web_search_call.action.sources"),
+    *("message.input_image.image_url", "computer_call_output.output.image_url", "code_interpreter_call.outputs"),
+    *("reasoning.encrypted_content", "message.output_text.logprobs"),
+)
+_INCLUDE = r"include(?:\[\d?\]|%5B\d?%5D)?=(?:" + "|".join(map(re.escape, _INCLUDED)) + ")"
+_STORED_QUERY = QuerySyntax(
+    re.compile(
+        rf"(?:{SDK_QUERY.pattern.pattern}|(?:stream|include_obfuscation)=(?:true|false)|limit=[0-9]{{1,3}}|order=(?:asc|desc)"
+        rf"|(?:after|before)=[a-z]{{2,8}}_[0-9a-f]{{1,128}}|{_INCLUDE}|&)*",
+        re.ASCII,
+    ),
+    "stream, include, include_obfuscation, limit, order, and the id of an item in after or before (no starting_after: a "
+    "stream is read from its beginning)",
+)
+STORED_CONTRACT = replace(CONTRACT, serves_models=False, query=_STORED_QUERY)
+"""The contract of the routes that read back what is stored. No model is asked, and nothing is asked again elsewhere."""

@@ -2,6 +2,8 @@
 
 An answer repeats much of its request (`instructions`, `tools`, `metadata`). Such a text is read as an answer's text of the same
 kind.
+
+Decision: docs/decisions/0090-a-stored-answer-is-read-by-the-rules-of-its-route.md
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from guardproxy.wire.json import (
     UNMAPPED,
     Map,
     MapFields,
+    members,
     naming,
     part_text,
     text,
@@ -136,6 +139,23 @@ def _response(item_map: Map) -> MapFields:
 
 
 RESPONSE, JSON_RESPONSE = _response(answer_item), _response(json_item)
+_PAGE: MapFields = {
+    **dict.fromkeys(("object", "first_id", "last_id", "has_more"), STRUCTURE),
+    "data": [answer_item],
+}
+
+
+def retrieved(value: Any) -> Map:
+    """Returns the map of what is read back: a stored answer, which says whether its text is JSON, or a page of items."""
+    if isinstance(value, dict) and value.get("object") == "list":
+        return _PAGE
+    return JSON_RESPONSE if is_json(value) else RESPONSE
+
+
+def is_json(response: Any) -> bool:
+    """Whether the text of an answer is JSON, as its request demanded."""
+    form = members(members(members(response).get("text")).get("format"))
+    return form.get("type") in ("json_schema", "json_object")
 
 
 def _again(value: Any) -> Map:
@@ -152,6 +172,9 @@ _STORED_REQUEST: MapFields = {
     "extra_body": _again,
 }  # gateways merge `extra_body`
 _STORED_ANSWER: MapFields = {**_MORE, **RESPONSE}
+CREATES = ("POST /v1/responses", "POST /openai/v1/responses", "POST /openai/responses")
+"""The routes that a model answers. OpenAI, Azure and gateways differ in the beginning of the path."""
+_READ_BACK = ("responses/{response_id}", "responses/{response_id}/input_items", "conversations/{conversation_id}/items")
 STORED = StoredIds(
     _STORED_REQUEST,
     {**_STORED_ANSWER, "response": _STORED_ANSWER},
@@ -160,4 +183,9 @@ STORED = StoredIds(
     prefixes=("resp_", "conv_"),
     collections=("responses", "conversations"),
     operations=frozenset(("input_tokens", "compact")),
+    made_by={
+        create.replace("POST", "GET").removesuffix("responses") + name: create
+        for create in CREATES
+        for name in _READ_BACK
+    },
 )

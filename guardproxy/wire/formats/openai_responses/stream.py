@@ -34,6 +34,7 @@ from guardproxy.wire.formats.openai_responses.events import (
     part_path,
     path_of,
 )
+from guardproxy.wire.formats.openai_responses.field_map import is_json
 from guardproxy.wire.formats.openai_responses.schemas import shape_of_call
 from guardproxy.wire.formats.openai_responses.shown import ShownAnswer
 from guardproxy.wire.formats.openai_responses.words import EVENTS, WORDS
@@ -57,6 +58,12 @@ def notice(response: Any, seen: AnswerFacts) -> None:
     reason = members(response.get("incomplete_details")).get("reason") or response.get("status")
     if isinstance(reason, str) and reason not in ("in_progress", "queued"):
         seen.finish.append(reason)
+
+
+def notice_stored(tree: Any, seen: AnswerFacts) -> None:
+    """Reads the facts of a stored answer, without its usage: that was counted when the model answered."""
+    notice(tree, seen)
+    seen.usage = {}
 
 
 @dataclass(slots=True)
@@ -165,3 +172,20 @@ class ResponsesDecoder(StreamDecoder):
         if self.reads and frame.streamed and frame.tree is not None:
             # The bytes hold the edits that the tree lacks. A frame has one line of data.
             self.shown.see(json.loads(frame.data.partition(b"data: ")[2]))
+
+
+@dataclass(slots=True)
+class StoredDecoder(ResponsesDecoder):
+    """The stream of a stored response, from its first event, which says whether the text is JSON."""
+
+    _is_json: bool = False
+
+    def how(self, tree: Any) -> Map:
+        if type_of(tree) in WHOLE:
+            self._is_json = is_json(tree.get("response"))
+        return (JSON_EVENTS if self._is_json else TEXT_EVENTS).get(type_of(tree), {"type": STRUCTURE})
+
+    def after(self, tree: Any) -> list[Event]:
+        events = ResponsesDecoder.after(self, tree)
+        self.seen.usage = {}
+        return events

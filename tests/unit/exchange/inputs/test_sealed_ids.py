@@ -198,7 +198,7 @@ def test_a_request_without_ids_stays_as_it_is(tree: dict[str, Any]) -> None:
 )
 def test_the_id_in_a_path_is_opened(path: str, opened: str) -> None:
     assert (IDS.opened_path(path), STORED.is_about(path)) == (opened, True)
-    assert re.sub("(resp|conv)_1", "id", opened) == STORED.without_id(path)
+    assert re.sub("(resp|conv)_1", "id", opened) == STORED.without_id(path, sealed=True)
 
 
 def test_a_path_with_an_id_of_another_tenant_is_unknown() -> None:
@@ -387,7 +387,14 @@ def test_ids_of_another_form_are_sealed_as_their_format_declares_them() -> None:
     """The exchange knows the ids of no format."""
     maps: MapFields = {"thread": naming("answer"), OTHERS: UNMAPPED}
     stored = StoredIds(
-        maps, maps, own=(), lasting=frozenset(), prefixes=("thread_",), collections=("threads",), operations=frozenset()
+        maps,
+        maps,
+        own=(),
+        lasting=frozenset(),
+        prefixes=("thread_",),
+        collections=("threads",),
+        operations=frozenset(),
+        made_by={},
     )
     ids = SealedIds(seal, "acme", stored)
     sealed = json.loads(ids.sealed(b'{"thread": "thread_1", "id": "resp_1"}'))

@@ -40,13 +40,11 @@ GET /openai/v1/models
 GET /openai/v1/models/gpt-4o
 """
 REFUSED = """
-GET /v1/responses/resp_1: stored responses
 DELETE /v1/responses/resp_1: stored responses
 POST /v1/responses/resp_1/cancel: stored responses
-GET /v1/responses/resp_1/input_items: stored responses
 POST /v1/conversations: stored responses
-GET /openai/v1/responses/resp_1: stored responses
-GET /openai/responses/resp_1: stored responses
+DELETE /openai/v1/responses/resp_1: stored responses
+DELETE /openai/responses/resp_1: stored responses
 GET /v1/chat/completions/chatcmpl-1: stored answers
 GET /v1/chat/completions/chatcmpl-1/messages: stored answers
 POST /v1/decisions: assistants, threads, agents

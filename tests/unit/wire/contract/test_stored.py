@@ -21,6 +21,7 @@ def stored(request: Map, answer: Map) -> StoredIds:
         prefixes=("thread_", "a.b-"),
         collections=("threads", "talks"),
         operations=frozenset(("count",)),
+        made_by={"GET /threads/{id}": "POST /threads"},
     )
 
 
@@ -103,7 +104,7 @@ def test_any_other_text_is_no_id(name: str) -> None:
 )
 def test_a_path_is_about_what_is_stored(path: str, parts: tuple[str, str, str] | None, about: bool) -> None:
     assert (STORED.split_path(path), STORED.is_about(path)) == (parts, about)
-    assert STORED.without_id(path) == (path if parts is None else f"{parts[0]}id{parts[2]}")
+    assert STORED.without_id(path, sealed=True) == (path if parts is None else f"{parts[0]}id{parts[2]}")
     assert STORED.deleted_id(path) == (parts[1] if parts is not None and not parts[2] else "")
 
 
@@ -114,3 +115,24 @@ def test_a_format_must_say_the_forms_of_its_ids_and_paths(change: dict[str, tupl
     """Without prefixes no id would be found in an answer, and none would be sealed."""
     with pytest.raises(ValueError, match="must name at least one text"):
         replace(STORED, **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "is_made"),
+    [
+        ("thread_67ccd2bed1ec8190b14f964a", True),
+        ("a.b-67ccd2bed1ec8190b14f964abc0542670bb6", True),
+        ("thread_4111111111111111", False),
+        ("thread_67ccd2be-1ec8190b14f964abc05", False),
+        ("x_67ccd2bed1ec8190b14f964a", False),
+    ],
+)
+def test_without_seals_only_an_id_that_a_machine_made_stands_for_a_parameter(name: str, is_made: bool) -> None:
+    path = f"/threads/{name}"
+    assert STORED.without_id(path, sealed=False) == ("/threads/id" if is_made else path)
+
+
+def test_the_path_of_a_request_that_reads_back_names_what_is_stored() -> None:
+    assert STORED.read_back("GET /threads/{id}", "/threads/thread_1") == "thread_1"
+    assert STORED.read_back("POST /threads", "/threads/thread_1") == ""
+    assert STORED.read_back("GET /threads/{id}", "/threads") == ""
