@@ -9,17 +9,22 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import orjson
 
+from guardproxy.concurrency import stop_point
 from guardproxy.errors import ErrorCode
+from guardproxy.wire.json.chunked import decoded
 from guardproxy.wire.json.numbers import SpelledFloat, SpelledInt
 
 DEPTH_LIMIT = 100  # far above any SDK's request; below the interpreter's own limit
 _PLAIN_DIGITS = 18  # an integer of more digits may have more than the 64 bits that `orjson` writes
 _DIGITS_LIMIT = 4000  # CPython refuses to convert more than 4,300
-_SURROGATE = re.compile("[\ud800-\udfff]")
+# Bytes or characters of one call. A call holds the interpreter to its end, in whichever thread it runs.
+SLICE = 1 << 16
+_LONG_BYTES = 1 << 20  # to decode this much takes a millisecond
 
 
 class JsonFault(ValueError):
@@ -90,10 +95,10 @@ def read(data: bytes, *, keeps_spelling: bool = True) -> Any:
     """The tree of `data`. `keeps_spelling`: whether `write` writes each number as it was spelled; without it, long lists of
     numbers are read twice as fast. Raises `JsonFault`."""
     # Fewer brackets cannot nest more deeply, even if all of them are outside of strings.
-    if data.count(b"[") + data.count(b"{") > DEPTH_LIMIT:
+    if (data.count(b"[") + data.count(b"{") if len(data) <= SLICE else _brackets(data)) > DEPTH_LIMIT:
         bound_nesting(data)
     try:
-        text = data.decode("utf-8")
+        text = data.decode("utf-8") if len(data) <= _LONG_BYTES else decoded(data, "utf-8")
     except UnicodeDecodeError:
         raise JsonFault(ErrorCode.INVALID_ENCODING, "the body is not UTF-8") from None
     if text.startswith("\ufeff"):
@@ -119,7 +124,7 @@ def read_string(text: str, at: int) -> tuple[str, int]:
         value, end = _decoder.raw_decode(text, at)
     except json.JSONDecodeError:
         raise JsonFault(ErrorCode.INVALID_JSON, "not a string of JSON") from None
-    if len(value) + 2 < end - at and _SURROGATE.search(value):  # only an escape makes it shorter
+    if len(value) + 2 < end - at and _has_half(value):  # only an escape makes it shorter
         raise JsonFault(ErrorCode.INVALID_ENCODING, "a string holds half of a surrogate pair")
     return value, end
 
@@ -144,13 +149,43 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _OPENING = frozenset(b"[{")
 
 
+def _brackets(data: bytes) -> int:
+    """Counts the opening brackets of long data, until there are too many."""
+    count = 0
+    for at in range(0, len(data), SLICE):
+        count += data.count(b"[", at, at + SLICE) + data.count(b"{", at, at + SLICE)
+        if count > DEPTH_LIMIT:
+            break
+    return count
+
+
 def bound_nesting(data: bytes, limit: int = DEPTH_LIMIT) -> None:
     """Refuses deep nesting before the parser recurses into it; linear in the size of `data`. Raises `JsonFault`."""
     depth = 0
-    for bracket in _STRINGS.sub(b"", data).translate(None, _NO_BRACKETS):
-        depth += 1 if bracket in _OPENING else -1
-        if depth > limit:
-            raise JsonFault(ErrorCode.TOO_DEEP, f"nested deeper than {limit}")
+    for outside in _outside_strings(data):
+        for bracket in outside.translate(None, _NO_BRACKETS):
+            depth += 1 if bracket in _OPENING else -1
+            if depth > limit:
+                raise JsonFault(ErrorCode.TOO_DEEP, f"nested deeper than {limit}")
+
+
+def _outside_strings(data: bytes) -> Iterator[bytes]:
+    """Yields what stands outside of strings, slice by slice. Behind the first fault of broken JSON it is a guess: the parser
+    ends there."""
+    at, is_inside = 0, False
+    while at < len(data):
+        stop_point()
+        end = at + SLICE
+        piece = data[at:end]
+        # No escape is cut in two: its second half could be taken for the end of the string.
+        if (len(piece) - len(piece.rstrip(b"\\"))) % 2:
+            end += 1
+            piece = data[at:end]
+        at = end
+        # The bracket at the end is gone if it belongs to an open string, before which JSON has no such bracket.
+        outside = _STRINGS.sub(b"", b'"%b]' % piece if is_inside else b"%b]" % piece)
+        is_inside = not outside.endswith(b"]")
+        yield outside if is_inside else outside[:-1]
 
 
 def _has_surrogate(tree: Any) -> bool:
@@ -158,13 +193,26 @@ def _has_surrogate(tree: Any) -> bool:
     while stack:
         node = stack.pop()
         if isinstance(node, str):
-            if _SURROGATE.search(node):
+            if _has_half(node):
                 return True
         elif isinstance(node, dict):
             stack.extend(node)
             stack.extend(node.values())
         elif isinstance(node, list):
             stack.extend(node)
+    return False
+
+
+def _has_half(text: str) -> bool:
+    """Whether a text holds half of a surrogate pair."""
+    if text.isascii():
+        return False
+    try:
+        # Only such a half cannot be encoded. A search for it would take ten times as long.
+        for at in range(0, len(text), SLICE):
+            text[at : at + SLICE].encode()
+    except UnicodeEncodeError:
+        return True
     return False
 
 
@@ -212,7 +260,24 @@ def write_line(tree: Any) -> bytes:
     """Returns `write(tree)` with the line ends of Unicode as escapes, as some readers of streams take them for the end of a
     line."""
     data = write(tree)
-    if not data.isascii():
-        for char, escape in _LINE_ENDS.items():
-            data = data.replace(char, escape)
+    if data.isascii():
+        return data
+    return _on_one_line(data) if len(data) <= SLICE else b"".join(map(_on_one_line, _in_characters(data)))
+
+
+def _on_one_line(data: bytes) -> bytes:
+    for char, escape in _LINE_ENDS.items():
+        data = data.replace(char, escape)
     return data
+
+
+def _in_characters(data: bytes) -> Iterator[bytes]:
+    """Yields slices of UTF-8, none of which ends within a character."""
+    at = 0
+    while at < len(data):
+        stop_point()
+        end = at + SLICE
+        while data[end : end + 1] and data[end] & 0xC0 == 0x80:
+            end += 1
+        yield data[at:end]
+        at = end

@@ -33,6 +33,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -41,10 +42,15 @@ from typing import Any
 import re2
 import regex
 
+from guardproxy.concurrency import stop_point
+
 Edit = tuple[int, int, str]  # start, end, replacement
 
 RUN = "A-Za-z0-9+/_\\-"  # the characters of base64, both alphabets
 _END = 0x20000  # beyond are ideographs, tags and variation selectors
+# Characters that a call reads: one that reads megabytes would hold the interpreter, and with it the event loop, in whichever
+# thread it runs. For the slowest pattern here these are a millisecond.
+SLICE = 1 << 14
 RUN_LIMIT = 65536  # a longer stretch of characters without punctuation or space is not read as one word
 INVISIBLE_LIMIT = (
     64  # a run of this many invisible characters is removed; a longer run is a finding of its own, except for tags
@@ -185,16 +191,48 @@ def table(strict: bool, limit: int = RUN_LIMIT) -> Table:
 
 def has_hidden(text: str, using: Table) -> bool:
     """Whether `fold` may change anything."""
-    return (not text.isascii() or _has_controls(text)) and bool(using.hidden.search(text))
+    return (not text.isascii() or _has_controls(text)) and _has(using.hidden, text)
 
 
 def has_twofold(text: str, using: Table) -> bool:
     """Whether a part of a text can be read in two ways."""
-    return (not text.isascii() or _has_controls(text)) and bool(using.twofold.search(text))
+    return (not text.isascii() or _has_controls(text)) and _has(using.twofold, text)
+
+
+def _has(pattern: re.Pattern[str], text: str) -> bool:
+    """Whether a text holds a character that a pattern finds by it and its neighbours."""
+    if len(text) <= SLICE:
+        return pattern.search(text) is not None
+    return any(pattern.search(text[max(0, at - 1) : at + SLICE + 1]) for at in _offsets(text))
 
 
 def _has_controls(text: str) -> bool:
-    return bool(text.encode("utf-8", "surrogatepass").translate(None, _NO_CONTROLS))
+    if len(text) <= SLICE:
+        return bool(text.encode("utf-8", "surrogatepass").translate(None, _NO_CONTROLS))
+    return any(
+        text[at : at + SLICE].encode("utf-8", "surrogatepass").translate(None, _NO_CONTROLS) for at in _offsets(text)
+    )
+
+
+def _offsets(text: str | bytes) -> Iterator[int]:
+    """Yields where slices of a text begin. Between two of them a scan that nobody waits for ends."""
+    for at in range(0, len(text), SLICE):
+        stop_point()
+        yield at
+
+
+def encoded(text: str) -> bytes:
+    """Returns a text in UTF-8."""
+    if len(text) <= SLICE:
+        return text.encode("utf-8", "surrogatepass")
+    return b"".join([text[at : at + SLICE].encode("utf-8", "surrogatepass") for at in _offsets(text)])
+
+
+def classified(data: bytes, classes: bytes) -> bytes:
+    """Returns bytes, each of which is replaced with that in a table."""
+    if len(data) <= SLICE:
+        return data.translate(classes)
+    return b"".join([data[at : at + SLICE].translate(classes) for at in _offsets(data)])
 
 
 def fold(text: str, using: Table, other: bool = False) -> tuple[str, list[Edit]]:
@@ -202,7 +240,7 @@ def fold(text: str, using: Table, other: bool = False) -> tuple[str, list[Edit]]
     `other`: characters that can be read in two ways are read the second way."""
     if has_hidden(text, using):
         erased: list[Edit] = []
-        text = text.translate(using.same)
+        text = "".join([text[at : at + SLICE].translate(using.same) for at in _offsets(text)])
         if other:
             text = using.tags.sub(_untag, text.translate(using.blanks))
             erased = _erase(text, using) if "\b" in text else []

@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from guardproxy.checks._shared.evasions.folding import RUN
+from guardproxy.checks._shared.evasions.folding import RUN, SLICE, classified
+from guardproxy.concurrency import stop_point
 
 LEAST = 12  # characters of a run
 MOST = 4096
@@ -26,6 +27,7 @@ _CLASSES = bytes(
     for code in range(128)
 ) + bytes(128)
 _SIGN = re.compile(rb"aA|0[aA]|A(?:Aa|AAA)")  # what no word, name or number has, nor a numbered word (`item1 item2`)
+_SIGN_BYTES = 4
 _MEASURE = re.compile(
     "[0-9]+(?=[A-Za-z]*[G-Zg-z])[A-Za-z]+"
 )  # `1970s`, `120GB`: neither text in base64 nor hexadecimal
@@ -53,7 +55,7 @@ class Groups:
 
 def has_groups(text: str, data: bytes) -> bool:
     """Whether a text has groups, or may have them with more text. `data`: the text in UTF-8, which has the same signs."""
-    return _SIGN.search(data.translate(_CLASSES)) is not None and next(groups(text, more=True), None) is not None
+    return _sign(classified(data, _CLASSES), 0) is not None and next(groups(text, more=True), None) is not None
 
 
 def groups(text: str, more: bool, holds: Holds | None = None) -> Iterator[Groups]:
@@ -61,7 +63,7 @@ def groups(text: str, more: bool, holds: Holds | None = None) -> Iterator[Groups
     hold no text are left out."""
     data = text.encode("ascii", "replace").translate(_CLASSES)
     at = 0
-    while sign := _SIGN.search(data, at):
+    while sign := _sign(data, at):
         before, at = at, _end_of_run(data, sign.end())
         if data[at : at + 1] not in _AFTER:
             continue
@@ -93,6 +95,16 @@ def groups(text: str, more: bool, holds: Holds | None = None) -> Iterator[Groups
         tail = (following.start(1), following.end()) if following else None
         if is_open or tail or (len(spans) > 1 and total >= LEAST):
             yield Groups(tuple(spans), tail, is_open)
+
+
+def _sign(data: bytes, at: int) -> re.Match[bytes] | None:
+    """Returns the first sign from an offset on. Searched in slices, which share the length of a sign: see `SLICE`."""
+    while at < len(data):
+        stop_point()
+        if found := _SIGN.search(data, at, at + SLICE + _SIGN_BYTES - 1):
+            return found
+        at += SLICE
+    return None
 
 
 def _shorten(text: str, data: bytes, spans: list[tuple[int, int]], size: int, holds: Holds) -> bool:

@@ -23,6 +23,8 @@ from guardproxy.checks._shared.evasions.folding import (
     RUN,
     Edit,
     Table,
+    classified,
+    encoded,
     fold,
     has_hidden,
     has_twofold,
@@ -195,7 +197,7 @@ def long_words(text: str, using: Table) -> list[tuple[int, int]]:
     """Returns the words of `using.limit` characters or more."""
     if len(text) < using.limit:
         return []
-    data = text.encode("utf-8", "surrogatepass").translate(_WORD_BYTES)
+    data = classified(encoded(text), _WORD_BYTES)
     start = data.find(b"a" * using.limit)
     # Only in ASCII are the offsets of bytes those of characters.
     if start < 0 or not text.isascii():
@@ -275,8 +277,8 @@ def _has_units(text: str, using: Table) -> bool:
 
 
 def _has_runs(text: str) -> bool:
-    data = text.encode("utf-8", "surrogatepass")
-    return _ENOUGH in data.translate(_RUN_BYTES) or has_groups(text, data)
+    data = encoded(text)
+    return _ENOUGH in classified(data, _RUN_BYTES) or has_groups(text, data)
 
 
 def _tidy(reading: Views, view: TextView, using: Table, more: bool, other: bool) -> TextView:

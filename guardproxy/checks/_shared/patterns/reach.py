@@ -33,6 +33,7 @@ CHAIN = 4096  # characters that a finding made of overlapping matches may have b
 CONTEXT = 4  # characters kept before `settled`: rules look back one character
 _BLOCK = 4096  # characters searched at a time, so that a long text costs linear time
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_SLICE = 1 << 16  # characters that a call reads, as it holds the interpreter to its end
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,9 @@ def rule(
 
 def encodable(text: str) -> str:
     """Returns a text of the same length without lone surrogates, which libraries in C cannot take."""
-    return text if text.isascii() or not _SURROGATE.search(text) else _SURROGATE.sub("\ufffd", text)
+    if text.isascii() or not any(_SURROGATE.search(text, at, at + _SLICE) for at in range(0, len(text), _SLICE)):
+        return text
+    return _SURROGATE.sub("\ufffd", text)
 
 
 class Reach:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from guardproxy.wire.json import strict
 from guardproxy.wire.json.numbers import SpelledFloat, SpelledInt
 from guardproxy.wire.json.replacing import plain
 from guardproxy.wire.json.strict import DEPTH_LIMIT, JsonFault, read, read_string, skim, write, write_line
@@ -262,3 +263,49 @@ def test_derived_types_are_written_like_their_bases() -> None:
     assert write({1: 10**30}) == b'{"1":%d}' % 10**30
     with pytest.raises(TypeError):
         write({"a": object()})
+
+
+def outcome(data: bytes) -> object:
+    try:
+        return read(data)
+    except JsonFault as fault:
+        return fault.code, str(fault)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@given(st.one_of(PARTS, TREES.map(json.dumps), TREES.map(lambda tree: json.dumps(tree, ensure_ascii=False))))
+@example('["\\\\",["]"],"a\\"[","\u2028é"]')
+@example('["' + "\\u2028[" * 99 + '"]')
+@example("[" * 101 + "]" * 101)
+def test_long_data_is_read_in_slices_with_the_same_result(size: int, text: str) -> None:
+    data = text.encode("utf-8", "surrogatepass")
+    whole = outcome(data)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(strict, "SLICE", size)
+        patched.setattr(strict, "_LONG_BYTES", size)
+        assert repr(outcome(data)) == repr(whole)
+        tree = whole if not isinstance(whole, tuple) else text.encode("utf-8", "replace").decode()
+        in_slices = write_line(tree)
+    assert in_slices == write_line(tree)
+
+
+class _Noting:
+    """A pattern that notes how much it reads at once."""
+
+    def __init__(self, pattern: re.Pattern[bytes]) -> None:
+        self._pattern = pattern
+        self.most = 0
+
+    def sub(self, new: bytes, data: bytes) -> bytes:
+        self.most = max(self.most, len(data))
+        return self._pattern.sub(new, data)
+
+
+@pytest.mark.parametrize("text", ["word [x] " * 100_000, "\\" * 500_001, '"[' * 200_000, "é\u2028" * 200_000])
+def test_no_step_over_a_long_text_is_long(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call holds the interpreter, and with it the event loop, whichever thread it runs in."""
+    strings = _Noting(strict._STRINGS)
+    monkeypatch.setattr(strict, "_STRINGS", strings)
+    body = json.dumps({"nested": [[] for _ in range(DEPTH_LIMIT)], "text": text}).encode()
+    assert read(body)["text"] == text
+    assert 0 < strings.most <= strict.SLICE + 3

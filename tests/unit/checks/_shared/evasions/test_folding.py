@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from guardproxy.checks._shared.evasions import folding
 from guardproxy.checks._shared.evasions.folding import (
     _LOOK_ALIKES,
     INVISIBLE_LIMIT,
+    classified,
+    encoded,
     fold,
     has_hidden,
+    has_twofold,
     padding,
     spaced_open,
     squeeze,
@@ -204,3 +210,38 @@ def test_units_are_found_from_the_end_as_from_the_front(text: str) -> None:
 def test_no_more_than_so_many_units_may_go_on(unit: str) -> None:
     for count in (255, 256, 257, 600):
         assert spaced_open(unit * count) == len(unit) * max(count - 256, 0)
+
+
+SIGNS = 'aZ09 .-\u200b\u2013\u2014\u0301\u00a0\uff21\u0391\n\b\u202e("é\U000e0041'
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@given(st.text(SIGNS, max_size=14))
+def test_a_long_text_is_looked_at_in_slices_with_the_same_result(size: int, text: str) -> None:
+    tables = (STANDARD, STRICT)
+    whole = [(has_hidden(text, using), has_twofold(text, using), fold(text, using)) for using in tables]
+    data = encoded(text)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(folding, "SLICE", size)
+        assert [(has_hidden(text, using), has_twofold(text, using), fold(text, using)) for using in tables] == whole
+        assert encoded(text) == data
+        assert classified(data, bytes(range(256))) == data
+
+
+class _Noting:
+    """A pattern that notes how much it reads at once."""
+
+    most = 0
+
+    def search(self, text: str) -> None:
+        self.most = max(self.most, len(text))
+
+
+def test_no_step_over_a_long_text_is_long() -> None:
+    """A call holds the interpreter, and with it the event loop, whichever thread it runs in."""
+    noting: Any = _Noting()
+    using = replace(STANDARD, hidden=noting, twofold=noting)
+    text = "é plain words " * folding.SLICE
+    assert not has_hidden(text, using)
+    assert not has_twofold(text, using)
+    assert noting.most == folding.SLICE + 2

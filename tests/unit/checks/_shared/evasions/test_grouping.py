@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from guardproxy.checks._shared.evasions import grouping
 from guardproxy.checks._shared.evasions.grouping import MOST, Groups, Holds, groups, has_groups
 from tests.kit.checks import PROSE
 from tests.kit.evasions import pieces
@@ -125,3 +128,12 @@ def test_groups_that_hold_no_text_are_left_out() -> None:
     assert _groups_that_hold(f"{long} {long} {'x' * 64} ", holds) == [([long, long, "x" * 64], "", True)], (
         "enough is known"
     )
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+@given(st.text("aA0 q=\n", max_size=30))
+def test_a_sign_is_found_in_slices(size: int, text: str) -> None:
+    whole = _spans(text), has_groups(text, text.encode())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(grouping, "SLICE", size)
+        assert (_spans(text), has_groups(text, text.encode())) == whole
