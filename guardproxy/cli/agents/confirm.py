@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from guardproxy.cli.agents.asking import opened
 from guardproxy.cli.printing import fail, say, say_json
 from guardproxy.errors import ConfigError
 
@@ -69,9 +70,10 @@ def _words(call: dict[str, Any]) -> str:
 
 def _asked(admin: str, method: str, query: dict[str, str]) -> dict[str, Any]:
     """Returns the answer of the admin port. Ends the command if there is none."""
+    from http.client import HTTPException  # noqa: PLC0415
     from urllib.error import HTTPError  # noqa: PLC0415
     from urllib.parse import urlencode  # noqa: PLC0415
-    from urllib.request import Request, urlopen  # noqa: PLC0415
+    from urllib.request import Request  # noqa: PLC0415
 
     headers = {"Authorization": f"Bearer {key}"} if (key := os.environ.get(KEY_NAME, "")) else {}
     url = f"{admin.rstrip('/')}/confirmations?{urlencode(query)}"
@@ -79,16 +81,18 @@ def _asked(admin: str, method: str, query: dict[str, str]) -> dict[str, Any]:
         fail(ConfigError(f"--admin {admin}: expected a URL like http://127.0.0.1:9090"))
     request = Request(url, method=method, headers=headers)  # noqa: S310 - the scheme was looked at
     try:
-        with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
+        with opened(request, TIMEOUT_S) as answer:
             data = answer.read()
     except HTTPError as error:
         data = error.read()
         if error.code == 401:
             fail(ConfigError(f"the proxy wants its key: set {KEY_NAME} to what its setting `confirm_key` says"))
-    except OSError as error:
+    except (OSError, HTTPException) as error:
         fail(ConfigError(f"{admin}: the admin port does not answer ({type(error).__name__})"))
     try:
-        done: dict[str, Any] = json.loads(data)
+        done = json.loads(data)
     except ValueError:
+        done = None
+    if not isinstance(done, dict) or "ok" not in done:
         fail(ConfigError(f"{admin}: this is no admin port of guardproxy with confirmations"))
     return done

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from guardproxy.cli.agents.asking import opened
 from guardproxy.cli.printing import Commands, fail, say, say_json
 from guardproxy.errors import ConfigError
 
@@ -234,15 +235,15 @@ def _header_of_servers(ending: str) -> str:
 
 def _post(url: str, message: dict[str, Any], headers: dict[str, str]) -> tuple[Any, dict[str, str]]:
     """Sends a message to a server. Returns its answer, and the headers of the answer."""
-    from urllib.error import URLError  # noqa: PLC0415
-    from urllib.request import Request, urlopen  # noqa: PLC0415
+    from http.client import HTTPException  # noqa: PLC0415
+    from urllib.request import Request  # noqa: PLC0415
 
-    request = Request(url, json.dumps(message).encode(), headers)  # noqa: S310 - the caller has looked at the scheme
     try:
-        with urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
+        request = Request(url, json.dumps(message).encode(), headers)  # noqa: S310 - the caller has looked at the scheme
+        with opened(request, _TIMEOUT_S) as answer:
             body, told = answer.read(LIMIT_BYTES).decode(), answer.headers
             is_stream = answer.headers.get_content_type() == "text/event-stream"
-    except (URLError, OSError, UnicodeDecodeError) as error:
+    except (OSError, HTTPException, ValueError) as error:  # `ValueError`: a header or an address that cannot be sent
         fail(ConfigError(f"cannot ask {url}: {error}"))
     try:
         lines = [line[5:] for line in body.splitlines() if line.startswith("data:")] if is_stream else [body]

@@ -12,6 +12,7 @@ from guardproxy.cli import app
 from guardproxy.server.observing.metrics import Metrics
 from guardproxy.server.observing.status import ReviewDoors, admin_app
 from guardproxy.server.processes.probes import AdminPort
+from tests.kit.raw_server import raw_server
 from tests.kit.serving import listening
 
 CALL = {
@@ -125,3 +126,20 @@ def test_a_web_page_decides_nothing(state: State, url: str) -> None:
     with pytest.raises(urllib.error.HTTPError, match="404"):
         urllib.request.urlopen(f"{url}/elsewhere", timeout=10)
     assert state.asked == []
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{}", b"7"])
+def test_another_server_is_told(body: bytes) -> None:
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+    with raw_server(answer) as (url, _):
+        done = run(url)
+    assert (done.exit_code, "no admin port" in done.stderr) == (2, True)
+
+
+def test_the_key_is_sent_to_no_other_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GUARDPROXY_CONFIRM_KEY", "secret")
+    with raw_server(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}") as (other, asked):
+        moved = f"HTTP/1.1 302 Found\r\nlocation: {other}\r\ncontent-length: 0\r\n\r\n".encode()
+        with raw_server(moved) as (url, _):
+            assert run(url).exit_code == 2
+    assert asked == []

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from guardproxy.cli import app
+from tests.kit.raw_server import raw_server
 
 SEND = {"name": "send", "description": "Sends a mail.", "inputSchema": {"type": "object"}}
 SEARCH = {"name": "search", "description": "Searches.", "inputSchema": {"type": "object"}}
@@ -138,3 +139,21 @@ def test_the_tools_of_a_server_page_by_page() -> None:
 def test_a_server_that_gives_no_list(page: Any, said: str) -> None:
     with server(page) as url:
         assert said in run("pin", url, "--header", "x-key: k", code=2).output
+
+
+def test_a_key_is_sent_to_no_other_address() -> None:
+    with raw_server(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}") as (other, asked):
+        moved = f"HTTP/1.1 302 Found\r\nlocation: {other}\r\ncontent-length: 0\r\n\r\n".encode()
+        with raw_server(moved) as (url, _):
+            assert "302" in run("pin", url, "--header", "authorization: Bearer k", code=2).output
+    assert asked == []
+
+
+@pytest.mark.parametrize("answer", [b"", b"no HTTP\r\n\r\n"])
+def test_an_answer_that_is_broken_is_told(answer: bytes) -> None:
+    with raw_server(answer) as (url, _):
+        assert "cannot ask" in run("pin", url, code=2).output
+
+
+def test_a_header_that_cannot_be_sent_is_told() -> None:
+    assert "cannot ask" in run("pin", "http://127.0.0.1:9/", "--header", "x: a\nb", code=2).output
