@@ -328,6 +328,7 @@ class Admission:
         repeated: RepeatedValues | None = None
         try:
             check_head(request, sent.path, sent.query)
+            # A check that asks a model through this very proxy would ask again for its own question, without an end.
             if policies.asks_models and self._mark and request.headers.get(MARK) == self._mark:
                 raise DownstreamError(ErrorCode.ASKS_ITSELF)
             if trail.head.query:

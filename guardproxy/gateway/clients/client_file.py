@@ -169,6 +169,7 @@ def with_rotated_key(
         known = " and ".join(key.prefix for key in active)
         raise ConfigError(f"`{name}` has {ACTIVE_KEYS} active keys, {known}: revoke one of them first")
     end = (now + grace).replace(microsecond=0)
+    # A rotation never prolongs a key: one that ends sooner than the grace keeps its end.
     old = tuple(structs.replace(key, expires=min(end, key.expires or end)) for key in active)
     return file.with_client(structs.replace(client, keys=(*old, _stored(key, now, expires))))
 

@@ -93,6 +93,8 @@ class Clients:
         self._folded: dict[str, KnownClient] = {}
         for stored in file.clients:
             client = KnownClient(stored.name, f"key:{stored.name}", stored.tenant, stored.models, stored.policies)
+            # In lower case for certificates: a name that differs in its letters' case must not become a client of its
+            # own.
             self.by_name[stored.name] = self._folded[stored.name.lower()] = client
             for key in stored.keys:
                 expires_s = key.expires.timestamp() if key.expires else float("inf")
@@ -112,6 +114,8 @@ class Clients:
         """Returns the client with this key; `None` for an unknown key. Raises `DownstreamError` (401) for a key that has
         expired. It takes the same time whether and where a wrong key differs from a known one."""
         known = self._keys.get(prefix_of(key), _NOBODY)
+        # The digests are compared first, whoever is known: with the other order, the time would tell which prefixes
+        # exist.
         if not hmac.compare_digest(hashlib.sha256(key.encode()).digest(), known.digest) or known is _NOBODY:
             return None
         if known.expires_s <= unix_s:

@@ -58,6 +58,8 @@ def read_credential(headers: Mapping[str, str]) -> Credential:
         else:
             secret = _check_secret(value, name) if value else ""
         if secret:
+            # The same key in two headers is what some SDKs send. Two different keys would be two clients, and the
+            # upstream chooses.
             has_two = has_two or found not in ("", secret)
             found = secret
             sent[name] = value
@@ -126,6 +128,7 @@ def moved_from_query(query: str, parameter: str) -> tuple[str, str]:
     if not query or not parameter:
         return "", query
     parts = query.split("&")
+    # Not decoded first: `%6bey=` would be the parameter for a server that decodes names, and is refused with the query.
     keys = [part for part in parts if part.startswith(f"{parameter}=")]
     secret = keys[0].partition("=")[2] if len(keys) == 1 else ""
     # An escape is one character for the upstream, and three of the key here.

@@ -60,6 +60,7 @@ class KeyFolder:
     def _change(self, change: Callable[[ClientFile], ClientFile]) -> None:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # The file is read under the lock too: two people who change it at once would otherwise undo each other.
             with folder_lock(self.folder):
                 changed = change(self.read() if self.path.exists() else ClientFile())
                 text = write_client_file(changed)

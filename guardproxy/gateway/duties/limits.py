@@ -279,6 +279,8 @@ class UsageLimits(Duty):
         ]
         before, held = entry.held, entry.held.copy()
         # The client may leave while the store works. A reservation in a sum can be ended whether it was taken or not.
+        # A rate is left out: what it took cannot be told from what it did not, and giving back too much would lift the
+        # limit.
         entry.held = [*before, *[pair for pair in taken if pair[1].holds_s]]
         try:
             levels = cast(tuple[int, ...], (yield tuple([take for _, take in taken])))
@@ -329,6 +331,7 @@ class UsageLimits(Duty):
     def _exceeded(self, rule: LimitRule, entry: _Open, code: ErrorCode) -> None:
         """Notes once that a request exceeds a limit, of whichever of its models."""
         refusal = Refusal(self.name, code, rule.name, rule.policy, enforced=not rule.is_shadow)
+        # A request that names several models may exceed one limit once for each of them.
         if refusal not in entry.refusals:
             self._notice(rule.label, "shadow" if rule.is_shadow else "enforce")
             entry.refusals.append(refusal)

@@ -79,6 +79,7 @@ class Failover:
         if self._is_away and (self._is_asking or self._clock() < self._until_s):
             return await self._substitute(calls)
         is_asking = self._is_away
+        # Set before the first wait: every other call sees it and goes on with the substitute.
         self._is_asking |= is_asking
         try:
             if is_asking:

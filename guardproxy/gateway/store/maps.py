@@ -138,6 +138,8 @@ class StoredMaps:
             self.used_bytes += size_bytes
         if not holder.keys:
             del self._holders[name]
+        # The holder's own maps go first, so that a client that fills the memory forgets its own entries and nobody
+        # else's.
         while holder.used_bytes > self._limit_bytes // SHARE:
             self._evict(next(iter(holder.keys)))
         while self.used_bytes > self._limit_bytes:

@@ -206,6 +206,7 @@ class AdapterPort:
             _check_type(request)
             # Only now may a client that waits with its body send it: a stranger's body is not wanted.
             request.go_on()
+            # All calls of a gateway are one client here: its own clients are not known to this port.
             held.credential = adapter.name
             body = await self._admission.bodies.read(request, held)
             read = partial(self.read, adapter, route, partial(self._tree_of, body), request.headers)

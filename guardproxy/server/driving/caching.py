@@ -134,6 +134,7 @@ class Recall:
         except (SealError, StoreError):
             self._tell("failed")
             return
+        # After the look, which every exchange makes: the generation that it brings is needed for a later write.
         self._is_stored = "no-store" not in self._control
         if not self._is_stored or "no-cache" in self._control:
             self._tell("bypass")
@@ -229,6 +230,7 @@ class Recall:
 
     def finish(self, exchange: Exchange | PassThrough, outcome: str) -> None:
         """Stores the answer of an exchange that has ended, or drops the answer that a rule did not let through again."""
+        # A rule that is stricter now refuses the stored answer. It would be found, checked and refused again each time.
         if self.response is not None and outcome.startswith("blocked"):
             self._drop()
         if self.response is not None or self._found is None or not self._is_stored or outcome != "answered":

@@ -118,6 +118,7 @@ class DirectDriver:
             self.is_recorded = True
         except AuditError as error:
             _log.error("record not kept", extra={"id": self.exchange.setting.id, "error": str(error)})
+            # Without a record the exchange may leave nothing: a later one would build on what no log shows.
             self._memory.is_open = False
         await self._keep_memory()
 

@@ -420,6 +420,8 @@ class Driver:
 
     async def _finish(self, command: Finish) -> None:
         """Keeps the record, then sends the end of the answer."""
+        # Before the record is kept: a cancellation from here on must find the end of the exchange, not begin another
+        # one.
         self.finished = command
         began = _clock()
         data, self.is_recorded = command.data, True

@@ -157,6 +157,7 @@ class MemoryTurns:
     def _add(self, key: str, value: str, expires_s: float) -> None:
         """Adds an entry. If there is no room, the oldest goes: of the same credential if it has its share, or else of all."""
         size_bytes, holder = len(value) + ENTRY_BYTES, _holder_of(key)
+        # It would push out everything else of its credential and then not fit either.
         if size_bytes > self._limit_bytes // SHARE:
             return
         self._entries[key] = value, expires_s

@@ -74,6 +74,7 @@ class CallReviews:
         call = _pending(text) if text is not None else None
         if call is None:
             return None
+        # The name goes into the log and onto a terminal, and a webhook may send anything for it.
         by = "".join(sign for sign in by if sign.isprintable())[:_LONGEST_BY] or "unknown"
         if is_approved:
             approval = approvals.Approval(call.id, by, self._clock())
@@ -103,6 +104,7 @@ class CallReviews:
             answer = msgspec.json.decode(data, type=WebhookAnswer)
         except msgspec.DecodeError:
             return False
+        # A webhook that answers late, or another request, must not decide about this call.
         if answer.id != name:
             return False
         by = f"{answer.by} ({host})" if answer.by else host

@@ -59,6 +59,7 @@ class Decompressor:
             self._made += len(piece)
             if self._made > self._limit_bytes:
                 raise too_large(self._limit_bytes)
+            # The ratio of the whole so far: a slice of an ordinary body, such as a row of spaces, may shrink far more.
             if self._made > max(FREE_BYTES, self._ratio * self._read):
                 message = f"the request body is compressed more than {self._ratio} to 1: send it less or not compressed"
                 raise DownstreamError(ErrorCode.COMPRESSION_RATIO, message, "content-encoding")
@@ -216,6 +217,7 @@ class _Pace:
         config = self._config
         allowed_s = config.timeouts.body_s
         if config.limits.body_rate:
+            # The pace of the whole body, so that a client that was fast before may pause for a while.
             allowed_s = min(allowed_s, config.timeouts.body_grace_s + self._bytes / config.limits.body_rate)
         return allowed_s - self._waited_s
 

@@ -80,6 +80,7 @@ def downstream_headers(
     drop: frozenset[str] | set[str] = _NO_NAMES
     if "Connection" in headers:
         named = CIMultiDict(headers).getall("Connection")
+        # RFC 9110, 7.6.1: these are about the upstream's connection, and would be taken for words about the client's.
         drop = {name.strip().lower() for value in named for name in value.split(",")}
     values = [value.lower() for value in known if value] if known else ()
     forwarded: CIMultiDict[str] = CIMultiDict()
@@ -159,6 +160,8 @@ def check_head(request: HttpRequest, path: str, query: str) -> None:
             raise DownstreamError(ErrorCode.INVALID_PATH, slash)
         raise DownstreamError(ErrorCode.INVALID_PATH)
     headers = request.headers
+    # RFC 9112, 6.1 and 6.3: where a length and a coding, or two codings, can be read in two ways, requests can be
+    # smuggled.
     if "Transfer-Encoding" in headers:
         coding = [name.lower() for name in headers.getall("Transfer-Encoding")]
         if request.version == HttpVersion10 or coding != ["chunked"]:

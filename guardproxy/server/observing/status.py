@@ -131,6 +131,7 @@ class AdminHosts:
             name = name[1:].partition("]")[0]
         if (address := _address(name)) is not None:  # an address is not resolved
             return self._is_everywhere or address.is_loopback or address == self._address
+        # A browser sends `localhost.` as it stands in the address, and both are one name in DNS.
         name = name.rstrip(".")
         ends = (f"*.{name.split('.', count)[-1]}" for count in range(1, name.count(".") + 1))
         return "*" in self._names or name in self._names or not self._names.isdisjoint(ends)

@@ -67,6 +67,8 @@ class ScanCache:
         if not whole or len(window.text) > MOST_CHARS:
             return None
         try:
+            # The tenant is a part of the key: a hit is faster than a miss, so a shared entry would tell one tenant what
+            # another one sent.
             data = _encode((tenant, _plain(window, written)))
         except (TypeError, ValueError, OverflowError):  # also half of a surrogate pair, and a huge number
             return None

@@ -167,5 +167,6 @@ class Breaker:
         self._generation += 1
         self._probing = False
         self._in_a_row = 0
+        # What was counted in one state says nothing about the next: half-open decides by its probe alone.
         self._window.clear()
         self._clients.clear()

@@ -187,6 +187,7 @@ class Connections:
             raise ValueError("not a method")
         parsed, body = URL(url), body or b""
         origin = self._origin(parsed)
+        # First, as RFC 9110 (7.2) recommends.
         headers = CIMultiDict((("Host", origin.headers["Host"]), *headers.items()))
         if body or method not in _WITHOUT_BODY:
             headers["Content-Length"] = str(len(body))

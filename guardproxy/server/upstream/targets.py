@@ -118,6 +118,7 @@ class Targets:
             return self._own.url + self._where, self._headers
         found = self._find(name)
         self._asked, self._is_own = (found.url, ""), False
+        # Built from an allow-list: another provider must not see the account, the ids or the key of the client.
         headers = fallback_headers(self._headers, self._key_header, found.key)
         headers.update(self._added)
         return found.url + self._where, headers

@@ -103,6 +103,7 @@ def check_answer_head(answer: AnswerHead, *, has_own_key: bool) -> None:
         # The answer is about the key of the proxy, and may quote it. A client would look for the fault in its own key.
         message = f"the upstream refused the key of the proxy with status {status}"
         raise UpstreamError(ErrorCode.UPSTREAM_KEY_REFUSED, message)
+    # A redirect would send the client, with its key, past the checks.
     if 300 <= status < 400 or status < 200:
         raise UpstreamError(ErrorCode.UPSTREAM_REDIRECT, f"the upstream answered with status {status}")
 

@@ -27,6 +27,7 @@ def parsed(block: bytes) -> StreamEvent | None:
             comment = True
             continue
         key, _, value = line.partition(b":")
+        # One space only: a text may begin with spaces of its own.
         value = value.removeprefix(b" ")
         if key == b"data":
             data.append(value)

@@ -101,6 +101,7 @@ def read(data: bytes, *, keeps_spelling: bool = True) -> Any:
         text = data.decode("utf-8") if len(data) <= _LONG_BYTES else decoded(data, "utf-8")
     except UnicodeDecodeError:
         raise JsonFault(ErrorCode.INVALID_ENCODING, "the body is not UTF-8") from None
+    # RFC 8259, 8.1: a reader may ignore the mark or refuse it, so two servers read two different bodies.
     if text.startswith("\ufeff"):
         raise JsonFault(ErrorCode.INVALID_ENCODING, "the body begins with a byte order mark")
     try:

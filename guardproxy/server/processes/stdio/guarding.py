@@ -107,6 +107,8 @@ class StdioGuard:
         self._open[task] = key
         task.add_done_callback(self._closed)
         task.add_done_callback(lambda _: carrier.begun.set())
+        # The next message of the client waits until this one was written: MCP's order of messages is that of the
+        # stream.
         await carrier.begun.wait()
         if message.get("method") == _CANCELLED:
             self._forget_later(message)

@@ -116,6 +116,7 @@ class ServerProcess:
         if process.stdin is not None:
             with suppress(ConnectionError, OSError):
                 process.stdin.close()
+        # MCP, lifecycle of stdio: first the end of its input, then SIGTERM, then SIGKILL, each after a while.
         for number in (signal.SIGTERM, signal.SIGKILL):
             try:
                 await asyncio.wait_for(process.wait(), END_S)

@@ -43,6 +43,8 @@ def challenge(value: str, metadata: str) -> str:
         if shape is not None and shape.fullmatch(text) and is_harmless(text):
             found.setdefault(name, text)
         elif name == "resource_metadata":
+            # Whatever address the server names is replaced: a client would fetch it, and trust what it says of
+            # authorization.
             found.setdefault(name, metadata)
     return own_challenge(scheme[1], found)
 

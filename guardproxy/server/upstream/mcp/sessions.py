@@ -55,6 +55,7 @@ class Sessions:
 def holder_of_sessions(secret: str, tenant: str) -> str:
     """Returns whose sessions a request may use. `secret`: the credential that goes upstream, empty if the proxy has keys of its
     own; `tenant`: the pseudonym of the client or of the credential."""
+    # By subject and not by the token itself: clients renew their tokens every few minutes, and a session outlives them.
     parts = secret.split(".")
     if len(parts) == _JWT_PARTS and (subject := _subject(parts[1])):
         return f"token:{subject}"

@@ -45,6 +45,7 @@ class BearerToken:
             try:
                 self._read(self._file)
             except (OSError, ValueError):
+                # The next request reads the file again at once: a program may just be replacing it.
                 self._seen = None
                 message = f"the token for the MCP server `{self._server}` cannot be read"
                 raise DownstreamError(ErrorCode.UPSTREAM_UNAVAILABLE, message) from None
