@@ -300,6 +300,18 @@ class ModelVerdict(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     attempt: Annotated[int, Meta(description="The number of the answer, from 0.")] = 0
 
 
+class Wait(Struct, frozen=True):
+    """New text with which a check settles nothing more: up to `words` words and `chars` characters, none of them in `signs`."""
+
+    signs: frozenset[str]
+    words: int
+    chars: int
+
+    def is_over(self, new: str) -> bool:
+        """Returns whether the check may settle more once it has read `new`."""
+        return len(new) > self.chars or not self.signs.isdisjoint(new) or len(new.split()) > self.words
+
+
 class Scan(Struct, frozen=True):
     """A check's result for a window.
 
@@ -312,7 +324,8 @@ class Scan(Struct, frozen=True):
     `state`: a value that the check receives with the next window of this text. `allowed`: places like those in
     `findings` that the policy allows. They are no findings, but a partner finds nothing in them. `verdict`: what a model
     at an upstream said about the text, if one was asked. `grounds`: statements on which texts of the request bear, with these
-    passages as origins of their details. They are no findings.
+    passages as origins of their details. They are no findings. `wait`: the text after the window need not be scanned before
+    this is over, as the check would settle nothing more.
     """
 
     findings: tuple[Finding, ...]
@@ -324,6 +337,7 @@ class Scan(Struct, frozen=True):
     allowed: tuple[Finding, ...] = ()
     verdict: ModelVerdict | None = None
     grounds: tuple[Finding, ...] = ()
+    wait: Wait | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,12 +127,14 @@ class NamesCheck:
 
     def _scan(self, window: Window) -> Scan:
         start = window.start
-        names = self.names.find(window.text, window.settled - start, window.channel.direction, window.last)
+        known = () if window.state is None else window.state
+        names = self.names.find(window.text, window.settled - start, window.channel.direction, window.last, known)
         spans = with_codes(window.text, names.spans, names.parts) if self.traits.joins else names.spans
         findings = tuple(
             Finding(start + low, start + high, self.name, label, score) for low, high, label, score in spans
         )
-        return Scan(findings, start + names.settled, start + names.keep(names.settled))
+        keep = names.keep(names.settled)
+        return Scan(findings, start + names.settled, start + keep, state=names.whole_from(keep), wait=names.wait)
 
 
 def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:

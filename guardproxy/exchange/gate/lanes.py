@@ -31,6 +31,7 @@ from guardproxy.findings import (
     Facts,
     Finding,
     Scan,
+    Wait,
     Window,
     give_way,
     is_separator,
@@ -137,12 +138,14 @@ class LaneText(Struct, eq=False):
 
 
 class _Cursor(Struct):
-    """The progress of a check: text before `at` is settled, text from `keep` on is read again; `state`: the check's own
-    state."""
+    """The progress of a check: text before `at` is settled, text from `keep` on is read again, text before `read` was read;
+    `state`: the check's own state; `wait`: see `Scan`."""
 
     at: int = 0
     keep: int = 0
     state: Any = None
+    read: int = 0
+    wait: Wait | None = None
 
 
 class _Unsettled(Struct):
@@ -220,7 +223,8 @@ class Progress:
         """Whether the text is to be scanned now.
 
         A scan reads all unsettled text again. If that is long, the next scan waits for new text of a share of its length, as
-        a scan for each small part of a stream would make the cost quadratic. `all_text`: the scan does not wait.
+        a scan for each small part of a stream would make the cost quadratic. It also waits while the check that lags most
+        would settle nothing more (`Scan.wait`), since nothing could leave. `all_text`: the scan does not wait.
         """
         # The end of the text is news too: it may settle what was scanned before.
         mark = text.total + text.ended
@@ -233,12 +237,14 @@ class Progress:
             else:
                 return False
         # What the next scan would read again, by the check that lags most.
-        unsettled = self._scanned - min([cursor.at for cursor in self._cursors], default=0)
-        self.is_patient = (
-            not (text.ended or all_text)
-            and unsettled > PATIENT_CHARS
-            and mark - self._scanned < unsettled // PATIENT_SHARE
-        )
+        last = min([cursor.at for cursor in self._cursors], default=0)
+        unsettled = self._scanned - last
+        self.is_patient = False
+        if not text.ended and not all_text:
+            self.is_patient = unsettled > PATIENT_CHARS and mark - self._scanned < unsettled // PATIENT_SHARE
+            for cursor in self._cursors:
+                if cursor.wait is not None and cursor.at == last and not self.held:
+                    self.is_patient = self.is_patient or not cursor.wait.is_over(text.part(cursor.read, text.total))
         if self.is_patient:
             return False
         self._scanned = mark
@@ -261,7 +267,8 @@ class Progress:
         first: Finding | None = None
         for (number, window), scan in zip(windows, scans, strict=True):
             check, cursor, findings = self.checks[number], self._cursors[number], scan.findings
-            cursor.at, cursor.keep, cursor.state = scan.settled, scan.keep, scan.state
+            cursor.at, cursor.keep, cursor.state, cursor.wait = scan.settled, scan.keep, scan.state, scan.wait
+            cursor.read = window.start + len(window.text)
             self._waiting.allowed += scan.allowed
             if scan.grounds:
                 self.grounds += scan.grounds

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tools.chunk_cost import ANSWERS, NO_RULES, calls
+from tools.chunk_cost import ANSWERS, NAMES, NO_RULES, calls
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,8 @@ from tools.chunk_cost import ANSWERS, NO_RULES, calls
         pytest.param(NO_RULES, 20, 70, id="no rules, 20 at once"),
         pytest.param(ANSWERS, 1, 505, id="rules of the default policy, one by one"),
         pytest.param(ANSWERS, 20, 199, id="rules of the default policy, 20 at once"),
+        pytest.param(NAMES, 1, 515, id="rules of pii-only, one by one"),
+        pytest.param(NAMES, 20, 240, id="rules of pii-only, 20 at once"),
     ],
 )
 def test_a_chunk_costs_no_more_calls_than_before(policy: str, together: int, most: float) -> None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from guardproxy.checks._shared.declared.contract import Tag, Tagger
 from guardproxy.concurrency import stop_point
-from guardproxy.findings import Direction
+from guardproxy.findings import Direction, Wait
 
 MOST_CHARS = 480
 """A piece ends with the word at which it reaches this length."""
@@ -35,7 +35,9 @@ CONTEXT_CHARS = 13
 
 _WORD = re.compile(rf"\S{{1,{WORD_CHARS}}}")
 _TOKEN = re.compile(r"\w+|[^\w\s]")  # what a tagger takes for a word
-_MAY_END = re.compile(r"[.!?…。！？,;:—–、，；：)-]")  # a sentence or a clause
+_ENDING = ".!?…。！？,;:—–、，；：)-"  # a sentence or a clause has one of these at its end
+_MAY_END = re.compile(f"[{_ENDING}]")
+_ENDING_OR_LINE = frozenset(f"{_ENDING}\n\r")
 _FORM = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _DIGIT = re.compile(r"\d")
 _SENTENCE_END = re.compile(r"[.!?…。！？][\"'”’)\]*_]*\Z")
@@ -65,7 +67,8 @@ CUTS: dict[Direction, PieceLimits] = {"request": PieceLimits(12, 0, 12, 56), "re
 class TextPiece:
     """Characters `start` to `end` between two borders. `words`: their number; `whole`: the end is known.
 
-    `candidate`: the first place at which a name in it may begin; otherwise its end.
+    `candidate`: the first place at which a name in it may begin; otherwise its end. `is_held`: whether more words leave that
+    place where it is, as a complete word is not plain.
     """
 
     start: int
@@ -73,18 +76,29 @@ class TextPiece:
     words: int
     whole: bool
     candidate: int
+    is_held: bool = False
+
+    def moved(self, by: int) -> TextPiece:
+        """Returns the same piece in a text that begins `by` characters earlier."""
+        return TextPiece(self.start + by, self.end + by, self.words, self.whole, self.candidate + by)
 
 
 @dataclass(frozen=True, slots=True)
 class NameSpans:
     """Names in a text. `spans`: start, end, label and score of each name, in order and without overlaps; `settled`: the
     offset up to which they are final; `parts`: the pieces of the text; `context_words`: words before a piece with which
-    it is tagged."""
+    it is tagged; `wait`: how much more text settles nothing more."""
 
     spans: list[tuple[int, int, str, float]]
     settled: int
     parts: tuple[TextPiece, ...]
     context_words: int
+    wait: Wait | None = None
+
+    def whole_from(self, at: int) -> tuple[TextPiece, ...]:
+        """Returns the pieces from the border `at` on whose end is known, as pieces of the text from there on."""
+        whole = [part for part in self.parts if part.whole and part.start >= at]
+        return tuple([part.moved(-at) for part in whole] if at else whole)
 
     def keep(self, at: int) -> int:
         """Returns the border from which a new text must begin, so that everything at or after `at` is found again."""
@@ -100,10 +114,12 @@ class Names:
     tagger: Tagger
     labels: dict[str, float]
 
-    def find(self, text: str, settled: int, direction: Direction, last: bool) -> NameSpans:
-        """Returns the final names in `text`, which begins at a border. Names before `settled` are not reported
-        again."""
-        parts = tuple(self.parts(text, direction, last))
+    def find(
+        self, text: str, settled: int, direction: Direction, last: bool, known: Sequence[TextPiece] = ()
+    ) -> NameSpans:
+        """Returns the final names in `text`, which begins at a border. Names before `settled` are not reported again. `known`:
+        the first pieces of the text."""
+        parts = (*known, *self.parts(text, direction, last, known[-1].end if known else 0))
         words = self.tagger.context_words
         contexts = [
             (parts[context_start(parts, at, words)].start, part)
@@ -121,7 +137,7 @@ class Names:
             if (span := self._span(text, start, part, tag)) and span[0] >= settled
         ]
         open_at = parts[-1].candidate if parts and not parts[-1].whole else len(text)
-        return NameSpans(spans, max(settled, open_at), parts, words)
+        return NameSpans(spans, max(settled, open_at), parts, words, None if last else _wait(text, parts, direction))
 
     def cost(self, text: str, settled: int, direction: Direction) -> int:
         """Returns about how many words a tagger reads at most for a text whose names before `settled` are known: those of the
@@ -143,26 +159,28 @@ class Names:
             return None
         return low, high, tag.label, tag.score
 
-    def parts(self, text: str, direction: Direction, last: bool) -> Iterator[TextPiece]:
-        """Returns the pieces of a text that begins at a border; only the last piece may be open."""
+    def parts(self, text: str, direction: Direction, last: bool, begin: int = 0) -> Iterator[TextPiece]:
+        """Returns the pieces of a text from the border `begin` on; only the last piece may be open."""
         cuts = CUTS[direction]
-        start = end = count = 0
-        before = 0  # the start of the word before
+        start = end = before = begin  # `before`: the start of the word before
+        count = 0
         candidate = -1
-        for match in _WORD.finditer(text):
+        is_held = False
+        for match in _WORD.finditer(text, begin):
             word, end = match[0], match.end()
             known = end < len(text) or last
             if candidate < 0 and not (known and self.is_plain(word)):
                 candidate = before if count else start
+                is_held = known
             before = match.start()
             count += 1
             if known and (end - start >= MOST_CHARS or _ends(word, count, text[end : end + 1], cuts)):
                 yield TextPiece(start, end, count, True, end if candidate < 0 else candidate)
-                start, count, candidate = end, 0, -1
+                start, count, candidate, is_held = end, 0, -1, False
         if start < len(text):
             if candidate < 0:  # the next word may make the last one part of a name; no name begins with white space
                 candidate = len(text) if last or not count else before
-            yield TextPiece(start, len(text), count, last, candidate)
+            yield TextPiece(start, len(text), count, last, candidate, is_held)
 
     def is_plain(self, word: str) -> bool:
         """Whether a word cannot be part of a name: each of its forms is known to be plain."""
@@ -172,6 +190,14 @@ class Names:
         if "DATE_TIME" in self.labels and _DIGIT.search(word):
             return False
         return all(form in words for form in _FORM.findall(word))
+
+
+def _wait(text: str, parts: Sequence[TextPiece], direction: Direction) -> Wait | None:
+    """Returns the new text with which the last piece stays open and its candidate where it is; `None` if any may end it."""
+    if not parts or not parts[-1].is_held or (not text[-1].isspace() and _MAY_END.search(text.rsplit(maxsplit=1)[-1])):
+        return None
+    part = parts[-1]
+    return Wait(_ENDING_OR_LINE, CUTS[direction].most_words - part.words - 1, MOST_CHARS - (part.end - part.start) - 1)
 
 
 def context_start(parts: Sequence[TextPiece], at: int, most_words: int) -> int:

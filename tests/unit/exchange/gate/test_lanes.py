@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from guardproxy.events import End, Frame, Text
 from guardproxy.exchange.gate.gate import Gate
 from guardproxy.exchange.gate.lanes import CHECK_ERROR, JOINED, Lane, LaneText, unedited
-from guardproxy.findings import JOINED_CHARS, Channel, Finding, Scan, Traits, Window
+from guardproxy.findings import JOINED_CHARS, Channel, Finding, Scan, Traits, Wait, Window
 from guardproxy.redaction.placeholders import RESTORE
 from guardproxy.redaction.shapes import Shape
 from tests.kit.checks import promise
@@ -54,6 +54,15 @@ class Digits:
             if window.settled <= window.start + low and window.start + at <= settled:
                 found.append(Finding(window.start + low, window.start + at, self.name, "NINES", 1.0))
         return Scan(tuple(found), max(settled, window.settled), max(settled, window.settled))
+
+
+@dataclass(frozen=True)
+class Sentences(Digits):
+    """Settles whole sentences, of at most four words."""
+
+    def _scan(self, window: Window) -> Scan:
+        settled = window.start + (len(window.text) if window.last else window.text.rfind(".") + 1)
+        return Scan((), settled, settled, wait=Wait(frozenset("."), 3, 20))
 
 
 @dataclass(frozen=True)
@@ -377,3 +386,31 @@ def test_a_span_of_an_edited_text_is_found_in_the_text(span: tuple[int, int], be
     edits = [(2, 5, "x"), (8, 10, "abcd")]  # 0123456789abcd -> 01x567abcdabcd
     assert unedited(edits, *span) == before
     assert unedited([], *span) == span
+
+
+def test_a_scan_waits_while_the_check_that_lags_settles_nothing_more() -> None:
+    lane = Lane(ANSWER, (Digits(), Sentences()), encoded=False)
+
+    def scanned(text: str, *, all_text: bool = False) -> int:
+        """The number of windows for some more text."""
+        lane.text.append(text)
+        windows = lane.windows(all_text=all_text)
+        if windows:
+            lane.learn(windows, [lane.progress.checks[number].scan([window])[0] for number, window in windows])
+        return len(windows)
+
+    assert scanned("It") == 2
+    assert scanned(" is") == scanned(" late") == 0
+    assert lane.progress.is_patient
+    assert scanned(" now", all_text=True) == 2
+    assert not lane.progress.is_patient
+    assert scanned(".") == 2
+    assert lane.progress.settled == 15
+    assert scanned(" 9") == 0
+    assert scanned("9. It") == 2
+    assert [finding.end for finding in lane.progress.findings] == [18]
+    assert scanned(" is a") == 0
+    assert scanned(" day or two") == 2
+    lane.text.ended = True
+    assert scanned("") == 2
+    assert lane.progress.settled == lane.text.total

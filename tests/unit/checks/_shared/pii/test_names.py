@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from guardproxy.checks._shared.declared.contract import Tag
 from guardproxy.checks._shared.pii.names import CONTEXT_CHARS, CUTS, MOST_CHARS, Names, TextPiece
-from guardproxy.findings import Direction
+from guardproxy.findings import Direction, Wait
 from tests.kit.checks import PROSE, promise
 
 pytestmark = pytest.mark.heavy
@@ -66,9 +66,16 @@ def in_chunks(one: Names, text: str, cuts: Sequence[int], direction: Direction, 
     `back`: by how much less than what is settled is used of each answer, as another part of a check may hold back more.
     """
     found: list[Span] = []
-    settled = keep = 0
+    settled = keep = read = final = 0
+    wait: Wait | None = None
+    known: Sequence[TextPiece] = ()
     for end in [*sorted({cut for cut in cuts if cut < len(text)}), len(text)]:
-        answer = one.find(text[keep:end], settled - keep, direction, end == len(text))
+        if wait is not None and end < len(text) and not wait.is_over(text[read:end]):
+            assert keep + one.find(text[keep:end], settled - keep, direction, False).settled <= final
+            continue
+        answer = one.find(text[keep:end], settled - keep, direction, end == len(text), known)
+        assert answer == one.find(text[keep:end], settled - keep, direction, end == len(text))
+        read, final, wait = end, keep + answer.settled, answer.wait
         less = min(back, answer.settled - (settled - keep)) if end < len(text) else 0
         at = keep + answer.settled - less
         at = min([at, *(keep + low for low, high, _, _ in answer.spans if keep + low < at < keep + high)])
@@ -76,7 +83,8 @@ def in_chunks(one: Names, text: str, cuts: Sequence[int], direction: Direction, 
             assert settled <= keep + low < keep + high <= keep + answer.settled <= end
             if keep + high <= at:
                 found.append((keep + low, keep + high, label, score))
-        settled, keep = at, keep + answer.keep(at - keep)
+        moved = answer.keep(at - keep)
+        settled, keep, known = at, keep + moved, answer.whole_from(moved)
         assert keep <= settled
     return found
 
@@ -137,6 +145,34 @@ def test_plain_words_go_on_as_they_come(text: str, released: str) -> None:
     found = one.find(text, 0, "response", False)
     assert text[: found.settled] == released
     assert found.keep(found.settled) == 0
+
+
+@pytest.mark.parametrize(
+    ("new", "is_over"),
+    [
+        (" in", False),
+        (" in the harbour and", False),
+        (" in the harbour,", True),  # may end the clause
+        ("\n", True),
+        (" a" * 20, False),
+        (" a" * 21, True),  # a clause has 24 words at most
+        ("a" * 460, False),
+        ("a" * 470, True),
+    ],
+)
+def test_a_held_clause_says_which_text_leaves_it_open(new: str, is_over: bool) -> None:
+    wait = names().find("we met Ada", 0, "response", False).wait
+    assert wait is None  # the last word may go on
+    wait = names().find("we met Ada ", 0, "response", False).wait
+    assert wait is not None
+    assert wait.is_over(new) is is_over
+
+
+@pytest.mark.parametrize(
+    "text", ["", "we met at ", "we met Ada,", "Ada said that. we", "we met Ada, he said that, she"]
+)
+def test_without_a_held_clause_every_text_counts(text: str) -> None:
+    assert names().find(text, 0, "response", False).wait is None
 
 
 def test_a_piece_of_plain_words_is_not_tagged() -> None:
