@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from guardproxy.checks import Check
-from guardproxy.findings import Scan, Window
+from guardproxy.findings import Channel, Scan, Window
 
 TEXTS = 20_000
 MOST_SHARED = 64  # members whose words a command keeps: many of its windows have the same ones
@@ -93,37 +93,43 @@ class ScanCache:
 
 @lru_cache(64)
 def _members(kind: Any) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
-    """The names of the members of a record, and a function that returns their values in one call."""
+    """The names of the members of a record, and a function that returns their values in one call. Raises `TypeError` for
+    another class."""
     is_struct = issubclass(kind, Struct)
+    if not (is_struct or is_dataclass(kind)):
+        raise TypeError(f"a {kind.__name__} cannot be part of a key")
     names: tuple[str, ...] = kind.__struct_fields__ if is_struct else tuple(kind.__dataclass_fields__)
     # `attrgetter` of a single name returns the value itself, not a tuple.
     return names, attrgetter(*names) if len(names) > 1 else lambda value: tuple(getattr(value, name) for name in names)
 
 
-Written = dict[int, tuple[Any, Any]]
-"""Members of windows by their ids, each with its plain form. The entry keeps the member alive, so that no other gets its id."""
+Written = dict[int, tuple[Any, bytes]]
+"""Members of windows by their ids, each with the digest of its plain form. The entry keeps the member alive, so that no other
+gets its id."""
 
 
 def _plain(value: Any, written: Written) -> Any:
-    """Returns a value as lists of plain values, with the names of its class and of its members, so that different values
-    give different lists. Raises `TypeError` for a value that cannot be written out, such as a `Form`."""
-    kind = type(value)
+    """Returns a value as lists of plain values and digests, with the names of its class and of its members, so that different
+    values give different lists. Raises `TypeError` for a value that cannot be written out, such as a `Form`."""
+    kind: Any = type(value)
     if kind in _PLAIN:
         return value
     if isinstance(value, tuple):
         return ["tuple", *[_plain(item, written) for item in value]]
-    if not (is_dataclass(kind) or issubclass(kind, Struct)):
-        raise TypeError(f"a {kind.__name__} cannot be part of a key")
     names, values_of = _members(kind)
-    plain = [kind.__name__, names]
+    plain: list[Any] = [kind.__name__, names]
     for member in values_of(value):
         if type(member) in _PLAIN:  # most are, and a call for each would cost more than the rest of the look-up
             plain.append(member)
+        elif type(member) is Channel:  # every text has its own
+            plain.append(_plain(member, written))
         elif (known := written.get(id(member))) is not None:
             plain.append(known[1])
         else:
             if len(written) >= MOST_SHARED:
                 written.clear()
-            written[id(member)] = member, _plain(member, written)
-            plain.append(written[id(member)][1])
+            # A digest, as the facts about a text may hold all other texts of its request.
+            digest = hashlib.blake2b(_encode(_plain(member, written)), digest_size=24).digest()
+            written[id(member)] = member, digest
+            plain.append(digest)
     return plain
