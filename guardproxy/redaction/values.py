@@ -10,8 +10,7 @@ is reported if there are many, because it covers the others.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterator
-from itertools import permutations
+from collections.abc import Collection, Iterable, Iterator
 
 from guardproxy.concurrency import lazy
 
@@ -29,19 +28,21 @@ class ValueMatcher:
         self._values = values
         self._are_sought = sum(map(len, values)) <= SOUGHT_CHARS
 
-    def find(self, text: str) -> Iterator[tuple[int, int]]:
-        """Yields spans of values, in no order. Every occurrence of a value lies inside a yielded span."""
+    def find(self, text: str) -> Iterable[tuple[int, int]]:
+        """Returns spans of values, in no order. Every occurrence of a value lies inside one of them."""
         held = [value for value in self._values if value in text] if self._are_sought else self._values
-        # Of values that do not hold each other, at most one begins at a place, so there are no more spans than characters.
-        is_apart = len(held) <= _FEW and not any(value in longer for value, longer in permutations(held, 2))
-        if not is_apart or sum(map(len, held)) > FEW_CHARS:
-            yield from self._automaton.find(text)
-            return
+        if len(held) > _FEW or sum(map(len, held)) > FEW_CHARS:
+            return self._automaton.find(text)
+        spans: list[tuple[int, int]] = []
         for value in held:
             at, size = text.find(value), len(value)
             while at >= 0:
-                yield at, at + size
+                spans.append((at, at + size))
+                # Values that hold each other may begin at the same places, as many as there are values.
+                if len(spans) > len(text):
+                    return self._automaton.find(text)
                 at = text.find(value, at + 1)
+        return spans
 
     @lazy
     def _automaton(self) -> Automaton:
