@@ -54,7 +54,7 @@ class Piece(msgspec.Struct, frozen=True):
         """The lane's findings that begin in this piece, with their raw offset. Yields each finding only once."""
         lane = self.lane
         # Not before the text to quote was read, since a finding may lead to a retry that quotes it.
-        while lane.is_quotable and lane.progress.shown < len(lane.progress.findings):
+        while lane.progress.shown < len(lane.progress.findings) and lane.is_quotable:
             finding = lane.progress.findings[lane.progress.shown]
             at = lane.text.raw_start(finding)
             # Findings are sorted by this offset, so all others begin later still.
@@ -74,8 +74,10 @@ class QueuedFrame(msgspec.Struct, eq=False):
     left_out: dict[str, None] | None = None  # the places of entries of lists that may not be sent
 
     def ready(self) -> bool:
-        for piece in self.pieces:  # noqa: SIM110 - a generator costs two calls for each frame of a stream
-            if piece.end > piece.lane.progress.settled or not piece.lane.is_quotable:
+        for piece in self.pieces:
+            if piece.end > piece.lane.progress.settled:
+                return False
+            if piece.lane.quotation.lane is not None and not piece.lane.is_quotable:
                 return False
         return True
 
@@ -97,7 +99,7 @@ class QueuedFrame(msgspec.Struct, eq=False):
             if until and until[0] is piece:
                 end = max(piece.start, until[1])
             if piece.text.again:
-                new = "" if stopped else piece.lane.rewrite.whole()
+                new = "" if stopped else piece.lane.rewrite.repeated(piece.text.text)
             else:
                 new = "" if stopped else piece.lane.rewrite.render(piece.start, end)
             # Nothing behind the fault is sent, in further pieces of the frame either.

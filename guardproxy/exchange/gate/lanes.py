@@ -394,6 +394,9 @@ class Rewrite(Struct, eq=False):
     def render(self, start: int, end: int) -> str:
         """The edited text of `text[start:end]`. Pieces must be rendered in order, each only once."""
         edits = self.raw_edits()
+        if self._next_edit == len(edits) and self._skip <= start:  # as of most pieces
+            self._skip, self.released = start, end
+            return self.text.part(start, end)
         out: list[str] = []
         # An edit may span several pieces: the first of them gets the replacement, and the others leave out their share.
         at = max(start, self._skip)
@@ -427,8 +430,14 @@ class Rewrite(Struct, eq=False):
             return self._raw_edits
         return [(0, self.text.total, self.fitted[0])] if self.fitted else self.edits
 
+    def repeated(self, text: str) -> str:
+        """The whole text with its edits, to send when a later event repeats it (`Text.again`). `text`: of that event."""
+        if self.text.view is None and not self.edits and not self.fitted and len(text) == self.text.total:
+            return text  # as in every frame of a stream that repeats the name of its model
+        return self.whole()
+
     def whole(self) -> str:
-        """The whole text with its edits, to send when a later event repeats it (`Text.again`)."""
+        """The whole text with its edits."""
         out: list[str] = []
         at = 0
         for low, high, replacement in self.raw_edits():

@@ -281,9 +281,12 @@ class AnswerPhase:
             if stored is not None and not turn.stored_id:
                 turn.stored_id = stored.own_id(entry.frame.tree)
             # Each finding is decided before the next is looked at: those after the one that ends the answer count for nothing.
-            findings = ((entry, piece, at, finding) for piece in entry.pieces for at, finding in piece.findings())
-            if (ending := self._ending(findings, out, at_s)) is not None:
-                return ending
+            for piece in entry.pieces:
+                if piece.lane.progress.shown < len(piece.lane.progress.findings):
+                    findings = ((entry, each, at, finding) for each in entry.pieces for at, finding in each.findings())
+                    if (ending := self._ending(findings, out, at_s)) is not None:
+                        return ending
+                    break
             texts, changed = entry.texts()
             counts = moved(entry.frame, gate, self.ledger.request.gate) if entry.frame.counts else []
             data = entry.frame.data

@@ -432,7 +432,8 @@ class StreamDecoder:
             events.append(text_of(channel, leaf, whole, shape, again=again, run=run))
             if flows:
                 touched.setdefault(place.run, set()).add(channel)
-                self._begin(channel, place.run, soft=place.kind in ("reasoning", "unmapped"))
+                if self._open.get(channel) != place.run:
+                    self._begin(channel, place.run, soft=place.kind in ("reasoning", "unmapped"))
             elif not again:
                 events.append(End(channel))
         if len(parts) > 1:

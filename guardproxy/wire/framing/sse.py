@@ -19,6 +19,8 @@ _BOM = b"\xef\xbb\xbf"
 
 def parsed(block: bytes) -> StreamEvent | None:
     """Returns the event of a block of lines; `None` if it has neither data nor a comment."""
+    if block.startswith(b"data: ") and b"\n" not in block:  # as most
+        return StreamEvent(block[6:])
     data: list[bytes] = []
     name: str | None = None
     comment = False

@@ -33,15 +33,18 @@ from guardproxy.wire.request.requests import expect_list, expect_type
 
 def _counts_of(shapes: Shapes, tree: Any) -> tuple[Count, ...]:
     """Returns the offsets of annotations in the content."""
-    return tuple(
-        Count((*where, "start_index"), (*where, "end_index"), f"choices[{index_of(choice)}].message.content")
-        for number, choice in enumerate(objects(tree.get("choices")))
-        for name in ("message", "delta")
-        if isinstance(answer := choice.get(name), dict) and "annotations" in answer
-        for at, note in enumerate(listed(answer, "annotations"))
-        if isinstance(note, dict) and isinstance(note.get("url_citation"), dict)
-        for where in [("choices", number, name, "annotations", at, "url_citation")]
-    )
+    counts: list[Count] = []
+    for number, choice in enumerate(objects(tree.get("choices"))):
+        for name in ("message", "delta"):
+            answer = choice.get(name)
+            if type(answer) is not dict or "annotations" not in answer:
+                continue
+            for at, note in enumerate(listed(answer, "annotations")):
+                if isinstance(note, dict) and isinstance(note.get("url_citation"), dict):
+                    where = "choices", number, name, "annotations", at, "url_citation"
+                    path = f"choices[{index_of(choice)}].message.content"
+                    counts.append(Count((*where, "start_index"), (*where, "end_index"), path))
+    return tuple(counts)
 
 
 @dataclass(slots=True)
