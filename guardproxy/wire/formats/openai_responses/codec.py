@@ -129,9 +129,6 @@ class StoredOpenAIResponses(OpenAIResponses):
     stream = StoredDecoder
     grammar = replace(OpenAIResponses.grammar, answer=retrieved, notice=notice_stored)
 
-    def for_request(self, path: str, query: str) -> Codec:
-        return self
-
     def read_request(self, path: str, query: str, body: bytes) -> Request:
         whole = Frame(b"", {})
         return Request("", "stream=true" in query.split("&"), whole, lambda: [Opaque(whole)])
