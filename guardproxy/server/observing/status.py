@@ -243,7 +243,8 @@ async def _review(reviews: ReviewDoors, work: Review, request: web.Request) -> w
     """Lists the calls that wait for a person, or decides about one of them."""
     if "Origin" in request.headers or "Sec-Fetch-Site" in request.headers:
         return web.json_response({"ok": False, "error": "not from a web page"}, status=403)
-    given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode()
+    # Bytes that are no UTF-8 are half of a surrogate pair in a header here, which plain UTF-8 cannot write.
+    given = request.headers.get("Authorization", "").removeprefix("Bearer ").encode("utf-8", "surrogateescape")
     if reviews.key and not hmac.compare_digest(given, reviews.key.encode()):
         return web.json_response({"ok": False, "error": "the key of `confirm_key` is needed"}, status=401)
     done = await work(dict(request.query))

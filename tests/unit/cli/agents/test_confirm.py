@@ -96,7 +96,7 @@ def test_a_call_is_approved_or_denied(state: State, url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["secret"], indirect=True)
-@pytest.mark.parametrize("key", ["", "other"])
+@pytest.mark.parametrize("key", ["", "other", "\xff"])
 def test_a_wrong_key_decides_nothing(state: State, url: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GUARDPROXY_CONFIRM_KEY", key)
     done = run(url, CALL["id"])
