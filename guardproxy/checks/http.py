@@ -105,6 +105,7 @@ class Http:
 
     def ask(self, windows: Sequence[Window]) -> OutgoingTexts:
         """Returns the texts to send: those that are complete and not blank."""
+        # Only whole texts: nobody knows how far the service reads, so a part of a text has no final answer.
         numbers = tuple(number for number, window in enumerate(windows) if window.last and window.text.strip())
         return OutgoingTexts(tuple(_query(self.name, windows[number]) for number in numbers), numbers)
 
@@ -135,6 +136,7 @@ class Http:
         if not isinstance(entry, dict):
             raise RemoteError("a finding must be an object")
         start, end, label, score = entry.get("start"), entry.get("end"), entry.get("label"), entry.get("score", 1.0)
+        # `type` and not `isinstance`: `true` is an integer for Python, and here it is a fault of the service.
         if type(start) is not int or type(end) is not int or not 0 <= start < end <= len(window.text):
             raise RemoteError("a finding must have a span in its text")
         if not isinstance(label, str) or not _LABEL.fullmatch(label):
@@ -167,6 +169,7 @@ def build(name: str, options: Mapping[str, Any], resources: Resources) -> Check:
     if not isinstance(options.get("revision", ""), str):
         raise OptionError("revision", "must be a text, like `2026-11`")
     service = resources.remote(url, float(timeout_s)) if resources.remote else None
+    # How long to wait does not change what is found, so findings in records stay valid.
     lasting = {key: value for key, value in options.items() if key != "timeout_s"}
     return Http(name, options_digest("http", VERSION, lasting), service, Traits(is_sensitive=sensitive))
 

@@ -242,7 +242,9 @@ class Supervisor:
             end = segments.end(text, start, offset, window.last)
             if end is None:
                 return
+            # The model sees what came before, so that a sentence on a border is not judged without its first half.
             begin = segments.begin(text, start, offset)
+            # A blank segment still ends where a segment ends: later borders must not depend on what was asked.
             asks = bool(outputs) and not text[start:end].isspace()
             query = Query(text[begin:end], outputs, kind in self.first_stage, kind) if asks else None
             views = tuple(other_views(query.text, self.evasions)) if query else ()

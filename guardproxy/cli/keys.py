@@ -143,6 +143,7 @@ def _show(key: str, name: str, as_json: bool) -> None:
         say_json({"client": name, "key": key})
         return
     say(key)
+    # Not into a pipe: a script that takes the key must not get a sentence with it.
     if is_terminal(err=True):
         say(f"This is the key of `{name}`. It is not kept and cannot be shown again.", err=True)
 

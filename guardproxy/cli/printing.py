@@ -38,6 +38,7 @@ def say(*lines: str | Text, err: bool = False) -> None:
         if isinstance(line, str):
             _write(plain(line, LIMIT_LINE_CHARS) + "\n", err)
         elif line.plain.isprintable() and len(line.plain) <= LIMIT_LINE_CHARS:
+            # Made for the first line that needs it: importing rich takes longer than most commands.
             styled_console = styled_console or _console(err)
             styled_console.print(line)
         else:
@@ -48,6 +49,7 @@ def say_json(value: Any, indent: int | None = None, shown: Callable[[Any], str] 
     """Prints a value as JSON: on a line, or indented. A number that JSON does not have, such as infinity, is null. `shown`:
     returns the text of a value of a type that JSON does not have."""
     try:
+        # `NaN` and `Infinity` are no JSON, and other programs read this output.
         text = json.dumps(value, indent=indent, default=shown, allow_nan=False)
     except ValueError:
         finite = json.loads(json.dumps(value, default=shown), parse_constant=lambda name: None)

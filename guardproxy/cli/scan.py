@@ -78,6 +78,7 @@ def _rows(result: dict[str, Any]) -> Iterator[list[str]]:
 
 def _cell(value: Any) -> str:
     text = value if isinstance(value, str) else "" if value is None else json.dumps(value)
+    # A spreadsheet runs what begins so, and texts and their ids come from strangers (CSV injection).
     return f"'{text}" if isinstance(value, str) and text.startswith(_FORMULA) else text
 
 

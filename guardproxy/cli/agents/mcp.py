@@ -32,7 +32,9 @@ def mcp(command: list[str], name: str = "", config: Path | None = None, **flags:
         fail("--name has letters, at most 6 digits, `.`, `_` and `-`")
     try:
         given = {key: value for key, value in flags.items() if value not in (None, [])}
+        # The address is never asked. It lets the settings be those of a proxy with one server of this name.
         settings = load({**given, "mcp": [f"{name}=http://localhost/"]}, file=config, warn=complain)
+        # Before the first text: a core file would hold keys and texts.
         if not settings.observability.core_files:
             refuse_core_files()
         code = _guard(settings, name, command)

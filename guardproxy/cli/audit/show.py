@@ -104,6 +104,7 @@ def newest(folder: Path, last: int, wanted: Wanted) -> tuple[list[tuple[bytes, A
     logs = logs_of(folder) if wanted.exchange_id is None else []
     still_open = {intent.id for intent in open_intents_of(logs, logs)}
     for path in _logs(folder):
+        # A log may be larger than the memory, so each file keeps no more than can be shown.
         newest: deque[tuple[bytes, AnyEntry]] = deque(maxlen=last)
         try:
             for line, entry in _lines(path, unread):

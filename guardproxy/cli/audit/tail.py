@@ -120,6 +120,7 @@ def follow(
         except BrokenPipeError:  # whoever read the rows has gone
             raise
         except OSError as error:
+            # Once for each fault: a disk that is away would otherwise fill the terminal.
             if str(error) != trouble:
                 trouble = str(error)
                 warn(trouble)

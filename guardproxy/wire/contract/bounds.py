@@ -56,6 +56,7 @@ class Bounds:
             part = data[at : at + _STEP_BYTES]
             quotes += part.count(b'"')
             commas += part.count(b",")
+        # Quotes and commas inside of strings count here too, so the count is never too low.
         if quotes <= 2 * self.texts and commas < self.values:
             return
         bound_nesting(data, self.depth)  # first, so that a body that is too deep is reported as too deep

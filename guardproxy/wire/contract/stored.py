@@ -101,6 +101,7 @@ class StoredIds:
         found = self._in_path.search(path)
         if found is None or found[1] in self.operations:
             return None
+        # Decoded, as the server decodes it: an id with an escape in it is the same id there.
         return path[: found.start(1)], unquote(found[1]), path[found.end(1) :]
 
     def without_id(self, path: str, *, sealed: bool) -> str:

@@ -98,6 +98,7 @@ class Alike:
         """Remembers a frame by its bytes, its tree and its leaves, if it can be remembered. `withhold`: removes token data from
         a tree. It found none to remove in the frame; if it finds none with another text either, the data does not depend on
         the text. Data that says the text is removed then, so its frame is not remembered."""
+        # A stream whose frames all differ must not pay for remembering: soon only every power of two is tried.
         if self._vain >= TRIES:
             self._vain += 1
             if self._vain & (self._vain - 1):  # no power of two

@@ -35,6 +35,7 @@ def drop(node: Any, gone: Gone, names: Collection[str] = TOKENS, kept: Collectio
     """Drops the fields `names`, and lists of numbers (token ids or bytes), at every place but below the fields `kept`."""
     if isinstance(node, dict):
         for key in [key for key, child in node.items() if child and (type(child) in _HOLDERS or key in names)]:
+            # A list of numbers under any name: a new field of a provider may be tokens or bytes of the text.
             if key in names or _is_numbers(node[key]):
                 del node[key]
                 gone(key if key in names else "numbers")

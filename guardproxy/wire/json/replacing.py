@@ -18,6 +18,7 @@ def edited(tree: Any, texts: Sequence[tuple[TreeLeaf, str]], *, keeps_spelling: 
     keys, the deepest first. `keeps_spelling`: whether numbers stay as they were spelled; otherwise their values are the same,
     without digits that no check reads."""
     copy = _copy(tree) if keeps_spelling else plain(tree)
+    # Rows of numbers first: their parts are leaves of their own too, whose edits must win.
     changed = [(leaf, replacement) for leaf, replacement in texts if leaf.text != replacement]
     for leaf, replacement in changed:
         if leaf.parts:

@@ -124,6 +124,7 @@ def runs(text: str, thorough: bool, more: bool) -> Runs:
             if not whole:
                 cut.append((start, end))
     end = len(text)
+    # The next line may go on with this run, so it is not decided yet.
     if more and spans and _MORE_LINES.fullmatch(text, spans[-1][1]):
         end = spans[-1][0]
     if grouped.spans:

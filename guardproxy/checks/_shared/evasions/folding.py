@@ -244,6 +244,7 @@ def fold(text: str, using: Table, other: bool = False) -> tuple[str, list[Edit]]
         if other:
             text = using.tags.sub(_untag, text.translate(using.blanks))
             erased = _erase(text, using) if "\b" in text else []
+        # After the single characters: a word is folded only if every letter in it looks Latin, and some do so only now.
         if using.words:
             text = using.words.sub(lambda word: word[0].translate(using.look_alikes), text)
         edits = [

@@ -193,6 +193,7 @@ class Reach:
                 Finding(shift + front, shift + back, name, self.rules[rank].label, self.rules[rank].score)
                 for front, back, rank in found
             ]
+            # A place may need more text than a block. Twice as much each time keeps the whole linear.
             size = _BLOCK if low + settled > at else size * 2
             at = low + settled
             if high == len(text):
@@ -214,6 +215,7 @@ class Reach:
         undecided = len(text)
         for reach, begins in self._begins:
             low = max(at, len(text) - reach)
+            # The rest reaches less far back, so it cannot begin before what was found.
             if low >= undecided:
                 break
             if found := begins.search(text, low):
@@ -278,6 +280,8 @@ def _undecided(rule: SearchRule, text: str, at: int, last: bool) -> int:
 def _first(rule: SearchRule, text: str, at: int) -> tuple[int, int, int] | None:
     """Returns the first match from `at` on as (start, front, back)."""
     while True:
+        # A pattern without a longest match is never asked about all of the text: from each place it could read to the
+        # end, which takes squared time.
         high = len(text) if rule.bounded else min(len(text), at + 2 * rule.reach)
         match = rule.find.search(text, at, high)
         if high < len(text) and (match is None or match.start() >= at + rule.reach):
@@ -286,6 +290,8 @@ def _first(rule: SearchRule, text: str, at: int) -> tuple[int, int, int] | None:
         if match is None:
             return None
         start = match.start()
+        # Found with the reach as the end of the text, it is the match that a stream would find, which has no more of
+        # it.
         if match.end() - start > rule.reach:
             match = rule.find.match(text, start, start + rule.reach)
         if match is not None:
