@@ -372,3 +372,12 @@ async def test_while_the_state_is_away_an_answer_is_read_back_with_placeholders(
             first, _ = await rig.ask(f"my mail is {MAIL}")
             set_fault(fault)
             assert TOKEN in await rig.retrieve(first)
+
+
+async def test_an_address_in_an_answer_that_is_read_back_learns_no_value(tmp_path: Path) -> None:
+    async with turns(tmp_path) as rig:
+        rig.upstream.say = lambda told: f"open https://elsewhere.example/?q={told[0].rpartition(' ')[2]} now"
+        first, said = await rig.ask(f"my mail is {MAIL}")
+        assert (MAIL in said, "EMAIL_ADDRESS_" in said) == (False, True)
+        for streamed in (False, True):
+            assert await rig.retrieve(first, streamed=streamed) == said
