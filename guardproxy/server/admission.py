@@ -82,6 +82,7 @@ from guardproxy.server.upstream.request_headers import refuse_names, upstream_he
 from guardproxy.server.upstream.targets import Availability, FoundUpstream, Targets
 from guardproxy.server.upstream.upstream import Breakers
 from guardproxy.wire import FEEDBACK_ROUTE, Bounds, Codec, Contract, Formats
+from guardproxy.wire.contract import KeyHeader
 from guardproxy.wire.json import JsonFault
 
 _log = logging.getLogger(__name__)
@@ -331,12 +332,7 @@ class Admission:
             # A check that asks a model through this very proxy would ask again for its own question, without an end.
             if policies.asks_models and self._mark and request.headers.get(MARK) == self._mark:
                 raise DownstreamError(ErrorCode.ASKS_ITSELF)
-            if trail.head.query:
-                refuse_in_query(trail.head.query)
-            if codec:
-                check_query(trail.head.query, codec.contract.query)
-            elif head.route != UNKNOWN:
-                check_passed_query(trail.head.query, self._passed_query)
+            self._check_query(trail.head, codec)
             if self._mcp and (door := self._mcp.door(chosen.provider, head)):
                 self._mcp.check_origin(request.headers)
                 own = self._mcp.upstream(door)
@@ -359,19 +355,8 @@ class Admission:
             )
             session = door.pass_on(trail.head, headers) if door else ""
             header_values = condition_headers(request.headers, policies.headers) if policies.headers else {}
-            # Only now may a client that waits with its body send it: one that is refused sends none.
-            request.go_on()
             held.credential = trail.head.tenant
-            body = await self.bodies.read(request, held)
-            # No API wants it, and no check reads it on routes without a format. `DELETE` has one on some of these.
-            if body and (request.method in _WITHOUT_BODY or (codec and request.method == "DELETE")):
-                raise DownstreamError(ErrorCode.UNEXPECTED_BODY)
-            if not body and codec and request.method == "POST":  # to a format that reads streams, it would begin one
-                raise DownstreamError(ErrorCode.INVALID_JSON)
-            if codec and len(body) > 2 * FREE_TEXTS:
-                held.add_texts(await _beside(len(body), partial(texts_of, body)))
-            if ids and codec is None:  # no exchange opens them
-                body = await _beside(len(body), partial(ids.opened_body, body))
+            body = await self._body(request, held, codec, ids)
             if feedback:
                 feedback.check(body, trail.head.tenant)
             if codec and codec.contract.repeated:
@@ -400,43 +385,14 @@ class Admission:
         except DownstreamError as error:
             # The rest of a body that nobody reads would be taken for the next request.
             request.closing |= error.status in (408, 413, 505) or not request.content.is_eof() or self._slots.draining
-            first = Refused(
-                error.code,
-                str(error),
-                error.field,
-                time.perf_counter(),
-                trail.head.unix_s,
-                error.retry_s,
-                tuple(trail.answers),
-                duties.refusals(trail.head),
-                trail.model,
-            )
+            first = _refused(error, trail, duties)
         except BaseException:  # the client left, for example: nobody else gives back what the duties have reserved
             self.settling.abandon(duties, trail.head)
             raise
         head = trail.head
-        setting = Setting(
-            id=head.id,
-            address=Address(head.route, head.path, head.query),
-            tenant=head.tenant,
-            tenant_name=head.tenant_name,
-            codec=chosen,
-            policies=policies,
-            keys=replace(self._keys_of(head.tenant), ids=ids) if ids else self._keys_of(head.tenant),
-            limits=self._limits_now() if self._prices else self._limits,
-            engine=self._engine,
-            receipts=self._config.audit.receipts == "on",
-            client=head.client,
-        )
+        setting = self._setting(head, chosen, policies, ids)
         exchange = Exchange(setting) if codec or isinstance(first, Refused) else PassThrough(setting)
-        where = head.path + (f"?{head.query}" if head.query else "")
-        key_header = chosen.contract.key_header
-        is_stranger = self._has_own_keys and not head.client.identity  # in shadow mode; it gets no key of the proxy
-        has_own_key = self._has_own_keys and not is_stranger
-        if has_own_key:
-            use_own_key(headers, key_header, own.key, self._more)
-        find, holder = self._keyless_upstream if is_stranger else self._upstream_of, "" if has_own_key else head.tenant
-        targets = Targets(find, self._availability, own, where, headers, key_header, holder)
+        targets = self._targets(head, headers, own, chosen.contract.key_header)
         targets.repeated = repeated
         if policies.routed and isinstance(first, RequestReceived):
             first = structs.replace(first, unavailable=targets.unavailable(policies.routed))
@@ -444,6 +400,60 @@ class Admission:
         if door and isinstance(first, Refused) and first.status == 401:
             own_headers = {**own_headers, **door.refusal()}
         return AdmittedRequest(exchange, first, targets, head, own_headers, duties, door)
+
+    def _check_query(self, head: Head, codec: Codec | None) -> None:
+        """Refuses a query that holds a secret, or that the format or the route does not have."""
+        if head.query:
+            refuse_in_query(head.query)
+        if codec:
+            check_query(head.query, codec.contract.query)
+        elif head.route != UNKNOWN:
+            check_passed_query(head.query, self._passed_query)
+
+    async def _body(self, request: HttpRequest, held: BodyAccount, codec: Codec | None, ids: SealedIds | None) -> bytes:
+        """Reads the body, and opens the ids in it if no exchange does. Raises `DownstreamError` for one that the method or the
+        format does not allow."""
+        # Only now may a client that waits with its body send it: one that is refused sends none.
+        request.go_on()
+        body = await self.bodies.read(request, held)
+        # No API wants it, and no check reads it on routes without a format. `DELETE` has one on some of these.
+        if body and (request.method in _WITHOUT_BODY or (codec and request.method == "DELETE")):
+            raise DownstreamError(ErrorCode.UNEXPECTED_BODY)
+        if not body and codec and request.method == "POST":  # to a format that reads streams, it would begin one
+            raise DownstreamError(ErrorCode.INVALID_JSON)
+        if codec and len(body) > 2 * FREE_TEXTS:
+            held.add_texts(await _beside(len(body), partial(texts_of, body)))
+        if ids and codec is None:  # no exchange opens them
+            body = await _beside(len(body), partial(ids.opened_body, body))
+        return body
+
+    def _setting(self, head: Head, codec: Codec, policies: PolicySet, ids: SealedIds | None) -> Setting:
+        """Returns the setting of the exchange. `ids`: what seals the ids of its answer, if anything does."""
+        keys = self._keys_of(head.tenant)
+        return Setting(
+            id=head.id,
+            address=Address(head.route, head.path, head.query),
+            tenant=head.tenant,
+            tenant_name=head.tenant_name,
+            codec=codec,
+            policies=policies,
+            keys=replace(keys, ids=ids) if ids else keys,
+            limits=self._limits_now() if self._prices else self._limits,
+            engine=self._engine,
+            receipts=self._config.audit.receipts == "on",
+            client=head.client,
+        )
+
+    def _targets(self, head: Head, headers: CIMultiDict[str], own: FoundUpstream, key_header: KeyHeader) -> Targets:
+        """Returns where the exchange may send its request. `headers`: those for the upstream; a key of the proxy replaces the
+        client's."""
+        is_stranger = self._has_own_keys and not head.client.identity  # in shadow mode; it gets no key of the proxy
+        has_own_key = self._has_own_keys and not is_stranger
+        if has_own_key:
+            use_own_key(headers, key_header, own.key, self._more)
+        find, holder = self._keyless_upstream if is_stranger else self._upstream_of, "" if has_own_key else head.tenant
+        where = head.path + (f"?{head.query}" if head.query else "")
+        return Targets(find, self._availability, own, where, headers, key_header, holder)
 
     def _keyless_upstream(self, name: str) -> FoundUpstream:
         return self._upstream_of(name)._replace(key="")
@@ -551,6 +561,20 @@ def _upstream_of(settings: UpstreamSettings, name: str) -> FoundUpstream:
 async def _beside(size_bytes: int, decoding: Callable[[], Result]) -> Result:
     """The result of work on a body of this size; in a thread if it takes long."""
     return decoding() if size_bytes <= SMALL_BYTES else await asyncio.to_thread(decoding)
+
+
+def _refused(error: DownstreamError, trail: Trail, duties: Duties) -> Refused:
+    return Refused(
+        error.code,
+        str(error),
+        error.field,
+        at_s=time.perf_counter(),
+        unix_s=trail.head.unix_s,
+        retry_s=error.retry_s,
+        answers=tuple(trail.answers),
+        refusals=duties.refusals(trail.head),
+        model=trail.model,
+    )
 
 
 def _with_key_in_header(head: Head, contract: Contract) -> Head:

@@ -156,10 +156,6 @@ class Server:
             sealing=sealing,
         )
         self.pressure = Pressure(self._scanner.load, config.limits.scan_wait_s / 2)
-        self.metrics.unknown.inc(self._recorder.unknown)
-        self.metrics.audit_writable.set_function(lambda: self._recorder.healthy)
-        self.metrics.audit_recoveries.set_function(lambda: self._recorder.recoveries)
-        self.metrics.audit_checkpoint.set_function(lambda: self._recorder.checkpoint_at)
         self._steps = Steps()
         self._connections = Connections(config.timeouts.connect_s, config.timeouts.idle_s, self._egress.way)
         self.certificates.renewed = self._renewed
@@ -175,7 +171,6 @@ class Server:
         self._look_s = min(config.timeouts.first_byte_s, config.timeouts.write_s)
         self.draining = False
         self._end_s = 0.0  # the time of the loop at which the process ends; known once it ends
-        self.metrics.open.set_function(lambda: len(self._open))
         self._shippers = shippers_of(config.audit, worker)
         further = further_of(config, self.clients, self.state, self.metrics, lambda: self.policies)
         in_force, recorder = self.reloading, self._recorder
@@ -194,15 +189,26 @@ class Server:
         self.adapters: AdapterPort | None = None
         if tokens is not None:
             self.adapters = AdapterPort(config, tokens, self._admission, self._direct_driver, self._call_finished)
-        show_breakers(self._breakers, self.metrics)
-        self.metrics.certificates_failing.set_function(lambda: not self.certificates.is_fine)
-        self.certificates.show(self.metrics.certificates_end)
         self.hang_up: Callable[[], None] = lambda: None
+        self._show()
+
+    def _show(self) -> None:
+        """Lets metrics read the state of the parts."""
+        metrics, recorder = self.metrics, self._recorder
+        metrics.unknown.inc(recorder.unknown)
+        metrics.audit_writable.set_function(lambda: recorder.healthy)
+        metrics.audit_recoveries.set_function(lambda: recorder.recoveries)
+        metrics.audit_checkpoint.set_function(lambda: recorder.checkpoint_at)
+        metrics.open.set_function(lambda: len(self._open))
+        show_breakers(self._breakers, metrics)
+        metrics.certificates_failing.set_function(lambda: not self.certificates.is_fine)
+        self.certificates.show(metrics.certificates_end)
 
     def _load(self) -> PolicySet:
         """Loads the policies from their folder. Raises `PolicyError`."""
         policies = usable_policies(self.config, self._models, self._remotes, self.clients, self._asked_models)
-        self.caches.similar.use(*question_models(policies, self._models))
+        models, fault = question_models(policies, self._models)
+        self.caches.similar.use(models, fault)
         self._scanner.warm_up(policies.checks.values())
         return policies
 

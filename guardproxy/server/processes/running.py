@@ -119,22 +119,11 @@ async def serve(
         return ask
 
     with signals.serving(hard_end.before(from_signal(stop.set)), from_signal(server.reloading.ask)):
-        low = Listener(
-            server.handle,
-            limit=connections(config.limits.connections),
-            timeout_head_s=config.timeouts.head_s,
-            pressure=server.pressure,
-            refusal=server.refusal,
-            certified=server.certificates.client_of,
-            keepalive_timeout=KEEP_ALIVE_S,
-            lingering_time=LINGER_S,
-            auto_decompress=False,
-            access_log=None,
-        )
+        low = _listener(server)
         server.watch(low)
         runner = web.ServerRunner(low)
         await runner.setup()
-        calls = await _adapters(server, config) if server.adapters else None
+        calls = await _adapters(server) if server.adapters else None
         listen(sockets, clients)
         listen(admin_sockets, admins)
         sites = _sites(server, CLIENTS, runner, sockets)
@@ -144,29 +133,16 @@ async def serve(
         for site in sites:
             await site.start()
         port = sockets[0].getsockname()[1] if sockets else 0
-        hosts = AdminHosts(config.network.admin_host, (*config.network.admin_allowed_host, *config.console.hosts))
-        reviews = ReviewDoors(
-            on_loop(loop, server.reviews.listed),
-            on_loop(loop, server.reviews.decided),
-            config.observability.confirm_key,
-        )
-        app = admin_app(
-            server,
-            server,
-            on_loop(loop, server.reload),
-            siblings,
-            on_loop(loop, server.purge),
-            hosts,
-            reviews,
-            readings(server, port, loop),
-        )
+        app = _admin_app(server, siblings, port)
         beside.add_to(app)
         tls = AdminTls.of(config, certificates, server.metrics)
         admin = AdminPort(app, admin_sockets, beside.admin_socket(siblings), tls)
         beside.start()
-        watching = asyncio.create_task(server.reloading.run(config.policies.reload_s), name="reload")
-        watching_clients = asyncio.create_task(server.clients.run(), name="clients")
-        watching_certificates = asyncio.create_task(certificates.run(), name="certificates")
+        watching = [
+            asyncio.create_task(server.reloading.run(config.policies.reload_s), name="reload"),
+            asyncio.create_task(server.clients.run(), name="clients"),
+            asyncio.create_task(certificates.run(), name="certificates"),
+        ]
         leasing = asyncio.create_task(server.state.run(), name="lease")
         server.loop_lag.start(loop)
         details: dict[str, object] = {
@@ -184,17 +160,14 @@ async def serve(
         for door in doors:
             details.update(await door.open(server))
         _log.info("listening", extra=details | server.about(port))
-        gc.collect()
-        gc.freeze()  # loaded objects stay; visiting them in each full collection would hold the loop
-        gc.set_threshold(*GC_THRESHOLDS)
+        _keep_what_is_loaded()
         if ready:
             ready(port, admin.port)
         await _first(stop, *([orphaned] if orphaned else []))
         hard_end.begin()
         server.stop_coming()
-        watching.cancel()
-        watching_clients.cancel()
-        watching_certificates.cancel()
+        for task in watching:
+            task.cancel()
         for site in sites:
             await site.stop()
         low.close_idle()
@@ -231,9 +204,27 @@ def _sites(
     return [TlsSite(listener, sockets, context, server.config.timeouts.head_s, failed)]
 
 
-async def _adapters(server: Server, config: Config) -> web.ServerRunner:
+def _listener(server: Server) -> Listener:
+    """Returns what answers clients."""
+    config = server.config
+    return Listener(
+        server.handle,
+        limit=connections(config.limits.connections),
+        timeout_head_s=config.timeouts.head_s,
+        pressure=server.pressure,
+        refusal=server.refusal,
+        certified=server.certificates.client_of,
+        keepalive_timeout=KEEP_ALIVE_S,
+        lingering_time=LINGER_S,
+        auto_decompress=False,
+        access_log=None,
+    )
+
+
+async def _adapters(server: Server) -> web.ServerRunner:
     """Returns what answers the calls of other gateways."""
     assert server.adapters is not None  # noqa: S101 - asked by the caller
+    config = server.config
     calls = web.ServerRunner(
         Listener(
             server.handle_call,
@@ -248,6 +239,32 @@ async def _adapters(server: Server, config: Config) -> web.ServerRunner:
     )
     await calls.setup()
     return calls
+
+
+def _admin_app(server: Server, siblings: Siblings, port: int) -> web.Application:
+    """Returns the application of the admin port. It has a thread and a loop of its own, and calls the server on its loop."""
+    loop, config = asyncio.get_running_loop(), server.config
+    return admin_app(
+        server,
+        server,
+        on_loop(loop, server.reload),
+        siblings,
+        on_loop(loop, server.purge),
+        AdminHosts(config.network.admin_host, (*config.network.admin_allowed_host, *config.console.hosts)),
+        ReviewDoors(
+            on_loop(loop, server.reviews.listed),
+            on_loop(loop, server.reviews.decided),
+            config.observability.confirm_key,
+        ),
+        readings(server, port, loop),
+    )
+
+
+def _keep_what_is_loaded() -> None:
+    """Excludes from collections what is loaded: it stays, and to visit it in each full collection would hold the loop."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
 
 
 class HardEnd:
