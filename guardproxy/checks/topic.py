@@ -185,7 +185,7 @@ class TopicCheck:
             high = window.start + start + len(piece.rstrip())
             if low < high:
                 judged = self._off_topic(piece, before) if self.is_allowing else self._denied(piece)
-                findings += [Finding(low, high, self.name, *found) for found in judged]
+                findings += [Finding(low, high, self.name, label, score, details) for label, score, details in judged]
             before, keep, at = piece, start, end
         return Scan(tuple(sorted(findings)), window.start + at, window.start + keep)
 

@@ -417,8 +417,10 @@ class ClientConnection(RequestHandler):
         is_idle = not self._messages and (self._request_count == 0 or (waiter is not None and not waiter.done()))
         super().data_received(data)
         self._waiter = waiter
-        if is_idle and len(self._messages) == 1 and self._is_refused(*self._messages[0]):
-            return
+        if is_idle and len(self._messages) == 1:
+            message, body = self._messages[0]
+            if self._is_refused(message, body):
+                return
         if self._messages and waiter is not None and not waiter.done():
             waiter.set_result(None)
 

@@ -59,7 +59,7 @@ def host_follows(text: str, at: int, end: int, values: Mapping[str, str], *, las
     is_open = match.end() == end and not last
     if is_open and (unclosed := _UNCLOSED.search(run)):
         run = run[: unclosed.start()]  # more text decides whether this is a placeholder
-    if any(_makes_host(*reading) for reading in _readings(run, behind, values)):
+    if any(_makes_host(read, after) for read, after in _readings(run, behind, values)):
         return True
     return None if is_open else False
 

@@ -108,8 +108,10 @@ def verify_folder(
         if log.origin:
             by_origin[log.origin].append(log)
     for path, head in heads:
-        if isinstance(head, tuple) and head[0] not in by_origin and _is_removed(*head, signed):
-            continue
+        if isinstance(head, tuple):
+            origin, named_last = head
+            if origin not in by_origin and _is_removed(origin, named_last, signed):
+                continue
         _take_head(path.name, f"{path.stem}.jsonl", head, folder, logs, by_origin)
     for label, name, named_head in signed.heads():
         _take_head(label, name, named_head, folder, logs, by_origin)

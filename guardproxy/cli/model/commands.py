@@ -205,7 +205,8 @@ def export(
     with _wrong_use():
         if kind not in (None, "scores", "tags"):
             raise ConfigError("--kind is scores or tags")
-        loaded = load_checkpoint(checkpoint, kind, *naming(labels))  # type: ignore[arg-type]  # checked above
+        names, renamed = naming(labels)
+        loaded = load_checkpoint(checkpoint, kind, names, renamed)  # type: ignore[arg-type]  # checked above
         if loaded.remark:
             complain(f"{checkpoint}: {loaded.remark}")
         try:

@@ -129,8 +129,8 @@ class Client(msgspec.Struct):
             return State.OVER, self._last(outcome, last, at_s)
         code = ErrorCode.CONFIRMATION_REQUIRED if is_asked(stop) else ErrorCode.CONTENT_FILTER
         cancel: list[Command] = [CancelUpstream()] if cancels else []
-        own = self._own(*codec.own_answer(code.status, code, message), outcome, at_s, NO_RETRY)
-        return State.OVER, [*cancel, *own]
+        status, body = codec.own_answer(code.status, code, message)
+        return State.OVER, [*cancel, *self._own(status, body, outcome, at_s, NO_RETRY)]
 
     def stop(self, out: Sequence[bytes], stop: Stop | Retry, decoder: Decoder, at_s: float) -> Transition[Over]:
         """Ends an exchange because of a rule, after some of the answer was sent. `out`: the parts that may still be sent."""

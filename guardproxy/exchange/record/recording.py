@@ -491,8 +491,8 @@ class Writer(msgspec.Struct, frozen=True):
         lane = self.masks.sides[0].gate.lanes.at(origin.path)
         if lane is None or origin.is_earlier:
             return plain_path(origin.path), (origin.start, origin.end)
-        span = self.masks.masked(lane).span(*unedited(lane.rewrite.edits, origin.start, origin.end))
-        return self.masks.path(origin.path), span
+        start, end = unedited(lane.rewrite.edits, origin.start, origin.end)
+        return self.masks.path(origin.path), self.masks.masked(lane).span(start, end)
 
     def _origins(self, finding: Finding) -> Iterator[RecordedOrigin]:
         """Where a value in the arguments of a call came from, or what bears on a statement."""

@@ -116,7 +116,8 @@ class ModelReader:
             return TextReading(pieces, [], [])
         if self._depth:
             logits = self._depth.logits(query.text, encoding.ids, encoding.offsets, query.kind)
-            return TextReading(pieces, *self._read_spans(logits, self._parts))
+            first, added = self._read_spans(logits, self._parts)
+            return TextReading(pieces, first, added)
         channel = self.channel(query)
         return TextReading(pieces, self.estimates([self.row(piece.ids, channel) for piece in pieces], query), [])
 

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
-from typing import Any, Literal, get_args
+from functools import lru_cache, partial
+from typing import Literal, get_args
 
 import msgspec
 
@@ -147,20 +147,23 @@ def limit_rule(limit: StoredLimit, match: Match) -> LimitRule:
 
 
 def _counted(limit: StoredLimit, match: Match) -> LimitRule:
-    common: dict[str, Any] = {
-        "per": limit.per,
-        "is_shadow": limit.mode == "shadow",
-        "answer_tokens": limit.answer_tokens,
-        "refuses_larger": limit.over == "refuse",
-    }
+    rule = partial(
+        LimitRule,
+        limit.name,
+        limit.unit,
+        match=match,
+        per=limit.per,
+        is_shadow=limit.mode == "shadow",
+        answer_tokens=limit.answer_tokens,
+        refuses_larger=limit.over == "refuse",
+    )
     if limit.most is not None:
-        return LimitRule(limit.name, limit.unit, limit.most, match, **common)
+        return rule(most=limit.most)
     if limit.budget:
         budget = re.fullmatch(BUDGET_FORM, limit.budget)
         if budget is None:
             raise LimitFault("`budget` must be an amount and a window, like 50.00/day or 1000000/month", "budget")
-        most = _amount(budget[1], limit.unit, "budget")
-        return LimitRule(limit.name, limit.unit, most, match, window=_window(budget[2]), **common)
+        return rule(most=_amount(budget[1], limit.unit, "budget"), window=_window(budget[2]))
     rate = re.fullmatch(RATE_FORM, limit.rate)
     if rate is None or (rate[2] and not int(rate[2])):
         raise LimitFault("`rate` must be an amount and a period, like 600/1m or 100000/1h", "rate")
@@ -168,7 +171,7 @@ def _counted(limit: StoredLimit, match: Match) -> LimitRule:
     period_us = int(rate[2] or 1) * _SECONDS[rate[3]] * MICRO
     burst = amount if limit.burst is None else _amount(str(limit.burst), limit.unit, "burst")
     most = -(-burst * period_us // amount) if amount else 0
-    return LimitRule(limit.name, limit.unit, most, match, period_us=period_us, amount=max(1, amount), **common)
+    return rule(most=most, period_us=period_us, amount=max(1, amount))
 
 
 @lru_cache(maxsize=16)

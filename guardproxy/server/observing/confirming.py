@@ -106,7 +106,8 @@ class ConfirmObserver:
             message = self._on_loop(self._reviews.message(name, self._key))
             if message is None:
                 return
-            data = self._send(*message)
+            body, signature = message
+            data = self._send(body, signature)
             if data is not None:
                 self._on_loop(self._reviews.answered(name, urlsplit(self._url).netloc, data))
         except Exception as error:  # the call still waits, and a person can decide

@@ -391,12 +391,13 @@ def _readings(text: str, values: Sequence[tuple[int, int]]) -> Iterator[_PackedR
             if not len(chars):
                 continue
             says = saying(view.text)[chars]
-            reading = _PackedReading(*codes_of(packed_steps(view.text)), says, chars, base, view, shift)
+            codes, digits = codes_of(packed_steps(view.text))
+            reading = _PackedReading(codes, digits, says, chars, base, view, shift)
             yield reading
             yield reading.reversed()
             if not reading.digits.all():
-                turned = packed_steps(view.text.translate(_ROT13))
-                yield _PackedReading(*codes_of(turned), says, chars, base, view, shift)
+                codes, digits = codes_of(packed_steps(view.text.translate(_ROT13)))
+                yield _PackedReading(codes, digits, says, chars, base, view, shift)
 
 
 def _runs(mask: Mask, width: int) -> Iterator[tuple[int, int]]:

@@ -31,7 +31,8 @@ _NO_DIGITS = dict.fromkeys(range(48, 58))
 def short_values(text: str, *, whole: bool = False) -> Iterator[tuple[str, int, int]]:
     """Yields the values of a text: the packed value, its start and its end. `whole`: only the whole text, and addresses."""
     if whole and len(bare := text.strip()) <= MOST_CHARS and not _SPACE.search(bare):
-        yield from _value(text, *_bare(text, 0, len(text)))
+        start, end = _bare(text, 0, len(text))
+        yield from _value(text, start, end)
         return
     for number, match in enumerate(_WORD.finditer(text)):
         if number % 1024 == 0:

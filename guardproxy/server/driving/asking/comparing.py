@@ -72,7 +72,7 @@ class Comparing:
             ms=round((time.perf_counter() - began_s) * 1000, 3),
             said=tuple(said),
             tokens=tokens,
-            cost=rates.cost(TokenUse(*tokens)) if rates and tokens else None,
+            cost=rates.cost(TokenUse(prompt=tokens[0], answer=tokens[1])) if rates and tokens else None,
             failure=failure,
         )
 

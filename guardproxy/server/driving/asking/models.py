@@ -171,7 +171,10 @@ class AskedModels:
             # The estimate stays counted: what the upstream did before it failed may have to be paid.
             return QuestionOutcome(failure=failure, shortage=_shortage(error), ms=_ms(began_s))
         given = None if reply.text is None else question.read(reply.text)
-        cost = None if rates is None or reply.tokens is None else rates.cost(TokenUse(*reply.tokens))
+        cost = None
+        if rates and reply.tokens:
+            prompt, answer = reply.tokens
+            cost = rates.cost(TokenUse(prompt, answer))
         spent.cost += 0 if cost is None else cost - estimate
         outcome = QuestionOutcome(given, "" if given else "no_answer", None, reply.tokens, cost, _ms(began_s))
         if given is not None and model.remembers:
