@@ -161,4 +161,4 @@ def companion_of(config: Config) -> Callable[[Any], Any] | None:
     from guardproxy.server import CompanionCommand  # noqa: PLC0415
 
     start = starter(config)
-    return lambda places: CompanionCommand(*start(places.socket, places.admin, places.own_folder))
+    return lambda paths: CompanionCommand(*start(paths.socket, paths.admin, paths.own_folder))

@@ -12,7 +12,7 @@ from guardproxy.exchange.inputs import caching, recollection
 from guardproxy.exchange.inputs.caching import CacheQuery, StoredAnswer
 from guardproxy.exchange.inputs.prompts import PromptChange
 from guardproxy.exchange.inputs.sealed_ids import SealedIds
-from guardproxy.exchange.inputs.setting import Address, Keys, Limits, Setting, unsealed
+from guardproxy.exchange.inputs.setting import Address, ExchangeLimits, Keys, Setting, unsealed
 from guardproxy.exchange.inputs.transcript import (
     Aborted,
     CancelUpstream,
@@ -57,13 +57,13 @@ __all__ = [
     "DataReceived",
     "DownstreamGone",
     "Exchange",
+    "ExchangeLimits",
     "Finish",
     "GivenValues",
     "Input",
     "Job",
     "Keys",
     "Lane",
-    "Limits",
     "PassThrough",
     "PromptChange",
     "Refused",

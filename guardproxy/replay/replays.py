@@ -29,10 +29,10 @@ from guardproxy.exchange import (
     DataReceived,
     DownstreamGone,
     Exchange,
+    ExchangeLimits,
     Finish,
     Input,
     Keys,
-    Limits,
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
@@ -140,7 +140,7 @@ def rerun(record: Record | Closing, policies: PolicySet, pace: Pace | None = Non
             ),
             client=KnownClient(record.client, tenant=record.tenant_name or "", policies=record.demanded),
             tenant_name=record.tenant_name if record.tenant else "",  # `None` in older records, which hold no name
-            limits=Limits(bounds=UNBOUNDED),  # the live run has checked the bounds
+            limits=ExchangeLimits(bounds=UNBOUNDED),  # the live run has checked the bounds
         )
     )
     if record.request.body is None:

@@ -29,8 +29,8 @@ from guardproxy.errors import DownstreamError, ErrorCode
 from guardproxy.exchange import (
     Address,
     Exchange,
+    ExchangeLimits,
     Keys,
-    Limits,
     PassThrough,
     Refused,
     RequestReceived,
@@ -209,7 +209,7 @@ class Admission:
         self._ids_of_exchanges = RandomIds()
         self._keys_of = lru_cache(LIMIT_KEYS)(lambda tenant: Keys.of(key, tenant, self._seal))
         bounds = bounds_of(config.limits)
-        self._limits = Limits(
+        self._limits = ExchangeLimits(
             config.limits.held_chars,
             config.limits.answer_bytes,
             config.timeouts.quiet_s,
@@ -470,7 +470,7 @@ class Admission:
         """The formats in force, with that of feedback if clients may send it."""
         return self._feedback.formats if self._feedback else self._policies().formats
 
-    def _limits_now(self) -> Limits:
+    def _limits_now(self) -> ExchangeLimits:
         """The limits of an exchange, with the prices in force."""
         prices = self._prices() if self._prices else None
         if self._priced.prices is not prices:

@@ -17,11 +17,11 @@ from guardproxy.exchange import (
     Command,
     DataReceived,
     Exchange,
+    ExchangeLimits,
     Finish,
     Input,
     Job,
     Keys,
-    Limits,
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
@@ -105,7 +105,7 @@ class Run:
         return next(command for command in self.done if isinstance(command, SendHead))
 
 
-def run(codec: Codec, rule: str, tree: Any, limits: Limits | None = None) -> Run:
+def run(codec: Codec, rule: str, tree: Any, limits: ExchangeLimits | None = None) -> Run:
     """Runs a request under a policy with a single rule."""
     exchange = Exchange(
         Setting(
@@ -115,7 +115,7 @@ def run(codec: Codec, rule: str, tree: Any, limits: Limits | None = None) -> Run
             codec=codec,
             policies=_policies(rule),
             keys=Keys(mint=lambda label, value: PLACEHOLDER, hashed=lambda kind, value: "", seal=unsealed),
-            limits=limits or Limits(),
+            limits=limits or ExchangeLimits(),
         )
     )
     started = Run(codec, exchange, [])
@@ -288,7 +288,7 @@ def limits_lists(codec: Codec) -> None:
         assert is_used or not names, f"no field that `limits` names for {limit} is in a request: {tree}"
         for name in names:
             many = {**tree, name: [*tree.get(name, [{}])] * 2}
-            started = run(codec, "{id: r, on: request, when: name, action: flag}", many, Limits(bounds=bounds))
+            started = run(codec, "{id: r, on: request, when: name, action: flag}", many, ExchangeLimits(bounds=bounds))
             assert not started.upstream, f"two items of `{name}` are forwarded although the limit of {limit} is 1"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from guardproxy.checks._shared.declared.contract import Resources
 from guardproxy.decisions import Plan
 from guardproxy.exchange.exchange import Exchange
-from guardproxy.exchange.inputs.setting import Address, Keys, Limits, Setting
+from guardproxy.exchange.inputs.setting import Address, ExchangeLimits, Keys, Setting
 from guardproxy.exchange.inputs.transcript import (
     Command,
     DataReceived,
@@ -85,7 +85,7 @@ class Play:
 
     policies: PolicySet
     route: str = CHAT
-    limits: Limits = field(default_factory=Limits)
+    limits: ExchangeLimits = field(default_factory=ExchangeLimits)
     told: list[tuple[Input, Sequence[Command]]] = field(default_factory=list)
     done: list[Command] = field(default_factory=list)
     pending: RunScans | None = None

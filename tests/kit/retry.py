@@ -8,7 +8,7 @@ from itertools import count
 from typing import Any
 
 from guardproxy.decisions import UNPLANNED, Plan
-from guardproxy.exchange.inputs.setting import Limits
+from guardproxy.exchange.inputs.setting import ExchangeLimits
 from guardproxy.exchange.inputs.transcript import DataReceived, Finish, ResponseEnded, ResponseStarted, SendUpstream
 from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.wire.contract.writing import Author, Prompt
@@ -73,11 +73,11 @@ class Attempts:
         policies: PolicySet,
         body: Body,
         route: str = CHAT,
-        limits: Limits | None = None,
+        limits: ExchangeLimits | None = None,
         clock: Callable[[], float] = lambda: 0.0,
         plan: Plan = UNPLANNED,
     ) -> None:
-        self.play = Play(policies, route, limits or Limits(), clock=clock)
+        self.play = Play(policies, route, limits or ExchangeLimits(), clock=clock)
         self.clock = clock
         self.play.ask(body, plan)
         self.stream = body.get("stream", False)

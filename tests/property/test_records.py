@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from guardproxy.errors import ErrorCode
 from guardproxy.exchange.exchange import Exchange
 from guardproxy.exchange.gate.gate import CHECK_ERROR
-from guardproxy.exchange.inputs.setting import Limits
+from guardproxy.exchange.inputs.setting import ExchangeLimits
 from guardproxy.exchange.inputs.transcript import (
     Aborted,
     DataReceived,
@@ -335,7 +335,7 @@ def cases(draw: st.DrawFn) -> Case:
 
 
 def perform(case: Case) -> Play:
-    play = Play(policies(*case.sets), case.route, Limits(held_chars=case.held_chars))
+    play = Play(policies(*case.sets), case.route, ExchangeLimits(held_chars=case.held_chars))
     play.tell(RequestReceived(json.dumps(case.request).encode(), at_s=1.0, unix_s=1.0))
     if case.end == "gone" and case.waits[:1] == [True]:
         play.tell(DownstreamGone())

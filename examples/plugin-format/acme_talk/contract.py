@@ -21,7 +21,7 @@ from guardproxy.wire.contract import (
     UsageFields,
     Vocabulary,
     demand_of,
-    header_shape,
+    header_form,
     name_beside,
     never_acts,
     unchanged,
@@ -60,7 +60,7 @@ CONTRACT = Contract(
     key_header=KeyHeader("x-acme-key", ""),
     headers=FormatHeaders(
         credentials=("x-acme-key",),
-        meaning={"x-acme-version": header_shape(r"v\d{1,2}")},
+        meaning={"x-acme-version": header_form(r"v\d{1,2}")},
         single=frozenset(("x-acme-version",)),
         client={},
         account={},

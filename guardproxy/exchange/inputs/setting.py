@@ -18,7 +18,7 @@ from guardproxy.wire import BOUNDS, Bounds, Codec
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ExchangeLimits:
     """Sizes and times that bound one exchange, and the prices by which its cost is counted."""
 
     held_chars: int = 2_000_000
@@ -95,7 +95,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     codec: Codec
     policies: PolicySet
     keys: Keys
-    limits: Limits = Limits()
+    limits: ExchangeLimits = ExchangeLimits()
     engine: str = ""
     """The version of guardproxy, for the record."""
     receipts: bool = False

@@ -13,7 +13,7 @@ from typing import Any
 from guardproxy.audit.record import RecordedJudge
 from guardproxy.checks import JudgeQuestion
 from guardproxy.policy.sections.section import BoundSection, NeededUpstream, Section
-from guardproxy.policy.values.rollout import WHOLE, place_of, read_share
+from guardproxy.policy.values.rollout import WHOLE, position_of, read_share
 from guardproxy.policy.yaml.reading import FileReading
 from guardproxy.policy.yaml.tree import YamlNode
 from guardproxy.wire import Dialect
@@ -154,7 +154,7 @@ _SCHEMA: dict[str, Any] = {
 
 def is_sampled(section: JudgeSection, policy: str, exchange_id: str) -> bool:
     """Whether an exchange is in the sample of a policy. It depends on the names alone, so a replay decides the same."""
-    return place_of(f"judge:{policy}", exchange_id) < section.sample
+    return position_of(f"judge:{policy}", exchange_id) < section.sample
 
 
 def _recorded(sections: Sequence[BoundSection[JudgeSection]], exchange_id: str) -> Mapping[str, Any]:

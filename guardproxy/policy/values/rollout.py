@@ -62,8 +62,8 @@ def excluding_share(policy_shares: Sequence[int], policy: str, conversation: str
     conversation, so that `policy test` and `scan` show what the rules do."""
     if not policy_shares or not conversation:
         return -1
-    place = place_of(policy, conversation)
-    return max((share for share in policy_shares if share <= place), default=-1)
+    position = position_of(policy, conversation)
+    return max((share for share in policy_shares if share <= position), default=-1)
 
 
 def reach(rule: Rule) -> int:
@@ -71,7 +71,7 @@ def reach(rule: Rule) -> int:
     return 0 if rule.mode == "shadow" else WHOLE if rule.share is None else rule.share
 
 
-def place_of(policy: str, conversation: str) -> int:
-    """Returns the place of a conversation among a million, for a policy."""
+def position_of(policy: str, conversation: str) -> int:
+    """Returns the position of a conversation among a million, for a policy."""
     digest = hashlib.blake2b(f"{policy}\0{conversation}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") * WHOLE >> 64

@@ -24,7 +24,7 @@ from guardproxy.server.aiohttp_parts import HttpRequest
 from guardproxy.wire import installed
 from guardproxy.wire.contract import AMOUNT, IDENTIFIER, SWITCH, HeaderFamily, QuerySyntax, limits_family
 
-# The headers of an answer that are forwarded, with the shapes of their values. No check reads headers, so they must not hold
+# The headers of an answer that are forwarded, with the forms of their values. No check reads headers, so they must not hold
 # a text. The table has what SDKs and operators use, and the formats declare their own. All other headers of an upstream are
 # dropped.
 _MEDIA = re.compile(r"[a-z]+/[a-z0-9.+-]+(?:; ?charset=[A-Za-z0-9-]+)?", re.ASCII | re.IGNORECASE)
@@ -87,7 +87,7 @@ def downstream_headers(
     for name, value in headers.items():
         low = name.lower()
         if low in drop or not (
-            _has_shape(low, value) or (low in more and low not in NEVER_DOWNSTREAM and _is_plain(value))
+            _has_form(low, value) or (low in more and low not in NEVER_DOWNSTREAM and _is_plain(value))
         ):
             continue
         if values and any(known_value in unquote(value).lower() for known_value in values):
@@ -99,20 +99,20 @@ def downstream_headers(
 
 
 @lru_cache(maxsize=256)
-def _has_shape(name: str, value: str) -> bool:
+def _has_form(name: str, value: str) -> bool:
     """Whether a header is known and has a value that holds no text."""
-    for shape in _shapes_of(name):
-        if shape.fullmatch(value):
+    for form in _forms_of(name):
+        if form.fullmatch(value):
             return is_harmless(without_ids(value))
     return False
 
 
 @lru_cache(maxsize=512)
-def _shapes_of(name: str) -> tuple[re.Pattern[str], ...]:
-    """The shapes that a value of a header may have; empty for an unknown header."""
+def _forms_of(name: str) -> tuple[re.Pattern[str], ...]:
+    """The forms that a value of a header may have; empty for an unknown header."""
     declared = installed().headers
-    if shape := _DOWNSTREAM.get(name) or declared.answer.get(name):
-        return (shape,)
+    if form := _DOWNSTREAM.get(name) or declared.answer.get(name):
+        return (form,)
     families = (*_FAMILIES, *declared.families)
     return next((family.values for family in families if family.names.fullmatch(name)), ())
 

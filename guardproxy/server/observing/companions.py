@@ -24,7 +24,7 @@ class CompanionCommand:
 
 
 @dataclass(frozen=True, slots=True)
-class CompanionPlaces:
+class CompanionPaths:
     """Where the process listens, and where the admin port of this process answers it. `own_folder`: was made for both, if this
     process has no siblings."""
 
@@ -33,8 +33,8 @@ class CompanionPlaces:
     own_folder: Path | None = None
 
     @classmethod
-    def of(cls, siblings: Siblings) -> CompanionPlaces:
-        """Returns the places of a server. Makes a folder that only this user can open, unless the siblings have one."""
+    def of(cls, siblings: Siblings) -> CompanionPaths:
+        """Returns the paths of a server. Makes a folder that only this user can open, unless the siblings have one."""
         if siblings.folder is not None and siblings.socket is not None:
             return cls(siblings.folder / SOCKET, siblings.socket)
         own = Path(tempfile.mkdtemp(prefix="guardproxy-"))
@@ -46,7 +46,7 @@ class CompanionPlaces:
             shutil.rmtree(self.own_folder, ignore_errors=True)
 
 
-CompanionOf = Callable[[Config], "Callable[[CompanionPlaces], CompanionCommand] | None"]
+CompanionOf = Callable[[Config], "Callable[[CompanionPaths], CompanionCommand] | None"]
 """Returns what makes the command of the process beside a server; `None` if the settings want none. Raises `ConfigError`."""
 
 

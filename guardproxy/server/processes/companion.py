@@ -20,7 +20,7 @@ from pathlib import Path
 from aiohttp import web
 
 from guardproxy.config import Config
-from guardproxy.server.observing.companions import CompanionCommand, CompanionOf, CompanionPlaces
+from guardproxy.server.observing.companions import CompanionCommand, CompanionOf, CompanionPaths
 from guardproxy.server.observing.forwarding import Forwarder
 from guardproxy.server.observing.process_metrics import Siblings
 
@@ -108,7 +108,7 @@ class Companion:
 class Beside:
     """What stands beside one process of a server: a companion, if it is the first worker, and the way to it."""
 
-    places: CompanionPlaces | None = None
+    paths: CompanionPaths | None = None
     companion: Companion | None = None
 
     @classmethod
@@ -117,17 +117,17 @@ class Beside:
         command_of = companion_of(config)
         if command_of is None:
             return cls()
-        places = CompanionPlaces.of(siblings)
-        return cls(places, None if worker else Companion(command_of(places), NAME))
+        paths = CompanionPaths.of(siblings)
+        return cls(paths, None if worker else Companion(command_of(paths), NAME))
 
     def admin_socket(self, siblings: Siblings) -> Path | None:
         """Returns where the admin port of this process answers other processes."""
-        return self.places.admin if self.places else siblings.socket
+        return self.paths.admin if self.paths else siblings.socket
 
     def add_to(self, app: web.Application) -> None:
         """Adds the way to the companion to the admin port."""
-        if self.places is not None:
-            Forwarder(self.places.socket, NAME).add_to(app, PREFIX)
+        if self.paths is not None:
+            Forwarder(self.paths.socket, NAME).add_to(app, PREFIX)
 
     def start(self) -> None:
         """Starts the companion."""
@@ -138,8 +138,8 @@ class Beside:
         """Ends the companion."""
         if self.companion is not None:
             self.companion.close()
-        if self.places is not None:
-            self.places.remove()
+        if self.paths is not None:
+            self.paths.remove()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

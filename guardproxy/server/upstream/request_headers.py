@@ -1,8 +1,8 @@
 """Chooses the headers of a request that are forwarded to an upstream.
 
 In: the headers of a request, its credential, the names that settings add. Out: the headers to send. No check reads a header, so
-a known header is forwarded if its value has the right shape, and an unknown header only if its value is a small number or a
-switch. With a value of another shape, a header that changes the behaviour of the upstream (`anthropic-version`) refuses the
+a known header is forwarded if its value has the right form, and an unknown header only if its value is a small number or a
+switch. With a value of another form, a header that changes the behaviour of the upstream (`anthropic-version`) refuses the
 request, and a header that only describes the client (`user-agent`) is left out. Each format declares its own headers.
 """
 
@@ -20,7 +20,7 @@ from guardproxy.errors import ConfigError, DownstreamError, ErrorCode
 from guardproxy.harmless import is_harmless
 from guardproxy.server.intake.headers import NEVER_DOWNSTREAM
 from guardproxy.wire import installed
-from guardproxy.wire.contract import PRODUCTS, VERSION, HeaderShape, KeyHeader, header_shape
+from guardproxy.wire.contract import PRODUCTS, VERSION, HeaderForm, KeyHeader, header_form
 
 AGENT = "guardproxy"
 NEVER = frozenset(
@@ -39,44 +39,44 @@ LIMIT_ENTRIES = 32
 Accepts = Callable[[str], bool]
 
 
-def _accepts(shape: HeaderShape) -> Accepts:
-    """Returns whether a value has the shape and holds no number of a card and no key."""
+def _accepts(form: HeaderForm) -> Accepts:
+    """Returns whether a value has the form and holds no number of a card and no key."""
 
     def accepts(value: str) -> bool:
-        return len(value) <= LIMIT_CHARS and shape.pattern.fullmatch(value) is not None and is_harmless(value)
+        return len(value) <= LIMIT_CHARS and form.pattern.fullmatch(value) is not None and is_harmless(value)
 
-    if not shape.is_list:
+    if not form.is_list:
         return accepts
     return lambda value: value.count(",") < LIMIT_ENTRIES and all(accepts(part.strip()) for part in value.split(","))
 
 
 _MEDIA = r"(?:[a-z]{1,20}|\*)/(?:[a-z][a-z0-9.+-]{0,60}|\*)(?:; ?(?:q=[01](?:\.\d{1,3})?|charset=[A-Za-z0-9-]{1,16}))*"
 _UUID = r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
-# Headers of every format. `content-type` changes how a server answers: a value of another shape refuses the request.
-_CONTENT_TYPE = header_shape(
+# Headers of every format. `content-type` changes how a server answers: a value of another form refuses the request.
+_CONTENT_TYPE = header_form(
     r"[A-Za-z]{1,20}/[A-Za-z][A-Za-z0-9.+-]{0,60}"
     r"(?: ?; ?(?:charset=\"?[A-Za-z0-9-]{1,16}\"?|boundary=\"?[A-Za-z0-9'()+_,./:=?-]{1,70}\"?)){0,2}"
 )
-# Those that only describe the client, or for which every upstream has a default. A value of another shape is dropped.
-_CLIENT: Mapping[str, HeaderShape] = {
-    "accept": header_shape(_MEDIA, is_list=True),
-    "accept-language": header_shape(
+# Those that only describe the client, or for which every upstream has a default. A value of another form is dropped.
+_CLIENT: Mapping[str, HeaderForm] = {
+    "accept": header_form(_MEDIA, is_list=True),
+    "accept-language": header_form(
         r"(?:\*|[A-Za-z]{2,3}(?:-[A-Za-z]{2,4})?)(?:; ?q=[01](?:\.\d{1,3})?)?", is_list=True
     ),
-    "content-language": header_shape(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,4}){0,2}"),
-    "user-agent": header_shape(PRODUCTS),
-    "traceparent": header_shape(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[0-3]"),
+    "content-language": header_form(r"[A-Za-z]{2,3}(?:-[A-Za-z0-9]{2,4}){0,2}"),
+    "user-agent": header_form(PRODUCTS),
+    "traceparent": header_form(r"00-[0-9a-f]{32}-[0-9a-f]{16}-0[0-3]"),
 }
 _STAINLESS = re.compile(r"x-stainless-[a-z-]{1,40}", re.ASCII)
 _STAINLESS_VALUE = _accepts(
-    header_shape(
+    header_form(
         rf"{VERSION}|\d{{1,6}}(?:\.\d{{1,3}})?|async:[a-z]{{1,12}}"
         r"|(?:[Oo]ther:)?[A-Za-z](?!\w*\d{4})[A-Za-z0-9_.]{0,39}"
     )
 )
 # Identifiers that an upstream only compares. A value that is not a UUID is replaced with a digest, so equal values stay equal.
 _OPAQUE = frozenset(("idempotency-key", "x-idempotency-key", "x-request-id", "x-client-request-id"))
-_OPAQUE_VALUE = _accepts(header_shape(rf"(?:[a-z][a-z-]{{0,40}}-)?{_UUID}"))
+_OPAQUE_VALUE = _accepts(header_form(rf"(?:[a-z][a-z-]{{0,40}}-)?{_UUID}"))
 _UNKNOWN = re.compile(r"x(?:-[a-z]{1,20}){1,4}", re.ASCII)  # a name can contain a text too
 _SMALL = re.compile(r"\d{1,4}|true|false|on|off", re.ASCII)
 
@@ -99,8 +99,8 @@ def _known() -> RequestHeaders:
     client = {**declared.client, **declared.account, **_CLIENT}
     return RequestHeaders(
         NEVER.union(declared.credentials),
-        {name: _accepts(shape) for name, shape in meaning.items()},
-        {name: _accepts(shape) for name, shape in client.items()},
+        {name: _accepts(form) for name, form in meaning.items()},
+        {name: _accepts(form) for name, form in client.items()},
         frozenset((*meaning, "accept", "accept-language", "content-language", "user-agent")),
     )
 

@@ -1,6 +1,6 @@
-"""The headers that a format declares, and shapes that their values share.
+"""The headers that a format declares, and forms that their values share.
 
-No check reads a header. So a shape must leave no room for a text, and the server also refuses or drops a value that looks like
+No check reads a header. So a form must leave no room for a text, and the server also refuses or drops a value that looks like
 a card number or a key.
 """
 
@@ -68,21 +68,21 @@ NO_LIMIT_HEADERS = LimitHeaders("", _no_headers)
 
 
 @dataclass(frozen=True, slots=True)
-class HeaderShape:
-    """The shape of a header's values. `pattern` matches a whole value; if `is_list`, each entry of a list with commas."""
+class HeaderForm:
+    """The form of a header's values. `pattern` matches a whole value; if `is_list`, each entry of a list with commas."""
 
     pattern: re.Pattern[str]
     is_list: bool = False
 
 
-def header_shape(pattern: str, *, is_list: bool = False) -> HeaderShape:
-    """Returns the shape of values that match the pattern, of ASCII characters."""
-    return HeaderShape(re.compile(pattern, re.ASCII), is_list)
+def header_form(pattern: str, *, is_list: bool = False) -> HeaderForm:
+    """Returns the form of values that match the pattern, of ASCII characters."""
+    return HeaderForm(re.compile(pattern, re.ASCII), is_list)
 
 
 @dataclass(frozen=True, slots=True)
 class HeaderFamily:
-    """Headers of an answer whose names match `names`, and the shapes that their values may have."""
+    """Headers of an answer whose names match `names`, and the forms that their values may have."""
 
     names: re.Pattern[str]
     values: tuple[re.Pattern[str], ...]
@@ -93,22 +93,22 @@ class FormatHeaders:
     """The headers of a format. All names are lower case.
 
     Of requests. `credentials`: take a key; they go only to the upstream that the key is for. `meaning`: change how the upstream
-    answers; a value of another shape refuses the request. `single`: those that a request may hold only once. `client`:
-    describe the client; a value of another shape is dropped. `account`: identify the account; they go only to the upstream of
+    answers; a value of another form refuses the request. `single`: those that a request may hold only once. `client`:
+    describe the client; a value of another form is dropped. `account`: identify the account; they go only to the upstream of
     the credential. `session`: the name of the header with the id of the protocol's session, in which later requests of a client
     belong together; empty if the protocol has no sessions.
 
-    Of answers. `answer`: go to the client if the value has the shape; request identifiers and versions. `families`: the same,
+    Of answers. `answer`: go to the client if the value has the form; request identifiers and versions. `families`: the same,
     for many names of one pattern.
 
     Of the proxy's own requests, when it asks a model: `needed`, with their values.
     """
 
     credentials: tuple[str, ...]
-    meaning: Mapping[str, HeaderShape]
+    meaning: Mapping[str, HeaderForm]
     single: frozenset[str]
-    client: Mapping[str, HeaderShape]
-    account: Mapping[str, HeaderShape]
+    client: Mapping[str, HeaderForm]
+    account: Mapping[str, HeaderForm]
     answer: Mapping[str, re.Pattern[str]]
     families: tuple[HeaderFamily, ...]
     session: str = ""
@@ -129,14 +129,14 @@ def limits_family(*prefixes: str) -> HeaderFamily:
 
 
 def merged_headers(*declared: FormatHeaders) -> FormatHeaders:
-    """Returns all declared headers together. The first format that declares a name decides its shape."""
+    """Returns all declared headers together. The first format that declares a name decides its form."""
     backwards = declared[::-1]
     return FormatHeaders(
         credentials=tuple(dict.fromkeys(name for headers in declared for name in headers.credentials)),
-        meaning={name: shape for headers in backwards for name, shape in headers.meaning.items()},
+        meaning={name: form for headers in backwards for name, form in headers.meaning.items()},
         single=frozenset(name for headers in declared for name in headers.single),
-        client={name: shape for headers in backwards for name, shape in headers.client.items()},
-        account={name: shape for headers in backwards for name, shape in headers.account.items()},
-        answer={name: shape for headers in backwards for name, shape in headers.answer.items()},
+        client={name: form for headers in backwards for name, form in headers.client.items()},
+        account={name: form for headers in backwards for name, form in headers.account.items()},
+        answer={name: form for headers in backwards for name, form in headers.answer.items()},
         families=tuple(dict.fromkeys(family for headers in declared for family in headers.families)),
     )

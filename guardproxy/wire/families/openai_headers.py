@@ -16,30 +16,30 @@ from guardproxy.wire.contract.headers import (
     HeaderFamily,
     LimitHeaders,
     Remaining,
-    header_shape,
+    header_form,
 )
 
 # OpenRouter shows the program that asks by its name and address. Both are short, and without a query and long numbers.
-_TITLE = header_shape(r"(?!(?:.*\d){6})[A-Za-z][A-Za-z0-9.'&+-]{0,24}(?: [A-Za-z0-9.'&+-]{1,25}){0,4}")
-_REFERER = header_shape(
+_TITLE = header_form(r"(?!(?:.*\d){6})[A-Za-z][A-Za-z0-9.'&+-]{0,24}(?: [A-Za-z0-9.'&+-]{1,25}){0,4}")
+_REFERER = header_form(
     r"(?!.*\d{6})https?://(?:[A-Za-z0-9-]{1,40}\.){0,4}[A-Za-z0-9-]{1,40}(?::\d{1,5})?(?:/[A-Za-z0-9._~-]{0,40}){0,4}"
 )
 OPENAI_HEADERS = FormatHeaders(
     credentials=("authorization", "api-key", "x-goog-api-key"),
     meaning={
-        "aoai-evals": header_shape("preview"),
-        "openai-beta": header_shape(rf"[a-z][a-z_-]{{0,40}}(?:=(?:v\d{{1,2}}|[a-z]{{1,20}}|{DATE}))?", is_list=True),
+        "aoai-evals": header_form("preview"),
+        "openai-beta": header_form(rf"[a-z][a-z_-]{{0,40}}(?:=(?:v\d{{1,2}}|[a-z]{{1,20}}|{DATE}))?", is_list=True),
     },
     single=frozenset(),
     client={
-        "originator": header_shape(r"[a-z][a-z_-]{0,30}"),
-        "x-goog-api-client": header_shape(PRODUCTS),
+        "originator": header_form(r"[a-z][a-z_-]{0,30}"),
+        "x-goog-api-client": header_form(PRODUCTS),
         **dict.fromkeys(("x-title", "x-openrouter-title"), _TITLE),
         "http-referer": _REFERER,
     },
     account={
-        "openai-organization": header_shape(r"org-(?!.*\d{7})[A-Za-z0-9]{1,40}"),
-        "openai-project": header_shape(r"proj_(?!.*\d{7})[A-Za-z0-9_]{1,64}"),
+        "openai-organization": header_form(r"org-(?!.*\d{7})[A-Za-z0-9]{1,40}"),
+        "openai-project": header_form(r"proj_(?!.*\d{7})[A-Za-z0-9_]{1,64}"),
     },
     answer={
         "openai-processing-ms": AMOUNT,

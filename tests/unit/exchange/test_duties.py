@@ -10,7 +10,7 @@ import pytest
 from guardproxy.audit.record import RecordedDuty, RecordedRefusal
 from guardproxy.decisions import Plan
 from guardproxy.errors import ErrorCode
-from guardproxy.exchange.inputs.setting import Limits
+from guardproxy.exchange.inputs.setting import ExchangeLimits
 from guardproxy.exchange.inputs.transcript import Refused, RequestReceived
 from guardproxy.exchange.record.recording import recorded_answers, recorded_refusals
 from guardproxy.gateway import Prices, Refusal, StoreAnswered
@@ -40,7 +40,7 @@ PRICES = Prices({"small": Price(10, 100, cached=1), "large": Price(20, 200, cach
 
 
 def play(prices: Prices | None, *plans: Plan) -> Play:
-    limits = replace(Limits(), prices=prices)
+    limits = replace(ExchangeLimits(), prices=prices)
     *frames, done = chat_frames([{"content": "hello"}])
     return Play(policy_set(WATCH), limits=limits).ask(ASKED, *plans).stream([*frames, sse(FRAME), done])
 
@@ -76,7 +76,7 @@ def test_a_refusal_says_when_to_come_back_where_its_client_looks(route: str, pla
 def test_a_count_that_an_upstream_makes_up_is_still_recorded(count: int) -> None:
     usage = {"prompt_tokens": count, "completion_tokens": 0}
     *frames, end = chat_frames([{"content": "hello"}])
-    limits = replace(Limits(), prices=PRICES)
+    limits = replace(ExchangeLimits(), prices=PRICES)
     done = (
         Play(policy_set(WATCH), limits=limits).ask(ASKED).stream([*frames, sse({"choices": [], "usage": usage}), end])
     )
@@ -88,7 +88,7 @@ def test_a_count_that_an_upstream_makes_up_is_still_recorded(count: int) -> None
 def test_prices_of_a_policy_are_those_of_the_record(more: str, cost: int) -> None:
     prices = f"{WATCH}{more}prices: {{small: {{input: 2, output: 3}}}}\n"
     *frames, end = chat_frames([{"content": "hello"}])
-    done = Play(policy_set(prices), limits=replace(Limits(), prices=PRICES)).ask(ASKED)
+    done = Play(policy_set(prices), limits=replace(ExchangeLimits(), prices=PRICES)).ask(ASKED)
     assert done.stream([*frames, sse(FRAME), end]).record["cost"] == cost
     alone = Play(policy_set(prices)).ask(ASKED).stream([*frames, sse(FRAME), end]).record
     assert alone.get("cost") == (None if more else cost)

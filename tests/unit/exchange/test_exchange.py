@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from guardproxy.errors import ErrorCode
-from guardproxy.exchange.inputs.setting import Limits
+from guardproxy.exchange.inputs.setting import ExchangeLimits
 from guardproxy.exchange.inputs.transcript import (
     Aborted,
     DataReceived,
@@ -91,7 +91,7 @@ def message(*blocks: dict[str, Any]) -> bytes:
 
 def waiting(policies: PolicySet | None = None, route: str = CHAT, **limits: Any) -> Play:
     """An exchange whose request went upstream. Its transcript begins after that."""
-    play = Play(policies or rules(ONE_CHECK), route, Limits(**limits))
+    play = Play(policies or rules(ONE_CHECK), route, ExchangeLimits(**limits))
     play.ask(ask(max_tokens=3))
     assert play.exchange.state == State.WAITING
     play.told.clear()

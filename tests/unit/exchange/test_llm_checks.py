@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.errors import ErrorCode, Shortage
-from guardproxy.exchange.inputs.setting import Limits
+from guardproxy.exchange.inputs.setting import ExchangeLimits
 from guardproxy.exchange.inputs.transcript import (
     Aborted,
     CancelUpstream,
@@ -369,7 +369,7 @@ def test_what_ends_an_exchange_ends_it_while_it_is_judged(rule: str, event: Any)
 
 
 def test_a_client_that_waits_gets_signs_of_life() -> None:
-    play = Asking(ANSWERED, limits=Limits(quiet_s=5.0)).play
+    play = Asking(ANSWERED, limits=ExchangeLimits(quiet_s=5.0)).play
     play.ask({"model": "m", "stream": True, "messages": [{"role": "user", "content": "hello"}]})
     play.tell(ResponseStarted(200, "text/event-stream"))
     play.tell(DataReceived(b"".join(chat_frames([{"content": "hi"}]))))

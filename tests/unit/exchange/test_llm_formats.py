@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.exchange.inputs.setting import Limits
+from guardproxy.exchange.inputs.setting import ExchangeLimits
 from guardproxy.exchange.inputs.transcript import DataReceived, RequestReceived, ResponseStarted, SendData
 from guardproxy.findings import Kind
 from guardproxy.wire import Codec, codecs, installed
@@ -32,7 +32,7 @@ def playing(codec: Codec, *rules: str) -> tuple[Play, FakeModels]:
     found = installed().served(codec.author.ROUTE)
     assert found is not None
     route, path = found.route.text, codec.author.ROUTE.partition(" ")[2]
-    return Play(policies_asking(models, POLICY + "".join(rules)), route, path=path, limits=Limits()), models
+    return Play(policies_asking(models, POLICY + "".join(rules)), route, path=path, limits=ExchangeLimits()), models
 
 
 @pytest.mark.parametrize("codec", codecs(), ids=lambda codec: codec.name)

@@ -7,7 +7,7 @@ text as it is, and the text decoded to a fixed point (`urls/unescaping.py`). Wha
 decodes more than once: in the value of an attribute, in a style, and in the target of a Markdown link. Elsewhere an escape is
 text for the reader.
 
-The searches have places of their own. The common place is the smaller one, moved out of every address that is known; what is
+Each search has its own progress. The common progress is the smaller one, moved out of every address that is known; what is
 known beyond it waits. So the findings are a function of the text alone.
 """
 
@@ -28,7 +28,7 @@ _IN_TARGET = re.compile(r"\](?:\(|:)\s{0,16}<?[^\s()<>]{0,200}\Z")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class SearchProgress:
     """How far a search has read a text: final up to `settled`, and read again from `keep` on. `tags`: at `settled`."""
 
     settled: int = 0
@@ -38,14 +38,14 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class DecodedText:
-    """The end of a decoded text. `start`: the offset of its first character in the decoded text; `place`: its offsets count in
-    the decoded text. `parts`: where each part begins, with the span of the text that it came from; a part is as long as its
-    span, or it is one character."""
+    """The end of a decoded text. `start`: the offset of its first character in the decoded text; `progress`: its offsets
+    count in the decoded text. `parts`: where each part begins, with the span of the text that it came from; a part is as
+    long as its span, or it is one character."""
 
     text: str
     parts: Sequence[tuple[int, int, int]]
     start: int
-    place: Place
+    progress: SearchProgress
 
     def span(self, at: int) -> tuple[int, int]:
         """The span of the text that a character came from. `at`: its offset in the decoded text."""
@@ -56,9 +56,9 @@ class DecodedText:
 
     def trimmed(self) -> DecodedText:
         """The part that the next window needs."""
-        keep = self.place.keep
+        keep = self.progress.keep
         first = max(0, bisect_right(self.parts, keep, key=itemgetter(0)) - 1)
-        return DecodedText(self.text[keep - self.start :], self._from(first, keep), keep, self.place)
+        return DecodedText(self.text[keep - self.start :], self._from(first, keep), keep, self.progress)
 
     def _from(self, first: int, keep: int) -> Sequence[tuple[int, int, int]]:
         """The parts from a number on, the first without what lies before `keep`."""
@@ -74,7 +74,7 @@ class SearchState:
     the searches that wait, in offsets of the text; `around`: the tags at `at`, the common place; `reported`: the end of the
     last address of the plain search."""
 
-    plain: Place = Place()
+    plain: SearchProgress = SearchProgress()
     unescaping: Unescaping = field(default_factory=Unescaping)
     decoded: DecodedText | None = None
     found: tuple[LinkAddress, ...] = ()
@@ -102,7 +102,7 @@ class NestedSearch:
         settled, keep = plain.settled, plain.keep
         if decoded is not None:
             hidden, decoded = self._search_decoded(window, decoded)
-            at = decoded.place.settled
+            at = decoded.progress.settled
             is_all = at == decoded.start + len(decoded.text)
             end = begun + len(text) if window.last else unescaping.start
             settled = min(settled, end if is_all else decoded.span(at)[0])
@@ -139,26 +139,34 @@ class NestedSearch:
         done = window.settled - window.start
         tags = TagsSoFar().after(window.text[:done])
         return SearchState(
-            Place(window.settled, window.start, tags), Unescaping(window.start), around=tags, at=window.settled
+            SearchProgress(window.settled, window.start, tags), Unescaping(window.start), around=tags, at=window.settled
         )
 
-    def _search(self, window: Window, text: str, begun: int, place: Place) -> tuple[list[LinkAddress], Place]:
-        """Searches a text that begins at the offset `begun` from a place on; returns the addresses and the next place."""
+    def _search(
+        self, window: Window, text: str, begun: int, progress: SearchProgress
+    ) -> tuple[list[LinkAddress], SearchProgress]:
+        """Searches a text that begins at the offset `begun`, from `progress` on. Returns the addresses and the new
+        progress."""
         part = Window(
-            window.channel, text[place.keep - begun :], place.keep, place.settled, window.last, state=place.tags
+            window.channel,
+            text[progress.keep - begun :],
+            progress.keep,
+            progress.settled,
+            window.last,
+            state=progress.tags,
         )
         addresses, settled, keep, tags = self.search.scan(part)
-        found = [LinkAddress(place.keep + found.start, place.keep + found.end, found.kind) for found in addresses]
-        return found, Place(place.keep + settled, place.keep + keep, tags)
+        found = [LinkAddress(progress.keep + found.start, progress.keep + found.end, found.kind) for found in addresses]
+        return found, SearchProgress(progress.keep + settled, progress.keep + keep, tags)
 
     def _decoded(self, window: Window, state: SearchState, unescaping: Unescaping) -> DecodedText | None:
         """Decodes what is new in a window; returns `None` while nothing was decoded. `unescaping`: is moved on."""
         begun, first = window.start, unescaping.start
         before = state.decoded
-        place = state.plain
+        progress = state.plain
         if before is None:  # up to here, the decoded text was the text
-            own = [(place.keep, place.keep, first)] if first > place.keep else []
-            before = DecodedText(window.text[place.keep - begun : first - begun], own, place.keep, place)
+            own = [(progress.keep, progress.keep, first)] if first > progress.keep else []
+            before = DecodedText(window.text[progress.keep - begun : first - begun], own, progress.keep, progress)
         texts, parts = [before.text], list(before.parts)
         size = before.start + len(before.text)
 
@@ -173,16 +181,16 @@ class NestedSearch:
             unescaping.finish(emit)
         if state.decoded is None and unescaping.start == unescaping.at and size == unescaping.at:
             return None
-        return DecodedText("".join(texts), parts, before.start, before.place)
+        return DecodedText("".join(texts), parts, before.start, before.progress)
 
     def _search_decoded(self, window: Window, decoded: DecodedText) -> tuple[list[LinkAddress], DecodedText]:
-        """Searches a decoded text; returns the addresses in offsets of the text, and the next place."""
-        found, place = self._search(window, decoded.text, decoded.start, decoded.place)
+        """Searches a decoded text; returns the addresses in offsets of the text, and the new progress."""
+        found, progress = self._search(window, decoded.text, decoded.start, decoded.progress)
         hidden = [
             LinkAddress(decoded.span(address.start)[0], decoded.span(address.end - 1)[1], address.kind)
             for address in found
         ]
-        return hidden, replace(decoded, place=place)
+        return hidden, replace(decoded, progress=progress)
 
     @staticmethod
     def _is_decoded_again(before: str, tags: TagsSoFar) -> bool:

@@ -31,7 +31,7 @@ from guardproxy.wire.contract.headers import (
     FormatHeaders,
     LimitHeaders,
     Remaining,
-    header_shape,
+    header_form,
     limits_family,
 )
 from guardproxy.wire.contract.refused import ANTHROPIC_REFUSED
@@ -87,15 +87,15 @@ _CALLS = CallMap(
 _HEADERS = FormatHeaders(
     credentials=("x-api-key", "authorization"),
     meaning={
-        "anthropic-version": header_shape(DATE),
+        "anthropic-version": header_form(DATE),
         # The name of a feature has up to three digits beside its date: `max-tokens-3-5-sonnet-2024-07-15`.
-        "anthropic-beta": header_shape(
+        "anthropic-beta": header_form(
             rf"(?!(?:\D*\d){{12}})[a-z][a-z0-9-]{{0,60}}-{DATE}|[a-z][a-z-]{{0,60}}", is_list=True
         ),
-        "anthropic-dangerous-direct-browser-access": header_shape(r"true|false"),
+        "anthropic-dangerous-direct-browser-access": header_form(r"true|false"),
     },
     single=frozenset(("anthropic-version",)),
-    client={"x-app": header_shape(WORD)},
+    client={"x-app": header_form(WORD)},
     account={},
     answer=dict.fromkeys(("request-id", "anthropic-organization-id"), IDENTIFIER),
     families=(limits_family("anthropic-ratelimit", "anthropic-priority", "anthropic-fast"),),

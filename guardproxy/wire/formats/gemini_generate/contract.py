@@ -19,7 +19,7 @@ from guardproxy.wire.contract.contract import (
     UsageFields,
     name_beside,
 )
-from guardproxy.wire.contract.headers import NO_LIMIT_HEADERS, PRODUCTS, FormatHeaders, header_shape
+from guardproxy.wire.contract.headers import NO_LIMIT_HEADERS, PRODUCTS, FormatHeaders, header_form
 from guardproxy.wire.contract.request_facts import EVERY_SERVER, USER_FIELDS
 from guardproxy.wire.formats.gemini_generate.calls import CALLS
 from guardproxy.wire.formats.gemini_generate.derived_fields import REPEATS
@@ -61,7 +61,7 @@ _HEADERS = FormatHeaders(
     credentials=("x-goog-api-key", "authorization"),
     meaning={},
     single=frozenset(),
-    client={"x-goog-api-client": header_shape(PRODUCTS)},
+    client={"x-goog-api-client": header_form(PRODUCTS)},
     account={},
     answer={},
     families=(),

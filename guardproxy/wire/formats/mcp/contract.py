@@ -21,7 +21,7 @@ from guardproxy.wire.contract.contract import (
     UsageFields,
     unchanged,
 )
-from guardproxy.wire.contract.headers import NO_LIMIT_HEADERS, FormatHeaders, header_shape
+from guardproxy.wire.contract.headers import NO_LIMIT_HEADERS, FormatHeaders, header_form
 from guardproxy.wire.contract.listed import ListedEntries
 from guardproxy.wire.contract.request_facts import Fields
 from guardproxy.wire.formats.mcp.repeated import REPEATED
@@ -113,7 +113,7 @@ _DATE = r"20\d\d-[01]\d-[0-3]\d"
 _HEADERS = FormatHeaders(
     credentials=("authorization",),
     meaning={
-        "mcp-protocol-version": header_shape(_DATE),
+        "mcp-protocol-version": header_form(_DATE),
     },
     single=frozenset(("mcp-protocol-version", "mcp-session-id", "last-event-id")),
     client={},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from guardproxy.exchange.inputs.setting import Address, Keys, Limits, unsealed
+from guardproxy.exchange.inputs.setting import Address, ExchangeLimits, Keys, unsealed
 from guardproxy.wire import BOUNDS
 from tests.kit.play import policy_set, setting
 
@@ -49,7 +49,7 @@ def test_the_identity_names_a_path_only_if_the_route_has_parameters(route: str, 
 
 def test_a_setting_is_live_and_bounded_unless_it_says_otherwise() -> None:
     about = setting(EMPTY)
-    assert about.limits == Limits()
+    assert about.limits == ExchangeLimits()
     assert about.limits.bounds is BOUNDS
     assert about.history.conversation == ""
     assert not about.receipts

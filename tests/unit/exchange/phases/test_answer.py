@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guardproxy.errors import ErrorCode
-from guardproxy.exchange.inputs.setting import Limits
+from guardproxy.exchange.inputs.setting import ExchangeLimits
 from guardproxy.exchange.inputs.transcript import (
     CancelUpstream,
     DataReceived,
@@ -210,7 +210,7 @@ def test_a_further_attempt_that_takes_too_long_is_ended() -> None:
 
 def test_late_in_the_middle_of_an_answer() -> None:
     policies = with_rule("action: retry, total_s: 5")
-    attempts = Attempts(policies, ask(stream=True), limits=Limits(quiet_s=3.0)).say(WRONG[0])
+    attempts = Attempts(policies, ask(stream=True), limits=ExchangeLimits(quiet_s=3.0)).say(WRONG[0])
     play = attempts.play
     play.tell(ResponseStarted(200, "text/event-stream", 1.0))
     play.tell(DataReceived(streamed(RIGHT)[:300], 1.0))
@@ -332,14 +332,14 @@ def test_early_corrects_a_fault_at_the_very_beginning() -> None:
 
 
 def test_held_text_has_a_limit() -> None:
-    attempts = Attempts(RETRY, ask(stream=True), limits=Limits(held_chars=20)).say(RIGHT)
+    attempts = Attempts(RETRY, ask(stream=True), limits=ExchangeLimits(held_chars=20)).say(RIGHT)
     assert attempts.play.record["outcome"] == "hold_limit"
     assert attempts.play.head.status == 502
 
 
 @pytest.mark.parametrize("route", [CHAT, MESSAGES])
 def test_signs_of_life_while_an_answer_is_held(route: str) -> None:
-    attempts = Attempts(RETRY, ask(route, stream=True), route, limits=Limits(quiet_s=2.0))
+    attempts = Attempts(RETRY, ask(route, stream=True), route, limits=ExchangeLimits(quiet_s=2.0))
     play, exchange = attempts.play, attempts.play.exchange
     assert exchange.patience_s(0.0) is None, "until the upstream answers, nothing is different"
     play.tell(ResponseStarted(200, "text/event-stream", 1.0))
@@ -351,7 +351,7 @@ def test_signs_of_life_while_an_answer_is_held(route: str) -> None:
     assert isinstance(sign, SendData)
     assert [name for name, _ in events(sign.data)] == ([] if route == CHAT else ["ping"])
     assert len(play.tell(Waited(5.0))) == 1
-    attempts = Attempts(RETRY, ask(route, stream=True), route, limits=Limits(quiet_s=2.0)).say("no")
+    attempts = Attempts(RETRY, ask(route, stream=True), route, limits=ExchangeLimits(quiet_s=2.0)).say("no")
     play = attempts.play
     assert play.exchange.patience_s(0.0) == 2.0, "the client waits for the next attempt as well"
     assert len(play.tell(Waited(2.0))) == 2
@@ -366,7 +366,7 @@ def test_signs_of_life_while_an_answer_is_held(route: str) -> None:
 
 def test_after_a_sign_of_life_failures_are_events_and_the_answer_must_be_a_stream() -> None:
     for data, status in ((whole(RIGHT), 200), (b'{"error": {"message": "no"}}', 500)):
-        attempts = Attempts(RETRY, ask(stream=True), limits=Limits(quiet_s=2.0)).say("no")
+        attempts = Attempts(RETRY, ask(stream=True), limits=ExchangeLimits(quiet_s=2.0)).say("no")
         attempts.play.tell(Waited(2.0))
         attempts.stream = status == 500
         attempts.answer(data, status=status)
@@ -374,7 +374,7 @@ def test_after_a_sign_of_life_failures_are_events_and_the_answer_must_be_a_strea
 
 
 def test_a_whole_answer_has_no_signs_of_life() -> None:
-    attempts = Attempts(RETRY, ask(), limits=Limits(quiet_s=2.0)).say("no")
+    attempts = Attempts(RETRY, ask(), limits=ExchangeLimits(quiet_s=2.0)).say("no")
     assert attempts.play.exchange.patience_s(1.0) == 119.0
     assert attempts.play.tell(Waited(10.0)) == []
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from guardproxy.decisions import Retry
-from guardproxy.exchange.inputs.setting import Limits
+from guardproxy.exchange.inputs.setting import ExchangeLimits
 from guardproxy.exchange.inputs.transcript import SendData, SendHead
 from tests.kit.parts import Parts, parts
 from tests.kit.play import policy_set
 
-QUIET = Limits(quiet_s=10.0)
+QUIET = ExchangeLimits(quiet_s=10.0)
 
 
 def held() -> Parts:

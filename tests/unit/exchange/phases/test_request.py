@@ -9,7 +9,7 @@ import pytest
 
 from guardproxy.decisions import Plan
 from guardproxy.errors import DownstreamError, ErrorCode, Shortage
-from guardproxy.exchange.inputs.setting import Keys, Limits
+from guardproxy.exchange.inputs.setting import ExchangeLimits, Keys
 from guardproxy.exchange.inputs.transcript import (
     Command,
     Finish,
@@ -119,7 +119,7 @@ def test_the_strongest_rule_blocks_before_anything_is_sent() -> None:
     ],
 )
 def test_a_body_that_is_no_request_is_refused(body: bytes, code: str) -> None:
-    request, made = phase(limits=Limits(bounds=Bounds(texts=12, tools=2)))
+    request, made = phase(limits=ExchangeLimits(bounds=Bounds(texts=12, tools=2)))
     assert refusal(request.received(RequestReceived(body))) == ("refused", code)
     assert isinstance(made.ledger.notes.failure, DownstreamError)
 

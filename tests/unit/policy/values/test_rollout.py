@@ -13,7 +13,7 @@ from guardproxy.errors import PolicyError
 from guardproxy.policy.file.load import PolicyErrors, parse
 from guardproxy.policy.file.reader import read_policies
 from guardproxy.policy.values.document import Policy
-from guardproxy.policy.values.rollout import WHOLE, excluding_share, place_of, shares
+from guardproxy.policy.values.rollout import WHOLE, excluding_share, position_of, shares
 from tests.kit.checks import promise
 from tests.kit.play import policy_set
 
@@ -85,7 +85,7 @@ def test_who_is_in_at_a_small_share_is_in_at_a_larger(conversation: str, one: in
 @promise
 @given(st.text(min_size=1))
 def test_all_are_in_at_the_whole_and_nobody_at_nothing(conversation: str) -> None:
-    assert 0 <= place_of("p", conversation) < WHOLE
+    assert 0 <= position_of("p", conversation) < WHOLE
     text = policy(", enforce: 0 %", ", enforce: 100 %", "")
     assert enforced(text, conversation) == ["r1", "r2"]
 
@@ -104,13 +104,15 @@ def test_as_many_are_in_as_the_share_says(name: str, percent: int) -> None:
     """Within five standard deviations of what a fair draw gives."""
     many, share = 40_000, percent * WHOLE // 100
     pseudonyms = (hashlib.blake2b(str(number).encode(), digest_size=16).hexdigest() for number in range(many))
-    inside = sum(place_of(name, one) < share for one in pseudonyms)
+    inside = sum(position_of(name, one) < share for one in pseudonyms)
     expected = many * percent / 100
     assert abs(inside - expected) < 5 * sqrt(expected * (1 - percent / 100))
 
 
 def test_two_policies_take_different_conversations() -> None:
-    both = sum(place_of("one", str(n)) < WHOLE // 10 and place_of("two", str(n)) < WHOLE // 10 for n in range(20_000))
+    both = sum(
+        position_of("one", str(n)) < WHOLE // 10 and position_of("two", str(n)) < WHOLE // 10 for n in range(20_000)
+    )
     assert 120 < both < 280, "a tenth of a tenth of 20,000"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from guardproxy.config import Config
-from guardproxy.server.observing.companions import CompanionCommand, CompanionPlaces, no_companion
+from guardproxy.server.observing.companions import CompanionCommand, CompanionPaths, no_companion
 from guardproxy.server.observing.process_metrics import ALONE, Siblings
 from guardproxy.server.processes import companion
 from guardproxy.server.processes.companion import Beside, Companion
@@ -83,24 +83,24 @@ def test_one_that_was_closed_is_not_started() -> None:
 
 
 def test_a_server_alone_makes_a_folder_that_is_its_own() -> None:
-    places = CompanionPlaces.of(ALONE)
-    assert places.own_folder is not None
-    assert places.own_folder.stat().st_mode & 0o777 == 0o700
-    assert {places.socket.parent, places.admin.parent} == {places.own_folder}
-    places.remove()
-    assert not places.own_folder.exists()
+    paths = CompanionPaths.of(ALONE)
+    assert paths.own_folder is not None
+    assert paths.own_folder.stat().st_mode & 0o777 == 0o700
+    assert {paths.socket.parent, paths.admin.parent} == {paths.own_folder}
+    paths.remove()
+    assert not paths.own_folder.exists()
 
 
 def test_workers_share_a_place_and_the_first_starts_the_process(tmp_path: Path) -> None:
     config = Config.of()
 
     def start_of(_: Config) -> object:
-        return lambda places: command("pass")
+        return lambda paths: command("pass")
 
     for worker in (0, 1):
         siblings = Siblings(str(worker), ("0", "1"), tmp_path)
         beside = Beside.of(config, worker, siblings, start_of)  # type: ignore[arg-type]
-        assert beside.places == CompanionPlaces(tmp_path / "console", tmp_path / f"admin-{worker}")
+        assert beside.paths == CompanionPaths(tmp_path / "console", tmp_path / f"admin-{worker}")
         assert (beside.companion is not None) is (worker == 0)
         assert beside.admin_socket(siblings) == siblings.socket
         beside.close()

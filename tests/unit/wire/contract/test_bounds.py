@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from guardproxy.exchange.inputs.setting import Limits
+from guardproxy.exchange.inputs.setting import ExchangeLimits
 from guardproxy.exchange.inputs.transcript import Finish
 from guardproxy.wire.contract.bounds import BOUNDS, UNBOUNDED, Bounds
 from guardproxy.wire.formats.openai_chat.contract import CONTRACT
@@ -72,7 +72,7 @@ def test_what_agents_send_passes() -> None:
 
 
 def test_a_request_that_holds_too_much_is_refused_unread() -> None:
-    play = Play(POLICY, limits=Limits(bounds=FEW))
+    play = Play(POLICY, limits=ExchangeLimits(bounds=FEW))
     play.ask({"messages": [{"role": "user", "content": "x"}], "metadata": ["a"] * 20})
     assert play.finish.outcome == "refused"
     assert play.head.status == 413
@@ -80,17 +80,17 @@ def test_a_request_that_holds_too_much_is_refused_unread() -> None:
 
 
 def test_a_request_may_hold_fewer_texts_than_an_answer() -> None:
-    play = Play(POLICY, limits=Limits(request_bounds=Bounds(texts=20)))
+    play = Play(POLICY, limits=ExchangeLimits(request_bounds=Bounds(texts=20)))
     play.ask({"messages": [{"role": "user", "content": "x"}], "metadata": ["a"] * 20})
     assert play.head.status == 413
     assert b"limit_request_texts" in play.client
-    play = Play(POLICY, limits=Limits(request_bounds=Bounds(texts=20)))
+    play = Play(POLICY, limits=ExchangeLimits(request_bounds=Bounds(texts=20)))
     play.ask({"messages": [{"role": "user", "content": "x"}], "metadata": ["a"] * 2})
     assert play.upstream is not None
 
 
 def test_an_answer_that_holds_too_much_is_a_fault() -> None:
-    play = Play(POLICY, limits=Limits(bounds=Bounds(texts=20)))
+    play = Play(POLICY, limits=ExchangeLimits(bounds=Bounds(texts=20)))
     play.ask({"messages": [{"role": "user", "content": "x"}]})
     head, *rest = chat_frames([{"content": "hello"}])
     play.stream([head, sse({"choices": [], "new": ["x"] * 30}), *rest])
@@ -98,7 +98,7 @@ def test_an_answer_that_holds_too_much_is_a_fault() -> None:
 
 
 def test_an_answer_has_no_more_texts_than_the_limit_however_many_frames_bring_them() -> None:
-    play = Play(POLICY, limits=Limits(bounds=Bounds(texts=20)))
+    play = Play(POLICY, limits=ExchangeLimits(bounds=Bounds(texts=20)))
     play.ask({"messages": [{"role": "user", "content": "x"}]})
     many = [sse({"choices": [], "new": f"text {at}"}) for at in range(30)]
     play.stream([*many, *chat_frames([{"content": "hello"}])])

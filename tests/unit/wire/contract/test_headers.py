@@ -16,7 +16,7 @@ from guardproxy.wire.contract.headers import (
     FormatHeaders,
     HeaderFamily,
     Remaining,
-    header_shape,
+    header_form,
     limits_family,
     merged_headers,
 )
@@ -38,7 +38,7 @@ def declared(**changes: Any) -> FormatHeaders:
 
 
 def test_the_first_format_that_declares_a_header_decides() -> None:
-    strict, loose = header_shape("a"), header_shape(".*")
+    strict, loose = header_form("a"), header_form(".*")
     first = declared(credentials=("a", "b"), meaning={"m": strict}, client={"c": strict}, answer={"r": AMOUNT})
     second = declared(
         credentials=("b", "k"),
@@ -100,7 +100,7 @@ def test_a_family_of_limits_has_names_of_known_words(name: str, is_member: bool)
     ],
 )
 def test_products_leave_no_room_for_a_text(value: str, matches: bool) -> None:
-    assert (header_shape(PRODUCTS).pattern.fullmatch(value) is not None) is matches
+    assert (header_form(PRODUCTS).pattern.fullmatch(value) is not None) is matches
 
 
 def test_an_api_may_have_no_headers_of_limits() -> None:

@@ -7,7 +7,7 @@ import html
 import pytest
 
 from guardproxy.checks._shared.declared.contract import Resources, build
-from guardproxy.checks._shared.links.nested import DecodedText, NestedSearch, Place
+from guardproxy.checks._shared.links.nested import DecodedText, NestedSearch, SearchProgress
 from guardproxy.checks._shared.links.signs import decoded
 from guardproxy.findings import Window
 from tests.kit.checks import CHANNEL, assert_every_split, assert_invariant, whole
@@ -58,12 +58,12 @@ def test_a_text_may_begin_anywhere() -> None:
 
 
 def test_the_span_of_a_decoded_character() -> None:
-    end = DecodedText("ab/c", [(10, 20, 22), (12, 22, 27), (13, 27, 28)], 10, Place(12, 11))
+    end = DecodedText("ab/c", [(10, 20, 22), (12, 22, 27), (13, 27, 28)], 10, SearchProgress(12, 11))
     assert [end.span(at) for at in range(10, 14)] == [(20, 21), (21, 22), (22, 27), (27, 28)]
     rest = end.trimmed()
     assert (rest.text, rest.start) == ("b/c", 11)
     assert [rest.span(at) for at in range(11, 14)] == [(21, 22), (22, 27), (27, 28)]
-    assert DecodedText("", [], 4, Place(4, 4)).trimmed().parts == []
+    assert DecodedText("", [], 4, SearchProgress(4, 4)).trimmed().parts == []
 
 
 def test_the_search_is_one_search_in_two_texts() -> None:

@@ -25,7 +25,7 @@ from guardproxy.exchange import (
     SendData,
     Waited,
 )
-from guardproxy.exchange.inputs.setting import Limits
+from guardproxy.exchange.inputs.setting import ExchangeLimits
 from guardproxy.wire.formats.mcp.contract import GET, POST
 from guardproxy.wire.formats.mcp.framing import KEEP_ALIVE, cutter
 from tests.unit.wire.formats.mcp.test_codec import Played, call, event, message
@@ -63,7 +63,7 @@ def test_the_head_does_not_wait_for_a_message() -> None:
 def test_it_is_kept_alive() -> None:
     played = Played(None, route=GET).tell(STREAM)
     wait_s = played.exchange.patience_s(0.0)
-    assert wait_s == Limits().quiet_s
+    assert wait_s == ExchangeLimits().quiet_s
     assert sent(played.tell(Waited(wait_s))) == 2 * KEEP_ALIVE
 
 
