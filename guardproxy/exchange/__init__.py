@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from guardproxy.exchange.bypass import PassThrough
 from guardproxy.exchange.exchange import Exchange
-from guardproxy.exchange.gate.earlier import GivenValues, StoredTurn, merged, values_of
-from guardproxy.exchange.gate.gate import Job
-from guardproxy.exchange.gate.lanes import Lane
-from guardproxy.exchange.gate.notes import Side
 from guardproxy.exchange.inputs import caching, recollection
-from guardproxy.exchange.inputs.caching import CacheQuery, StoredAnswer
 from guardproxy.exchange.inputs.prompts import PromptChange
 from guardproxy.exchange.inputs.sealed_ids import SealedIds
 from guardproxy.exchange.inputs.setting import Address, ExchangeLimits, Keys, Setting, unsealed
@@ -51,7 +46,6 @@ __all__ = [
     "TROUBLES",
     "Aborted",
     "Address",
-    "CacheQuery",
     "CancelUpstream",
     "Command",
     "DataReceived",
@@ -59,11 +53,8 @@ __all__ = [
     "Exchange",
     "ExchangeLimits",
     "Finish",
-    "GivenValues",
     "Input",
-    "Job",
     "Keys",
-    "Lane",
     "PassThrough",
     "PromptChange",
     "Refused",
@@ -78,11 +69,8 @@ __all__ = [
     "SendHead",
     "SendUpstream",
     "Setting",
-    "Side",
     "Size",
     "State",
-    "StoredAnswer",
-    "StoredTurn",
     "UpstreamFailed",
     "ValuesFound",
     "Waited",
@@ -92,10 +80,8 @@ __all__ = [
     "has_code",
     "line",
     "llm_judge",
-    "merged",
     "play",
     "recollection",
     "reformed",
     "unsealed",
-    "values_of",
 ]

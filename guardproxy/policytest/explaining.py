@@ -15,7 +15,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from guardproxy.errors import DownstreamError
-from guardproxy.exchange import Job
+from guardproxy.exchange.gate import Job
 from guardproxy.findings import Direction, Kind, Scan
 from guardproxy.gateway import Head, LimitSet, UsageLimits
 from guardproxy.policy import CHECK_ERROR, BoundRule, Name, PolicySet

@@ -16,15 +16,12 @@ from guardproxy.audit.record import RecordedError, RecordedRoute
 from guardproxy.events import Event, Text
 from guardproxy.exchange import (
     Address,
-    CacheQuery,
     Command,
     DataReceived,
     Exchange,
     Finish,
     Input,
-    Job,
     Keys,
-    Lane,
     PromptChange,
     RequestReceived,
     ResponseEnded,
@@ -33,12 +30,13 @@ from guardproxy.exchange import (
     SendHead,
     SendUpstream,
     Setting,
-    Side,
     State,
+    caching,
     each,
     play,
     unsealed,
 )
+from guardproxy.exchange.gate import Job, Lane, Side
 from guardproxy.findings import Direction, Finding, Kind, Scan, origin_words
 from guardproxy.policy import BoundRule, PolicySet, first_language
 from guardproxy.policy.sections import SECTIONS, BoundSection
@@ -166,7 +164,7 @@ class SceneResult:
     texts: tuple[ScannedText, ...] = ()
     fields: tuple[FieldChange, ...] = ()
     prompts: tuple[PromptChange, ...] = ()
-    cache: CacheQuery | None = None
+    cache: caching.CacheQuery | None = None
     sections: Mapping[str, tuple[BoundSection[Any], ...]] = field(default_factory=dict)
     trouble: str = ""
     error: str = ""

@@ -22,9 +22,7 @@ from guardproxy.exchange import (
     Exchange,
     Finish,
     Input,
-    Job,
     Keys,
-    Lane,
     RequestReceived,
     ResponseEnded,
     ResponseStarted,
@@ -34,6 +32,7 @@ from guardproxy.exchange import (
     play,
     unsealed,
 )
+from guardproxy.exchange.gate import Job, Lane
 from guardproxy.findings import Channel, Direction, Finding, Kind, Scan, failed_scan
 from guardproxy.policy import PolicySet
 from guardproxy.policy.values import Verdict, strongest

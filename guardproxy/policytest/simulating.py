@@ -17,14 +17,13 @@ from guardproxy.exchange import (
     Exchange,
     Finish,
     Input,
-    Job,
-    Lane,
     RequestReceived,
     ResponseEnded,
     SendData,
     SendHead,
     State,
 )
+from guardproxy.exchange.gate import Job, Lane
 from guardproxy.findings import Kind, Scan
 from guardproxy.policy import BoundRule, PolicySet
 from guardproxy.policy.values import RequestFacts

@@ -13,7 +13,8 @@ from guardproxy.audit import Record
 from guardproxy.audit.record import RecordedFinding, RecordedPlaces, RecordedSide, RecordedText
 from guardproxy.checks import ALLOW, QUICK, Check, Traits
 from guardproxy.events import Event
-from guardproxy.exchange import TROUBLES, Job, RunScans, Scanned, recollection
+from guardproxy.exchange import TROUBLES, RunScans, Scanned, recollection
+from guardproxy.exchange.gate import Job
 from guardproxy.findings import Finding, Kind, Scan, Window
 from guardproxy.policy import MatchVerdict, PolicySet
 from guardproxy.redaction import PLACEHOLDER, RESTORE, Restoration, Restoring

@@ -19,7 +19,8 @@ from msgspec import structs
 from guardproxy.audit import Record
 from guardproxy.audit.record import UPSTREAM_5XX
 from guardproxy.events import Event, Frame, Text
-from guardproxy.exchange import Exchange, Job, RunScans, Scanned, State
+from guardproxy.exchange import Exchange, RunScans, Scanned, State
+from guardproxy.exchange.gate import Job
 from guardproxy.findings import Channel, Finding, Scan, Window, failed_scan
 from guardproxy.policy import PolicySet
 from guardproxy.replay.memory import Memory

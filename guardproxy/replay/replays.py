@@ -43,8 +43,8 @@ from guardproxy.exchange import (
     Waited,
     play,
     unsealed,
-    values_of,
 )
+from guardproxy.exchange.gate import values_of
 from guardproxy.gateway.clients import KnownClient
 from guardproxy.policy import PolicySet
 from guardproxy.redaction import PLACEHOLDER

@@ -20,7 +20,6 @@ from guardproxy.exchange import (
     ExchangeLimits,
     Finish,
     Input,
-    Job,
     Keys,
     RequestReceived,
     ResponseEnded,
@@ -33,6 +32,7 @@ from guardproxy.exchange import (
     play,
     unsealed,
 )
+from guardproxy.exchange.gate import Job
 from guardproxy.findings import Scan
 from guardproxy.policy import PolicySet
 from guardproxy.policy.file import build_checks, parse

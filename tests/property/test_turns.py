@@ -12,15 +12,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.exchange import (
-    DataReceived,
-    Exchange,
-    GivenValues,
-    ResponseEnded,
-    ResponseStarted,
-    SendUpstream,
-    ValuesFound,
-)
+from guardproxy.exchange import DataReceived, Exchange, ResponseEnded, ResponseStarted, SendUpstream, ValuesFound
+from guardproxy.exchange.gate import GivenValues
 from guardproxy.exchange.inputs.setting import Keys
 from guardproxy.exchange.inputs.transcript import Finish, RequestReceived, RunScans, Scanned, SendData
 from guardproxy.policy.deciding.evaluate import PolicySet

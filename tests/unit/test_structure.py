@@ -39,7 +39,7 @@ EQUALS = (".", "cli", "checks", "wire/formats")
 PROTOCOL = "mcp"
 OF_PROTOCOL = ("__main__.py", "cli/__init__.py", "config/loading.py")
 NAMES_CEILINGS = {
-    "exchange": 51,
+    "exchange": 42,
     "wire/json": 56,
 }
 START_LIMIT_S = 0.3

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from guardproxy.audit.record import RecordedRoute
-    from guardproxy.exchange import CacheQuery
+    from guardproxy.exchange import caching
     from guardproxy.findings import Direction
     from guardproxy.policy.values import RawExchange, RequestFacts
     from guardproxy.policytest import Delivery, Explanation, RuleOutcome, TextFinding
@@ -303,7 +303,7 @@ def _finding(finding: TextFinding) -> dict[str, Any]:
     }
 
 
-def _cache(cache: CacheQuery) -> dict[str, Any]:
+def _cache(cache: caching.CacheQuery) -> dict[str, Any]:
     return {
         "match": cache.match,
         "ttl_s": cache.section.ttl_s,

@@ -19,7 +19,7 @@ import msgspec
 from msgspec import structs
 
 from guardproxy.errors import StoreError
-from guardproxy.exchange import CacheQuery, StoredAnswer
+from guardproxy.exchange import caching
 from guardproxy.gateway.store import Drop, Get, Put, Store
 from guardproxy.server.driving.store_cipher import Owners, StoreCipher
 
@@ -36,7 +36,7 @@ class FoundAnswer(msgspec.Struct, frozen=True):
     """What a look found. `generation`: that of the time of the look. `key`: the place of the answer, to drop it."""
 
     generation: str
-    answer: StoredAnswer | None = None
+    answer: caching.StoredAnswer | None = None
     key: str = ""
 
 
@@ -48,11 +48,13 @@ class AnswerCache(Protocol):
         """The size of the largest body that is kept."""
         ...
 
-    async def find(self, query: CacheQuery) -> FoundAnswer:
+    async def find(self, query: caching.CacheQuery) -> FoundAnswer:
         """Looks for an answer. Raises `StoreError` if the store cannot be reached."""
         ...
 
-    def put(self, query: CacheQuery, generation: str, answer: StoredAnswer, secret: bytes = b"") -> None:
+    def put(
+        self, query: caching.CacheQuery, generation: str, answer: caching.StoredAnswer, secret: bytes = b""
+    ) -> None:
         """Keeps an answer for the time that the query allows. `generation`: that of the look; `secret`: the data key of
         the owner of its texts, if it has one. A shared store may get it a little later."""
         ...
@@ -73,7 +75,7 @@ class MemoryAnswers:
     def __init__(self, limit_bytes: int, clock: Callable[[], float]) -> None:
         self.limit_bytes = limit_bytes
         self._clock = clock
-        self._entries: OrderedDict[str, tuple[StoredAnswer, float]] = OrderedDict()
+        self._entries: OrderedDict[str, tuple[caching.StoredAnswer, float]] = OrderedDict()
         self._generation = 0
         self.used_bytes = 0
         self.evicted = 0
@@ -85,7 +87,7 @@ class MemoryAnswers:
     def largest_bytes(self) -> int:
         return self.limit_bytes // LARGEST_SHARE
 
-    async def find(self, query: CacheQuery) -> FoundAnswer:
+    async def find(self, query: caching.CacheQuery) -> FoundAnswer:
         generation = str(self._generation)
         entry = self._entries.get(query.key)
         if entry is not None and entry[1] <= self._clock():
@@ -96,7 +98,9 @@ class MemoryAnswers:
         self._entries.move_to_end(query.key)
         return FoundAnswer(generation, entry[0], query.key)
 
-    def put(self, query: CacheQuery, generation: str, answer: StoredAnswer, secret: bytes = b"") -> None:
+    def put(
+        self, query: caching.CacheQuery, generation: str, answer: caching.StoredAnswer, secret: bytes = b""
+    ) -> None:
         if generation != str(self._generation) or len(answer.body) > self.largest_bytes:
             return
         self.drop(query.key)
@@ -116,7 +120,7 @@ class MemoryAnswers:
         self.used_bytes = 0
 
 
-def _size_bytes(answer: StoredAnswer) -> int:
+def _size_bytes(answer: caching.StoredAnswer) -> int:
     return len(answer.body) + ENTRY_BYTES
 
 
@@ -132,28 +136,30 @@ class SharedAnswers:
         self.largest_bytes = largest_bytes
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def find(self, query: CacheQuery) -> FoundAnswer:
+    async def find(self, query: caching.CacheQuery) -> FoundAnswer:
         key = f"cache:{query.key}"
         named, value = await self._store.perform((Get(_GENERATION), Get(key)))
         generation = named if isinstance(named, str) else ""
         if not isinstance(value, str):
             return FoundAnswer(generation)
         try:
-            own, answer = msgspec.json.decode(value, type=tuple[str, StoredAnswer])
+            own, answer = msgspec.json.decode(value, type=tuple[str, caching.StoredAnswer])
             if own == generation and answer.owner:
                 answer = await asyncio.to_thread(self._opened, key, answer)
         except (msgspec.DecodeError, ValueError):  # another version wrote it, or its owner was erased
             return FoundAnswer(generation)
         return FoundAnswer(generation, answer, key) if own == generation else FoundAnswer(generation)
 
-    def _opened(self, key: str, answer: StoredAnswer) -> StoredAnswer:
+    def _opened(self, key: str, answer: caching.StoredAnswer) -> caching.StoredAnswer:
         """Opens the body of an answer. Raises `ValueError`."""
         secret = self._owners.secret(answer.owner)
         if not secret:
             raise ValueError("the owner of the answer was erased")
         return structs.replace(answer, body=self._cipher.opened(key, answer.body.decode(), secret))
 
-    def put(self, query: CacheQuery, generation: str, answer: StoredAnswer, secret: bytes = b"") -> None:
+    def put(
+        self, query: caching.CacheQuery, generation: str, answer: caching.StoredAnswer, secret: bytes = b""
+    ) -> None:
         if len(answer.body) <= self.largest_bytes:
             key = f"cache:{query.key}"
             if secret:

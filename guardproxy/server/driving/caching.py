@@ -20,7 +20,6 @@ from multidict import CIMultiDict
 from guardproxy.audit.record import RecordedCache
 from guardproxy.errors import SealError, StoreError
 from guardproxy.exchange import (
-    CacheQuery,
     DataReceived,
     Exchange,
     Input,
@@ -28,7 +27,7 @@ from guardproxy.exchange import (
     ResponseEnded,
     ResponseStarted,
     SendUpstream,
-    StoredAnswer,
+    caching,
     reformed,
 )
 from guardproxy.server.driving.answer_cache import AnswerCache, FoundAnswer, MemoryAnswers, SharedAnswers
@@ -111,7 +110,7 @@ class Recall:
     """The cache as one exchange uses it. `coming`: the inputs of a stored answer that the exchange has not received yet.
     `told`: what the cache had. `response`: has the headers of a stored answer; `None` if the upstream answers."""
 
-    def __init__(self, caches: Caches, query: CacheQuery, request: web.BaseRequest) -> None:
+    def __init__(self, caches: Caches, query: caching.CacheQuery, request: web.BaseRequest) -> None:
         self._caches = caches
         self._query = query
         self._cache = caches.answers
@@ -155,7 +154,7 @@ class Recall:
         self.coming.append(DataReceived(answer.body, at_s))
         self.coming.append(ResponseEnded(at_s))
 
-    async def _owner_of(self, query: CacheQuery) -> EntryOwner:
+    async def _owner_of(self, query: caching.CacheQuery) -> EntryOwner:
         """The owner of the texts. Raises `SealError`."""
         return NOBODY if query.owner is None else await asyncio.to_thread(self._caches.owners.of, query.owner)
 
@@ -169,7 +168,7 @@ class Recall:
         self._cache.drop(found.key)
         return FoundAnswer(found.generation)
 
-    async def _compared(self, query: CacheQuery, missed: FoundAnswer) -> FoundAnswer:
+    async def _compared(self, query: caching.CacheQuery, missed: FoundAnswer) -> FoundAnswer:
         """Looks for the answer to a question that asks the same in other words. `missed`: the look for this one."""
         if query.question is None or self._caches.similar.models is None:
             return missed
@@ -250,7 +249,7 @@ class Recall:
             self._cache.drop(self._found.key)
 
 
-async def _reformed(query: CacheQuery, stored: StoredAnswer) -> StoredAnswer | None:
+async def _reformed(query: caching.CacheQuery, stored: caching.StoredAnswer) -> caching.StoredAnswer | None:
     """`reformed`, in a thread if it takes long."""
     if stored.streamed == query.is_streamed or len(stored.body) <= SMALL_BYTES:
         return reformed(query, stored)
@@ -275,7 +274,7 @@ async def recalled(
     return earlier
 
 
-def with_headers(query: CacheQuery, headers: CIMultiDict[str]) -> CacheQuery:
+def with_headers(query: caching.CacheQuery, headers: CIMultiDict[str]) -> caching.CacheQuery:
     """Returns the query for a request with these headers for the upstream. Every header counts but those that are known not to
     change an answer."""
     relevant = sorted(

@@ -21,7 +21,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from guardproxy.errors import StoreError
-from guardproxy.exchange import GivenValues, StoredTurn, merged
+from guardproxy.exchange.gate import GivenValues, StoredTurn, merged
 from guardproxy.gateway.store import Answer, Drop, Get, Put
 from guardproxy.server.driving.store_cipher import StoreCipher
 from guardproxy.server.observing.metrics import Metrics

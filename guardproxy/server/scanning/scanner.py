@@ -29,7 +29,7 @@ from prometheus_client import Counter, Gauge
 
 from guardproxy.checks import Check, Query, stop_point, with_partner
 from guardproxy.errors import NoCapacityError, Shortage
-from guardproxy.exchange import Job
+from guardproxy.exchange.gate import Job
 from guardproxy.findings import Channel, Scan, Window, failed_scan
 from guardproxy.inference import Ratio
 from guardproxy.server.scanning.scan_cache import CheckKey, KnownText, ScanCache, Written, key_of

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from guardproxy.events import Text
-from guardproxy.exchange import CacheQuery, StoredAnswer, reformed
+from guardproxy.exchange import caching, reformed
 from guardproxy.policy.sections import CacheSection
 from guardproxy.wire import Call, Codec, Prompt, Reply, codecs
 
@@ -29,9 +29,9 @@ CODECS = {codec.name: codec for codec in codecs()}
 PLAIN, LINES = CODECS["openai_chat"], {True: "text/event-stream", False: "application/json"}
 
 
-def query(codec: Codec, *, is_streamed: bool, **more: Any) -> CacheQuery:
+def query(codec: Codec, *, is_streamed: bool, **more: Any) -> caching.CacheQuery:
     tree = {**codec.author.request(Prompt("m", "a question")), **more}
-    return CacheQuery(
+    return caching.CacheQuery(
         key="k",
         match="exact",
         section=CacheSection("exact"),
@@ -43,7 +43,7 @@ def query(codec: Codec, *, is_streamed: bool, **more: Any) -> CacheQuery:
     )
 
 
-def stored(codec: Codec, reply: Reply, *, is_streamed: bool, **more: Any) -> StoredAnswer:
+def stored(codec: Codec, reply: Reply, *, is_streamed: bool, **more: Any) -> caching.StoredAnswer:
     prompt = replace(Prompt("m", "a question", stream=is_streamed), **more)
     if is_streamed:
         body = b"".join(codec.author.frames(prompt, reply, "abc", lambda text: [text[:2], text[2:]]))
@@ -51,10 +51,10 @@ def stored(codec: Codec, reply: Reply, *, is_streamed: bool, **more: Any) -> Sto
         body = json.dumps(codec.author.answer(prompt, reply, "abc")).encode()
     media = codec.contract.media
     kind = media.streamed if is_streamed else media.whole
-    return StoredAnswer(source="abc", streamed=is_streamed, media_type=kind, body=body, at_s=1.0)
+    return caching.StoredAnswer(source="abc", streamed=is_streamed, media_type=kind, body=body, at_s=1.0)
 
 
-def texts(codec: Codec, answer: StoredAnswer) -> str:
+def texts(codec: Codec, answer: caching.StoredAnswer) -> str:
     decoder = codec.decoder(streamed=answer.streamed, failed=False, limit_bytes=1 << 20)
     events = [*decoder.feed(answer.body), *decoder.end()]
     parts = [event for event in events if isinstance(event, Text) and event.channel.kind == "assistant"]
@@ -142,7 +142,7 @@ def test_a_request_that_asks_for_more_than_a_text_has_one_form(more: dict[str, A
 
 def test_what_cannot_be_read_has_one_form() -> None:
     old = stored(PLAIN, Reply("hello"), is_streamed=True)
-    broken = StoredAnswer(source="a", streamed=True, media_type=LINES[True], body=old.body[:-20], at_s=1.0)
+    broken = caching.StoredAnswer(source="a", streamed=True, media_type=LINES[True], body=old.body[:-20], at_s=1.0)
     assert reformed(query(PLAIN, is_streamed=False), broken) is None
     images = CODECS["ollama_generate"]
     assert reformed(query(images, is_streamed=True), stored(images, Reply("hello"), is_streamed=False)) is None

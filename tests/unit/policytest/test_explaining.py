@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from guardproxy.cli import app
 from guardproxy.decisions import Stop
-from guardproxy.exchange import Job
+from guardproxy.exchange.gate import Job
 from guardproxy.findings import Direction, Kind, Scan
 from guardproxy.policy.values import RawExchange, RequestFacts
 from guardproxy.policytest.explaining import (

@@ -11,7 +11,7 @@ import pytest
 from multidict import CIMultiDict
 
 from guardproxy.audit.record.document import Record
-from guardproxy.exchange import Job
+from guardproxy.exchange.gate import Job
 from guardproxy.findings import QUICK, Detail, Direction, Finding, Scan, Traits, ValueOrigin, Window
 from guardproxy.policy.deciding.evaluate import PolicySet
 from guardproxy.policy.values.cases import RawExchange, RequestFacts, Texts

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from guardproxy.exchange import Job
+from guardproxy.exchange.gate import Job
 from guardproxy.findings import Scan
 from guardproxy.policy.values import RawExchange, RequestFacts
 from guardproxy.policytest.mismatches import disagreement

@@ -42,7 +42,7 @@ from guardproxy.console.pages.policies.tasks import (
     TryTask,
 )
 from guardproxy.errors import GuardproxyError, PolicyError, RecordError
-from guardproxy.exchange import Job
+from guardproxy.exchange.gate import Job
 from guardproxy.findings import Kind, Scan
 from guardproxy.inference import Models
 from guardproxy.library import ASKING, DISTANT, JUDGES, TOPICS, all_but, loader, read_policies, using

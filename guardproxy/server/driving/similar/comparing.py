@@ -24,7 +24,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from guardproxy.audit.record import RecordedLikeness
 from guardproxy.checks import Embedder, PairJudge, PairScores, TextPair
 from guardproxy.errors import ConfigError, GuardproxyError, NoCapacityError
-from guardproxy.exchange import CacheQuery, caching
+from guardproxy.exchange import caching
 from guardproxy.policy.sections import CacheSection
 from guardproxy.server.driving.similar.questions import (
     MemoryQuestions,
@@ -178,7 +178,7 @@ class SimilarQuestions:
 
     # Comparing.
 
-    async def compare(self, query: CacheQuery, generation: str) -> QuestionComparison | None:
+    async def compare(self, query: caching.CacheQuery, generation: str) -> QuestionComparison | None:
         """Compares the question of a query with stored ones. `None`: it has none, or there are no models. `generation`: of the
         look for the answer."""
         if query.question is None or self.models is None:
@@ -202,7 +202,7 @@ class SimilarQuestions:
         return comparison
 
     async def _compare(
-        self, comparison: QuestionComparison, query: CacheQuery, generation: str, models: QuestionModels
+        self, comparison: QuestionComparison, query: caching.CacheQuery, generation: str, models: QuestionModels
     ) -> None:
         question, point = comparison.question, models.point(query.section)
         generation += models.embedder.digest[:8]  # vectors of another model are not compared
@@ -228,7 +228,7 @@ class SimilarQuestions:
             point=point,
         )
 
-    async def _questions_for(self, query: CacheQuery) -> QuestionStore:
+    async def _questions_for(self, query: caching.CacheQuery) -> QuestionStore:
         """Where the questions are with which this one is compared. Those that policies seal never leave the process."""
         if self._shared is None or query.owner is not None or not await self._shared.is_usable():
             return self.memory

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from guardproxy.decisions import Plan
-from guardproxy.exchange import CacheQuery, Exchange, Keys, RequestReceived, ResponseEnded, ResponseStarted
+from guardproxy.exchange import Exchange, Keys, RequestReceived, ResponseEnded, ResponseStarted, caching
 from guardproxy.exchange.inputs.caching import CachedQuestion, _without
 from guardproxy.exchange.inputs.transcript import DataReceived
 from guardproxy.policy import PolicySet
@@ -44,7 +44,7 @@ def exchange(policies: PolicySet, tree: Any, *plans: Plan, route: str = CHAT, **
     return asked
 
 
-def query(tree: Any, *policies: str, plans: tuple[Plan, ...] = (), **more: Any) -> CacheQuery | None:
+def query(tree: Any, *policies: str, plans: tuple[Plan, ...] = (), **more: Any) -> caching.CacheQuery | None:
     return exchange(policy_set(*policies or (CACHE, GUARD)), tree, *plans, **more).cache
 
 

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from guardproxy.audit import Owner
 from guardproxy.errors import StoreError
-from guardproxy.exchange import CacheQuery, StoredAnswer
+from guardproxy.exchange import caching
 from guardproxy.gateway.store import Get, MemoryStore
 from guardproxy.policy.sections import CacheSection
 from guardproxy.server.driving.answer_cache import ENTRY_BYTES, MemoryAnswers, SharedAnswers
@@ -32,10 +32,10 @@ class Clock:
         return self.now_s
 
 
-def query(key: str, ttl_s: float = 10.0) -> CacheQuery:
+def query(key: str, ttl_s: float = 10.0) -> caching.CacheQuery:
     codec = installed().codec_for("POST /v1/chat/completions")
     assert codec is not None
-    return CacheQuery(
+    return caching.CacheQuery(
         key=key,
         match="exact",
         section=CacheSection("exact", ttl_s),
@@ -47,8 +47,10 @@ def query(key: str, ttl_s: float = 10.0) -> CacheQuery:
     )
 
 
-def answer(size: int = 10, source: str = "id") -> StoredAnswer:
-    return StoredAnswer(source=source, streamed=False, media_type="application/json", body=b"x" * size, at_s=1.0)
+def answer(size: int = 10, source: str = "id") -> caching.StoredAnswer:
+    return caching.StoredAnswer(
+        source=source, streamed=False, media_type="application/json", body=b"x" * size, at_s=1.0
+    )
 
 
 async def found(cache: Any, key: str) -> str | None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from guardproxy.errors import AuditError, StoreError
-from guardproxy.exchange import Exchange, Finish, Job, RequestReceived, approvals
+from guardproxy.exchange import Exchange, Finish, RequestReceived, approvals
+from guardproxy.exchange.gate import Job
 from guardproxy.findings import Scan
 from guardproxy.gateway.store import Answer
 from guardproxy.server.driving.direct import DirectDriver

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from guardproxy.errors import StoreError
-from guardproxy.exchange import GivenValues, StoredTurn
+from guardproxy.exchange.gate import GivenValues, StoredTurn
 from guardproxy.gateway.store import Answer, Drop, Get, MemoryStore, Put
 from guardproxy.server.driving.earlier import ENTRY_BYTES, SHARE, EarlierValues, MemoryTurns, TurnStore
 from guardproxy.server.observing.metrics import Metrics

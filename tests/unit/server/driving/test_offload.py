@@ -12,8 +12,9 @@ import pytest
 from msgspec import structs
 
 from guardproxy.concurrency import ScanStopped, stop_point, stoppable
-from guardproxy.exchange import GivenValues, PassThrough, SealedIds
+from guardproxy.exchange import PassThrough, SealedIds
 from guardproxy.exchange.exchange import Exchange
+from guardproxy.exchange.gate import GivenValues
 from guardproxy.exchange.inputs.transcript import (
     DataReceived,
     DownstreamGone,

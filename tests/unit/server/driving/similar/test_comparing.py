@@ -12,7 +12,7 @@ from msgspec import structs
 from guardproxy.audit import Owner
 from guardproxy.checks import PairScores, TextPair
 from guardproxy.errors import ConfigError, NoCapacityError, Shortage
-from guardproxy.exchange import CacheQuery, caching
+from guardproxy.exchange import caching
 from guardproxy.policy.sections import CacheSection
 from guardproxy.server.driving.similar.comparing import (
     MOST_JUDGED,
@@ -50,10 +50,10 @@ async def made() -> AsyncIterator[Make]:
         await similar.close(60.0)
 
 
-def query(text: str, partition: str = "p", owner: Owner | None = None, **section: Any) -> CacheQuery:
+def query(text: str, partition: str = "p", owner: Owner | None = None, **section: Any) -> caching.CacheQuery:
     codec = installed().codec_for("POST /v1/chat/completions")
     assert codec is not None
-    return CacheQuery(
+    return caching.CacheQuery(
         key=f"key of {text}",
         match="semantic",
         section=CacheSection("semantic", **section),
