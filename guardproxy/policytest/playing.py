@@ -271,7 +271,8 @@ def _upstream(exchange: Exchange, done: Iterable[Command], numbers: Numbers) -> 
     if not bodies:
         return None
     setting = exchange.setting
-    return _delivery(setting.codec.read_request(*setting.address.sent, bodies[-1]).events(), bodies[-1], numbers)
+    path, query = setting.address.sent
+    return _delivery(setting.codec.read_request(path, query, bodies[-1]).events(), bodies[-1], numbers)
 
 
 def _client(codec: Codec, done: Iterable[Command], numbers: Numbers) -> Delivery | None:

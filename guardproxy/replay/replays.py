@@ -119,7 +119,8 @@ def rerun(record: Record | Closing, policies: PolicySet, pace: Pace | None = Non
     if "@" in record.codec and record.codec != codec.name:  # a format that a policy declares
         return "its wire format is declared in another way now"
     address = Address(record.route, record.path)
-    codec = codec.for_request(*address.sent)
+    path, query = address.sent
+    codec = codec.for_request(path, query)
     memory, attempts = pace.memory if pace else Memory(record, policies), _attempts(record)
     stopped = record.outcome == "blocked_response" and attempts[-1].decision != "late"
     begun = stopped and record.status == record.response.status

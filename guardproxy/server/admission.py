@@ -288,11 +288,13 @@ class Admission:
         policies, tenant = self._policies(), self._seal(b"tenant:" + secret.encode())[:16]
         codec = policies.formats.codec_for(route)
         assert codec is not None  # noqa: S101 - a format that is always there
-        codec = codec.for_request(*Address(route, path).sent)
+        address = Address(route, path)
+        sent_path, sent_query = address.sent
+        codec = codec.for_request(sent_path, sent_query)
         return Exchange(
             Setting(
                 id=head.id,
-                address=Address(route, path),
+                address=address,
                 tenant=tenant,
                 tenant_name=self._tenant_names.name(secret),
                 codec=codec,

@@ -89,13 +89,13 @@ class ReviewDesk:
 
     def _places(self, queue: ReviewQueue, item: ItemKey, by: str) -> int:
         """Returns how many more people an item needs; 0 if it does not need this person."""
-        given = self.ledger.given(*item)
+        given = self.ledger.given(item.exchange, item.rule)
         if queue.kind == "disagreed":
             return int(_is_disputed(given))
         return 0 if by in given else max(0, queue.readers - len(given))
 
     def _is_done(self, queue: ReviewQueue, item: ItemKey) -> bool:
-        given = self.ledger.given(*item)
+        given = self.ledger.given(item.exchange, item.rule)
         return not _is_disputed(given) if queue.kind == "disagreed" else len(given) >= queue.readers
 
     def _items(self, queue: ReviewQueue, by: str) -> Iterator[tuple[Row, ItemKey]]:

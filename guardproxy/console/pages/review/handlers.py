@@ -160,7 +160,7 @@ async def _item(visit: Visit, rule: str) -> ReviewItem | None:
         if found is None:
             return None
         key = ItemKey(name, rule)
-        return review_item(found, key, desk.ledger.given(*key), visit.login.name)
+        return review_item(found, key, desk.ledger.given(key.exchange, key.rule), visit.login.name)
 
     return await visit.console.run(ask)
 
@@ -252,7 +252,7 @@ async def undo(visit: Visit) -> web.StreamResponse:
     key = ItemKey(form.get("last", ""), form.get("last_rule", ""))
     desk, login = desk_of(visit), visit.login
     await visit.console.run(desk.ledger.follow)
-    if login.name not in desk.ledger.given(*key):
+    if login.name not in desk.ledger.given(key.exchange, key.rule):
         raise web.HTTPConflict(text="You have said nothing about this that could be taken back.")
 
     def write() -> None:

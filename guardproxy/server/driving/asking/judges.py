@@ -133,7 +133,8 @@ class Judges:
             took_ms = round((time.perf_counter() - began) * 1000, 3)
             if comparing and texts:
                 with suppress(asyncio.CancelledError):  # the end of the proxy must not cost the score, too
-                    compared = await comparing.compare(record.id, *texts)
+                    conversation, answer = texts
+                    compared = await comparing.compare(record.id, conversation, answer)
         self._metrics.judged.labels(bound.policy, "scored" if failure is None else "failed").inc()
         if score is not None:
             self._metrics.scores.labels(bound.policy, str(score)).inc()

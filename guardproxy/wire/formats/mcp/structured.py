@@ -140,7 +140,7 @@ def _joined(old: Any, left: Any, right: Any) -> Any:
             for (key, was), (ours, mine), (theirs, other) in pairs
         }
     if all(isinstance(each, list) and len(each) == len(old) for each in (old, left, right)):
-        return [_joined(*each) for each in zip(old, left, right, strict=True)]
+        return [_joined(was, mine, other) for was, mine, other in zip(old, left, right, strict=True)]
     return WITHHELD
 
 
