@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -266,10 +267,24 @@ def test_a_call_that_hides_its_arguments_is_found(code: str) -> None:
     assert len(hidden_arguments(ast.parse(f"def g():\n    {code}"))) == 1
 
 
-def contract(title: str) -> dict[str, list[str]]:
-    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    found: dict[str, list[str]] = next(part for part in contracts if part["name"] == title)
+def contracts() -> list[dict[str, Any]]:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
+    found: list[dict[str, Any]] = settings["contracts"]
     return found
+
+
+def contract(title: str) -> dict[str, list[str]]:
+    return next(part for part in contracts() if part["name"] == title)
+
+
+def test_the_page_lists_the_wings_that_offer_names() -> None:
+    """Those that other packages import, and those that only formats of plug-ins import."""
+    text = " ".join((ROOT / "docs" / "architecture.md").read_text("utf-8").split())
+    listed = text.partition("offer names of their own: ")[2].partition(". ")[0].split("; ")
+    shown = {room + wing for part in listed for room in part.split("`")[-2:-1] for wing in part.split("`")[1:-2:2]}
+    doors = [line.split(" -> ")[1].split(".")[1:] for part in contracts() for line in part.get("ignore_imports", ())]
+    used = {"/".join(door) for door in doors if PACKAGE.joinpath(*door, "__init__.py").exists() and len(door) == 2}
+    assert used | {"wire/framing"} == shown
 
 
 def test_each_package_with_a_floor_is_held_to_be_pure() -> None:
