@@ -16,9 +16,9 @@ def opened(request: Request, timeout_s: float) -> Any:
     and `HTTPException` for an answer that is not HTTP."""
     from urllib.request import HTTPRedirectHandler, build_opener  # noqa: PLC0415 - slow to import
 
-    class NoRedirect(HTTPRedirectHandler):
+    class SameServer(HTTPRedirectHandler):
         # The library would send all headers to the new address, the key of the first server among them.
         def redirect_request(self, *arguments: Any) -> None:
             return None
 
-    return build_opener(NoRedirect).open(request, timeout=timeout_s)
+    return build_opener(SameServer).open(request, timeout=timeout_s)
