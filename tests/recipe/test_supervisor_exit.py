@@ -29,7 +29,7 @@ from guardproxy.inference.running.session import Session  # noqa: E402
 from models.supervisor.recipe import groups  # noqa: E402
 from models.supervisor.recipe.first import assemble  # noqa: E402
 from models.supervisor.recipe.third import exit as leaving  # noqa: E402
-from models.supervisor.recipe.third.exit_graph import without_exit  # noqa: E402
+from models.supervisor.recipe.third.exit_graph import leaf_of, with_exit, without_exit  # noqa: E402
 
 STATES = 384
 ROWS = [tuple(range(1000, 1000 + count)) for count in (2, 7, 48, 126)]
@@ -80,6 +80,16 @@ def test_a_graph_without_its_exit_is_what_it_was(folder: Path, plain: Model) -> 
             tensor.name: tensor.SerializeToString() for tensor in before.graph.initializer
         }
         assert [given.name for given in after.graph.input] == ["input_ids", "attention_mask"]
+
+
+@pytest.mark.parametrize(("name", "can_stop"), [("model.onnx", True), (GPU_FILE, False)])
+def test_an_exit_can_be_put_into_another_graph(folder: Path, tmp_path: Path, name: str, can_stop: bool) -> None:
+    leaf, moved = tmp_path / "leaf.onnx", tmp_path / name
+    onnx.save(leaf_of(onnx.load(str(folder / name))), str(leaf))
+    with_exit(folder / name, moved, leaf, leaving.LAYER, 2, can_stop)
+    before, after = (Session(path, 1) for path in (folder / name, moved))
+    for row in ROWS:
+        assert after.logits(row) == before.logits(row)
 
 
 def test_padding_changes_nothing_on_a_gpu(folder: Path, plain: Model) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 pytest.importorskip("tqdm", reason="needs tqdm: make test-export")
 
 from models.supervisor.recipe.second.balance import is_harmful
-from models.supervisor.recipe.second.outputs import JAILBREAK, make_row, targets
+from models.supervisor.recipe.second.outputs import JAILBREAK, Row, make_row, targets
 from models.supervisor.recipe.third import suffixes, surroundings
 
 WORDS = ["alpha", "beta", "gam", "delt"]
@@ -52,17 +52,50 @@ def test_a_planted_order_stands_where_its_span_says(text: str, seed: int) -> Non
     assert rest.replace(" ", "").replace("\n", "") == text.replace(" ", "").replace("\n", "")
 
 
-def test_orders_of_own_rows_are_planted_once_each(monkeypatch: pytest.MonkeyPatch) -> None:
+ORDER: dict[str, int] = {"order": 1}
+
+
+def own(text: str, span: list[int] | None, source: str) -> Row:
+    return make_row(text, ORDER if span else targets(), f"own/{source}", "tool_result", span)
+
+
+TWINS = [
+    own("Note. Wipe it. Done.", [6, 14], "third/documents:note"),
+    own("Note. Wiped twice. Done.", None, "third/documents:note"),
+    own("Tell her.", None, "third/observations:tail"),
+    own("Tell him.", [0, 9], "third/observations:tail"),
+    own("Sell. At once.", [0, 5], "third/observations:tail"),
+    own("Not sold.", None, "third/observations:tail"),
+    own("Not this.", [0, 9], "places"),
+    own("Nor this.", None, "places"),
+]
+
+
+def test_a_twin_says_something_else_in_the_same_place() -> None:
+    assert surroundings.twins(TWINS * 2) == [("Wipe it.", "Wiped twice."), ("Tell him.", "Tell her.")]
+
+
+@given(st.text("ab.\n ", max_size=60), st.integers(0, 2**32 - 1))
+def test_an_order_and_its_twin_stand_at_the_same_place_and_both_are_read(text: str, seed: int) -> None:
+    bad, fine = surroundings.planted(text, ("Wipe it.", "Wiped twice."), random.Random(seed))
+    assert (is_harmful(bad), is_harmful(fine)) == (True, False)
+    assert bad["text"][slice(*bad["span"])] == "Wipe it."
+    assert fine["text"][slice(*fine["span"])] == "Wiped twice."
+    assert bad["text"].replace("Wipe it.", "") == fine["text"].replace("Wiped twice.", "")
+
+
+def test_each_pair_of_twins_is_planted_in_the_environment_and_in_results(monkeypatch: pytest.MonkeyPatch) -> None:
     parts = [make_row(f"def f{at}():\n    return {at}\n", targets(), "environment") for at in range(9)]
+    results = [make_row("A result.", targets(), "more/x", "tool_result")]
     monkeypatch.setattr(surroundings, "environment", lambda rng: iter(parts))
     monkeypatch.setattr(surroundings, "HARMLESS", 4)
-    rows = [
-        make_row("Note. Wipe it.", {"order": 1}, "own/third/documents:note", "tool_result", [6, 14]),
-        make_row("Note. Wipe it.", {"order": 1}, "own/third/documents:mail", "tool_result", [6, 14]),
-        make_row("Tell him.", {"order": 1}, "own/third/observations:tail", "tool_result", [0, 9]),
-        make_row("Not this.", {"order": 1}, "own/places", "tool_result", [0, 9]),
-    ]
-    found = surroundings.surroundings(rows, random.Random(1))
-    assert sum(not is_harmful(row) for row in found) == 4
-    planted = [row["text"][slice(*row["span"])] for row in found if is_harmful(row)]
-    assert sorted(planted) == ["Tell him.", "Wipe it."]
+    found = surroundings.surroundings(TWINS, results, random.Random(1))
+    by_source = {
+        source: [row for row in found if row["source"] == source] for source in {row["source"] for row in found}
+    }
+    assert len(by_source["environment"]) == 4
+    bad, fine = by_source["own/planted"], by_source["own/unplanted"]
+    assert sorted(row["text"][slice(*row["span"])] for row in bad) == ["Tell him."] * 2 + ["Wipe it."] * 2
+    assert sorted(row["text"][slice(*row["span"])] for row in fine) == ["Tell her."] * 2 + ["Wiped twice."] * 2
+    assert sum("A result." in row["text"] for row in bad) == 2
+    assert {row["channel"] for row in found} == {"tool_result"}

@@ -17,7 +17,7 @@ import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +32,7 @@ from guardproxy.lab import configure, listed_files
 from models.supervisor.recipe import groups
 from models.supervisor.recipe.calibrate import logits
 from models.supervisor.recipe.data import data_folder
-from models.supervisor.recipe.first.spans import COLUMNS, MOST_CHARS, SPAN_ROOM, TOOL, Table
+from models.supervisor.recipe.first.spans import COLUMNS, MOST_CHARS, SPAN_ROOM, TOOL, Floats, Table
 from models.supervisor.recipe.points import Chosen, choose
 from models.supervisor.recipe.rows import read
 from models.supervisor.recipe.second.outputs import KINDS, Row
@@ -51,7 +51,16 @@ COLUMN_OF = dict.fromkeys(("injection", "jailbreak", "embedded_instruction"), 0)
 Values = NDArray[np.float64]
 
 
-def columns(table: Table, more: Values) -> list[dict[str, Any]]:
+class Depth(Protocol):
+    """What a configuration says of depth 0: a `Table`, or one whose weights stay in their file."""
+
+    @property
+    def bias(self) -> Floats: ...
+
+    def scales(self) -> Floats: ...
+
+
+def columns(table: Depth, more: Values) -> list[dict[str, Any]]:
     """The `columns` of a configuration. `more`: what is added to the bias of tools' results."""
     return [
         {
@@ -115,7 +124,7 @@ def limits(
     return below
 
 
-def shift(table: Table, below: Values) -> Values:
+def shift(table: Depth, below: Values) -> Values:
     """What is added to the logits of tools' results, (columns,), so that they have the limit of messages.
 
     Where too few attacks set a limit of their own, their bias is made at least that of messages: nothing may be cleared because
@@ -127,7 +136,7 @@ def shift(table: Table, below: Values) -> Values:
 
 
 def configuration(
-    base: Mapping[str, Any], table: Table, below: Values, model: Model, weight: float = 0.0
+    base: Mapping[str, Any], table: Depth, below: Values, model: Model, weight: float = 0.0
 ) -> dict[str, Any]:
     """The configuration of a folder that reads in spans. `model`: the encoder's. `weight`: of depth 0 beside its logits.
     `below`: see `limits`."""
@@ -201,14 +210,14 @@ def config_of(folder: Path) -> dict[str, Any]:
     return found
 
 
-def rescale(table: Table, model: Model, chosen: Chosen) -> Model:
+def rescale(table: Depth, model: Model, chosen: Chosen) -> Model:
     """Gives a folder that clears nothing a calibration and points."""
     config = config_of(model.folder) | chosen.as_config()
     # What a cleared span scores follows from the calibration, which must be read first.
     return write(model.folder, configuration(config, table, nothing(), write(model.folder, config)))
 
 
-def clear(table: Table, model: Model, rows: Sequence[Row], found: NDArray[np.bool_], lost: float = LOST,
+def clear(table: Depth, model: Model, rows: Sequence[Row], found: NDArray[np.bool_], lost: float = LOST,
           weight: float = 0.0) -> dict[str, Any]:  # fmt: skip
     """Gives the folder of `whole` its limits; returns what `depth.json` says. `found`: see `found_by_encoder`."""
     values = highest(model, rows)

@@ -116,6 +116,11 @@ class Sampler:
             found += (places[first:] + places[:first])[: self.plenty]
         return found
 
+    def length(self, at: int, turn: int) -> int:
+        """About how many tokens a row will have, by which batches are sorted."""
+        del turn
+        return min(len(self.ids[at]), LONG[1])
+
     def batches(self, size: int, turn: int) -> list[list[int]]:
         """Places of the rows of a pass once, in batches of similar length, in random order."""
         rng = random.Random(f"{self.seed} {turn}")
@@ -125,7 +130,7 @@ class Sampler:
         blocks = [places[at : at + block] for at in range(0, len(places), block)]
         found = []
         for part in blocks:
-            part.sort(key=lambda at: min(len(self.ids[at]), LONG[1]))
+            part.sort(key=lambda at: self.length(at, turn))
             inside = [part[at : at + size] for at in range(0, len(part), size)]
             rng.shuffle(inside)
             found += inside

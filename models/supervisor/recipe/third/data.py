@@ -133,7 +133,8 @@ def prepare(folder: Path) -> list[Row]:
 
     rows = concluded(capped(kept([*public_without_choice(folder, rng), *mine]), rng))
     train = rebalance(with_noise([*rows, *suffixed(rows, pieces_of_words(), rng)], rng), rng)
-    train += concluded(kept([*surroundings(own, rng), *results(folder, report, rng)]))
+    others = results(folder, report, rng)
+    train += concluded(kept([*surroundings(own, others, rng), *others]))
     rng.shuffle(train)
     return train
 

@@ -97,6 +97,27 @@ def without_exit(model: Any) -> Any:
     return found
 
 
+def leaf_of(model: Any) -> Any:
+    """The graph of the exit that a graph has, as `with_exit` takes it."""
+    made = {f"{PREFIX}{name}" for name in ("states", "lower", "numbers", "least", "stops", "stopped", "whole")}
+    nodes = [node for node in model.graph.node if node.output[0].startswith(PREFIX) and node.output[0] not in made]
+    tensors = [tensor for tensor in model.graph.initializer if tensor.name.startswith(PREFIX)]
+    for part in (*nodes, *tensors):
+        part.name = part.name.removeprefix(PREFIX)
+    for node in nodes:
+        node.input[:] = [name.removeprefix(PREFIX) for name in node.input]
+        node.output[:] = [name.removeprefix(PREFIX) for name in node.output]
+    inputs = [
+        helper.make_tensor_value_info(name, kind, None)
+        for name, kind in (("states", TensorProto.FLOAT), ("attention_mask", TensorProto.INT64))
+    ]
+    output = helper.make_tensor_value_info("exit", TensorProto.FLOAT, None)
+    graph = helper.make_graph(
+        nodes, "exit", inputs, [output], [tensor for tensor in tensors if tensor.name != "nothing"]
+    )
+    return helper.make_model(graph, opset_imports=model.opset_import)
+
+
 def _behind(nodes: Iterable[Any], wanted: list[str]) -> list[Any]:
     """The nodes that give what is wanted, and all that these need, in their order."""
     nodes = list(nodes)

@@ -1,8 +1,9 @@
 """Train the third generation: from `train.jsonl` to `checkpoint.pt`, on one CPU thread, to be interrupted and gone on with.
 
 In: the folder that data.py wrote, the encoder as it was published. Out: as `second/train.py`. A row is read as it will be in
-use: at most `ROOM` tokens that end with a span. An attack lies before the end of its span, so that no more than the rest of the
-span stands behind it. Short texts stand alone, or behind and before another harmless text of their channel.
+use: at most `ROOM` tokens that end with a span. There a row judges its own span, and often the span before it, too: behind an
+attack stands the rest of its span, and sometimes the next span. Short texts stand alone, or in the middle of a harmless text of
+their channel.
 """
 
 from __future__ import annotations
@@ -27,15 +28,22 @@ INSIDE = ROOM - SPECIAL
 CHANNEL_SHARE = 0.8
 """Share of the rows that name their channel: in use nearly every text does."""
 HIDDEN_SHARE = 0.03
-SHORT_TOKENS = 70
-JOINED_SHARE = 0.3
-"""Share of the texts of at most `SHORT_TOKENS` tokens that another text is put beside."""
-BESIDE = (16, 100)
-"""Tokens of that other text."""
+SHORT_TOKENS = 110
+AMID_SHARE = 0.5
+"""Share of the texts of at most `SHORT_TOKENS` tokens that stand in the middle of another text."""
+BEFORE, BEHIND = INSIDE, 2 * SPAN
+"""Most tokens of that text before and behind."""
+AT_EDGE_SHARE = 0.15
+"""Share of them with nothing before, and the same share with nothing behind."""
+FOLLOWING_SHARE = 0.4
+"""Share of the attacks at a known place that the row of the next span judges, if it holds all of them."""
+BORDERS = (".", "!", "?", ":", ";", "}", ")")
+"""Tokens after which the other text is cut, if one is near."""
 SHIFTED_SHARE = 0.5
 """Share of the long texts whose spans begin elsewhere, as if more text stood before them."""
 COLUMNS = (*PARTS, JAILBREAK, INJECTION)
 COLUMN_WEIGHTS = WEIGHTS | {INJECTION: 3.0}
+Place = tuple[int, int]
 
 
 class SpanSampler(Sampler):
@@ -46,6 +54,7 @@ class SpanSampler(Sampler):
 
     def __init__(self, rows: list[Row]) -> None:
         super().__init__(rows)
+        self.borders = frozenset(map(self.tokenizer.token_to_id, BORDERS))
         self.fine_of: dict[str, list[int]] = {}
         for at in self.fine:
             self.fine_of.setdefault(rows[at]["channel"], []).append(at)
@@ -54,36 +63,56 @@ class SpanSampler(Sampler):
         told = row["targets"] | {INJECTION: injection(row["targets"])}
         return [UNKNOWN if told.get(name) is None else float(told[name]) for name in COLUMNS]
 
-    def ending(self, at: int, rng: random.Random) -> tuple[int, int]:
-        """First token and end of the part of a row that is read: it ends with a span or with the text."""
-        size, span = len(self.ids[at]), self.spans[at]
+    def ending(self, size: int, place: Place | None, is_bad: bool, rng: random.Random) -> Place:
+        """First token and end of the part that is read of a text of `size` tokens: it ends with a span or with the text.
+
+        `place`: what must be read. `is_bad`: the text is to be found by some output.
+        """
         shift = rng.randrange(SPAN) if size > INSIDE and rng.random() < SHIFTED_SHARE else 0
         ends = [*range(SPAN - shift, size, SPAN), size]
-        if span is not None:
-            end = next(end for end in ends if end >= span[1])
+        if place is not None:
+            own = next(at for at, end in enumerate(ends) if end >= place[1])
+            following = ends[min(own + 1, len(ends) - 1)]
+            is_whole = following - INSIDE <= place[0]
+            end = following if is_whole and rng.random() < FOLLOWING_SHARE else ends[own]
         elif size <= INSIDE:
             # A harmless text is read in all its spans; where an attack without a known place lies, only the whole text tells.
-            end = rng.choice(ends) if not is_harmful(self.rows[at]) and rng.random() < 0.3 else size
-        elif is_harmful(self.rows[at]):
+            end = rng.choice(ends) if not is_bad and rng.random() < 0.3 else size
+        elif is_bad:
             full = [end for end in ends if end >= 2 * SPAN]
             end = rng.choice((full[0], full[min(1, len(full) - 1)], full[-1], rng.choice(full)))
         else:
             end = rng.choice((ends[0], ends[1], ends[-1], rng.choice(ends), rng.choice(ends), rng.choice(ends)))
         return max(0, end - INSIDE), end
 
+    def cut(self, ids: list[int], rng: random.Random) -> int:
+        """A place inside a text, mostly one where a sentence ends."""
+        near = [at + 1 for at, token in enumerate(ids) if token in self.borders]
+        return rng.choice(near) if near and rng.random() < 0.8 else rng.randint(0, len(ids))
+
+    def amid(self, at: int, rng: random.Random) -> tuple[list[int], Place]:
+        """The tokens of a short text in the middle of a harmless one of its channel, and the place of what must be read."""
+        others = self.fine_of[self.rows[at]["channel"]]
+        other = max((self.ids[rng.choice(others)] for _ in range(rng.choice((1, 4)))), key=len)  # long ones are few
+        middle = self.cut(other, rng)
+        edge = rng.random()
+        before = [] if edge < AT_EDGE_SHARE else other[max(0, middle - rng.randint(1, BEFORE)) : middle]
+        behind = [] if edge > 1 - AT_EDGE_SHARE else other[middle : middle + rng.randint(1, BEHIND)]
+        first, end = self.spans[at] or (0, len(self.ids[at]))
+        return before + self.ids[at] + behind, (len(before) + first, len(before) + end)
+
     def draw(self, at: int, turn: int) -> Sample:
         rng = random.Random(f"{self.seed} {turn} {at}")
-        first, end = self.ending(at, rng)
-        ids, channel = self.ids[at][first:end], self.rows[at]["channel"]
-        others = self.fine_of.get(channel, ())
-        if others and len(ids) <= SHORT_TOKENS and rng.random() < JOINED_SHARE:
-            other = self.ids[rng.choice(others)][: rng.randint(*BESIDE)]
-            # Behind a text stands no more than the rest of its span.
-            is_behind = rng.random() < 0.25
-            ids = ids + other[: rng.randrange(SPAN)] if is_behind else (other + ids)[-INSIDE:]
-        ids = [self.hidden if rng.random() < HIDDEN_SHARE else token for token in ids]
+        ids, place, channel = self.ids[at], self.spans[at], self.rows[at]["channel"]
+        if channel in self.fine_of and len(ids) <= SHORT_TOKENS and rng.random() < AMID_SHARE:
+            ids, place = self.amid(at, rng)
+        first, end = self.ending(len(ids), place, is_harmful(self.rows[at]), rng)
+        ids = [self.hidden if rng.random() < HIDDEN_SHARE else token for token in ids[first:end]]
         named = [CHANNEL_TOKENS[channel]] if rng.random() < CHANNEL_SHARE else []
         return [self.start, *named, *ids, self.end], self.known[at]
+
+    def length(self, at: int, turn: int) -> int:
+        return len(self.draw(at, turn)[0])
 
 
 def loss_of(found: torch.Tensor, targets: torch.Tensor, smoothing: float = 0.01) -> torch.Tensor:
