@@ -22,12 +22,22 @@ import torch
 
 from guardproxy.inference.folders.folder import GPU_FILE
 from guardproxy.inference.folders.model import ANY, Model
+from guardproxy.inference.models import read as read_model
 from guardproxy.lab import listed_files, write_graph, write_int8
 from guardproxy.lab.exporting.graphs import write_fp16
 from models.supervisor.recipe import groups
 from models.supervisor.recipe.calibrate import logits
 from models.supervisor.recipe.data import data_folder
-from models.supervisor.recipe.first.assemble import LEAST_POSITIVES, LOST, clear, config_of, found_by_encoder, write
+from models.supervisor.recipe.first.assemble import (
+    LEAST_POSITIVES,
+    LOST,
+    clear,
+    config_of,
+    configuration,
+    found_by_encoder,
+    nothing,
+    write,
+)
 from models.supervisor.recipe.first.spans import COLUMNS, TOOL, Floats
 from models.supervisor.recipe.points import UNTOUCHED, choose
 from models.supervisor.recipe.rows import Row, read
@@ -89,20 +99,28 @@ def depth_of(config: Mapping[str, Any]) -> KeptDepth:
     return KeptDepth(np.array([column["scale"] for column in columns], np.float32), np.array(bias, np.float32))
 
 
-def scale_anew(out: Path, validation: Sequence[Row], kept: Path) -> Model:
-    """Chooses calibration, points and the limits of depth 0 of a folder of `draw`. `kept`: a file for the logits of the
-    validation rows, which begin with the choice rows."""
+def opened(config: dict[str, Any], table: KeptDepth, model: Model) -> dict[str, Any]:
+    """The configuration with limits that clear nothing: those it had rest on other points."""
+    found = configuration(config, table, nothing(), model)
+    return {**found, "spans": {**found["spans"], "exit": config["spans"]["exit"]}}
+
+
+def scale_anew(out: Path, validation: Sequence[Row], kept: Path) -> None:
+    """Chooses calibration, points and the limits of depth 0 of a folder of `draw`, whose exit has no limits then.
+
+    `kept`: a file for the logits of the validation rows, which begin with the choice rows.
+    """
     config = config_of(out)
     table = depth_of(config)
     config["calibration"] = {name: dict(UNTOUCHED) for name in config["outputs"]}
-    model = write(out, config)
+    model = write(out, opened(config, table, read_model(out)))
     rows = groups.choice_rows(data_folder())
     values = logits(out, list(validation), model.outputs)
     np.save(kept, values)
-    chosen = choose(values, validation, model.outputs, LEAST_POSITIVES)
-    model = write(out, config_of(out) | chosen.as_config())
+    config = config_of(out) | choose(values, validation, model.outputs, LEAST_POSITIVES).as_config()
+    # What a cleared span scores follows from the calibration, which must be read first.
+    model = write(out, opened(config, table, write(out, config)))
     clear(table, model, rows, found_by_encoder(values[: len(rows)], rows, model))
-    return model
 
 
 def main() -> None:
