@@ -55,6 +55,8 @@ class Groups:
 
 def has_groups(text: str, data: bytes) -> bool:
     """Whether a text has groups, or may have them with more text. `data`: the text in UTF-8, which has the same signs."""
+    if len(data) <= SLICE and _SIGN.search(data.translate(_CLASSES)) is None:  # as in most windows of a stream
+        return False
     return _sign(classified(data, _CLASSES), 0) is not None and next(groups(text, more=True), None) is not None
 
 

@@ -21,6 +21,7 @@ from guardproxy.checks._shared.evasions.decoding import LEAST, escape_open, has_
 from guardproxy.checks._shared.evasions.folding import (
     ASCII,
     RUN,
+    SLICE,
     Edit,
     Table,
     classified,
@@ -278,7 +279,9 @@ def _has_units(text: str, using: Table) -> bool:
 
 def _has_runs(text: str) -> bool:
     data = encoded(text)
-    return _ENOUGH in classified(data, _RUN_BYTES) or has_groups(text, data)
+    # A call less for each chunk of a stream.
+    marked = data.translate(_RUN_BYTES) if len(data) <= SLICE else classified(data, _RUN_BYTES)
+    return _ENOUGH in marked or has_groups(text, data)
 
 
 def _tidy(reading: Views, view: TextView, using: Table, more: bool, other: bool) -> TextView:
