@@ -40,6 +40,10 @@ def log_schema() -> dict[str, Any]:
     """Returns the schema (JSON Schema 2020-12) of every line that this version writes: the header, and entries with the
     members of the chain."""
     (root,), definitions = msgspec.json.schema_components([AnyEntry], ref_template="#/$defs/{name}")
+    for definition in definitions.values():
+        if "description" in definition:
+            # Python and msgspec differ by version in the indentation that they leave in a docstring.
+            definition["description"] = " ".join(definition["description"].split())
     entries = [choice["$ref"].removeprefix("#/$defs/") for choice in root["anyOf"]]
     for name in entries:
         entry = definitions[name]
