@@ -67,13 +67,16 @@ def doors(folder: Path) -> list[str]:
 
 def offered(folder: Path) -> set[str]:
     """The names that the `__init__` of a folder offers: those of `__all__`, or what it imports."""
-    names: set[str] = set()
+    declared: set[str] = set()
+    imported: set[str] = set()
     for node in parsed(folder / "__init__.py").body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-            return set(ast.literal_eval(node.value))
+        if isinstance(node, ast.Assign | ast.AugAssign):
+            target = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            if ast.unparse(target) == "__all__":
+                declared |= set(ast.literal_eval(node.value))
         if isinstance(node, ast.ImportFrom) and node.module != "__future__":
-            names |= {alias.asname or alias.name for alias in node.names}
-    return {name for name in names if not name.startswith("_")}
+            imported |= {alias.asname or alias.name for alias in node.names}
+    return declared or {name for name in imported if not name.startswith("_")}
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=label)
