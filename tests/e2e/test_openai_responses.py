@@ -138,13 +138,13 @@ def test_a_cut_stream_is_never_a_complete_one(fault: str, passing: Proxy, openai
     ],
     ids=["retrieve", "delete", "cancel", "input items"],
 )
-def test_a_stored_response_is_not_read(
+def test_a_route_of_stored_responses_that_is_not_read_says_what_to_do(
     call: Callable[[Any], Any], upstream: Upstream, guarding: Proxy, openai_at: Clients
 ) -> None:
     with pytest.raises(openai.NotFoundError) as caught:
         call(openai_at(guarding.url).responses)
     assert caught.value.code == "unknown_route"
-    assert "Keep the answer of POST /v1/responses" in str(caught.value)
+    assert "keep the answer of POST /v1/responses" in str(caught.value)
     assert upstream.journal.all() == []
 
 

@@ -47,8 +47,9 @@ _BOTH: tuple[Kind, ...] = (
     *("metadata", "unmapped"),
 )
 _STORED_ADVICE = (
-    "no check reads this route of stored responses and conversations. Guarded are GET /v1/responses/{id}, its `/input_items`, "
-    "and GET /v1/conversations/{id}/items"
+    "no check reads this route of stored responses and conversations. Guarded are GET /v1/responses/{id}, its `/input_items` "
+    "and GET /v1/conversations/{id}/items, with ids as providers make them. Otherwise keep the answer of POST /v1/responses, "
+    "and send earlier turns in `input`"
 )
 _ENDS = ("completed", "incomplete", "failed")
 
