@@ -353,6 +353,7 @@ REQUESTS: dict[str, tuple[str, Body]] = {
     "quotes in text": (CHAT, lambda n: chat(messages=[{"role": "user", "content": '"' * 10 * n}])),
     "escapes in text": (CHAT, lambda n: chat(messages=[{"role": "user", "content": "\\\n\t" * 10 * n}])),
     "distinct addresses": (CHAT, lambda n: chat(messages=[{"role": "user", "content": " ".join(mails(n))}])),
+    "messages of addresses": (CHAT, lambda n: chat(messages=[{"role": "user", "content": mail} for mail in mails(n)])),
     "the same address": (CHAT, lambda n: chat(messages=[{"role": "user", "content": "jo@ab.io " * n}])),
     "addresses in many texts": (CHAT, lambda n: chat(metadata=mails(n))),
     "values that hold each other": (

@@ -15,7 +15,7 @@ Decision: docs/decisions/0091-a-value-may-cross-the-border-of-two-messages.md
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from guardproxy.checks import Check
@@ -38,8 +38,9 @@ _ASSIGNS = re.compile(r"[:=]\s{0,2}\Z")
 _DIGIT = re.compile(r"\d")
 
 
-def borders(events: Iterable[Event]) -> Iterator[tuple[Channel, Channel]]:
-    """Yields the texts on both sides of each border that a value may cross. `events`: those of a whole request."""
+def borders(events: Iterable[Event], lists: Collection[str]) -> Iterator[tuple[Channel, Channel]]:
+    """Yields the texts on both sides of each border that a value may cross. `events`: those of a whole request; `lists`: the
+    fields that hold messages. Items of other lists, such as the inputs of embeddings, are not read one after another."""
     before: Text | None = None
     for event in events:
         # Only a text that is sent as it is read has two sides.
@@ -48,15 +49,15 @@ def borders(events: Iterable[Event]) -> Iterator[tuple[Channel, Channel]]:
         if event.judged or event.fixed or event.parts or event.holder is not None or event.excerpt is not None:
             before = None
             continue
-        if before is not None and _follows(before.path, event.path) and may_cross(before.text, event.text):
+        if before is not None and _follows(before.path, event.path, lists) and may_cross(before.text, event.text):
             yield before.channel, event.channel
         before = event
 
 
-def _follows(path: Path, other: Path) -> bool:
-    """Whether two places are in different items of the same list."""
-    at = next((at for at, step in enumerate(path) if isinstance(step, int)), None)
-    return at is not None and len(other) > at and path[:at] == other[:at] and path[at] != other[at]
+def _follows(path: Path, other: Path, lists: Collection[str]) -> bool:
+    """Whether two places are in different messages of the same list."""
+    at = next((at for at, step in enumerate(path) if isinstance(step, int)), 0)
+    return at > 0 and path[at - 1] in lists and len(other) > at and path[:at] == other[:at] and path[at] != other[at]
 
 
 def may_cross(before: str, after: str) -> bool:

@@ -16,7 +16,7 @@ Decisions:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import cache, partial
 
 import msgspec
@@ -186,10 +186,11 @@ class Gate(msgspec.Struct):
                 case _:
                     self.fault = event
 
-    def read_across(self, events: Sequence[Event]) -> None:
-        """Reads across the borders of messages, too. `events`: those of a whole request, which were pushed."""
+    def read_across(self, events: Sequence[Event], lists: Collection[str]) -> None:
+        """Reads across the borders of messages, too. `events`: those of a whole request, which were pushed; `lists`: the fields
+        that hold messages."""
         last = self.lanes.last
-        for before, after in borders(events):
+        for before, after in borders(events, lists):
             for crossing in crossings(last[before], last[after]):
                 self.lanes.crossings[crossing.lane] = crossing
                 self._active[crossing.lane] = None

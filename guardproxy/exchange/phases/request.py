@@ -107,7 +107,7 @@ class RequestPhase:
                 events = draft.documents.split(events)
             side.gate.push(self.guard.forms.in_request(events, bound) if bound.needs_tools and side.read else events)
             if side.read:
-                side.gate.read_across(events)
+                side.gate.read_across(events, contract.limits["messages"])
             if fault := side.gate.fault:
                 raise DownstreamError(fault.code, f"the request body: {fault.message}")
             for stage in stages.taken:
