@@ -115,6 +115,20 @@ def test_every_format_with_messages_is_tried() -> None:
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", VALUES)
+def test_a_word_beside_a_whole_value_stays(place: str, name: str) -> None:
+    codec, tree = PLACES[place]
+    value = VALUES[name]
+    for word, texts in {
+        "Thanks": (f"it is {value}", "Thanks for it"),
+        "contact": ("my contact", f"{value} is it"),
+    }.items():
+        sent = json.dumps(asked(codec, filled(tree, texts)).upstream)
+        assert value not in sent
+        assert word in sent
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("name", VALUES)
 def test_a_value_that_two_messages_share_does_not_go_upstream(place: str, name: str) -> None:
     codec, tree = PLACES[place]
     value = VALUES[name]

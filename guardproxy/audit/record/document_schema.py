@@ -41,9 +41,8 @@ def log_schema() -> dict[str, Any]:
     members of the chain."""
     (root,), definitions = msgspec.json.schema_components([AnyEntry], ref_template="#/$defs/{name}")
     for definition in definitions.values():
-        if "description" in definition:
-            # Python and msgspec differ by version in the indentation that they leave in a docstring.
-            definition["description"] = " ".join(definition["description"].split())
+        # Python and msgspec differ by version in the indentation that they leave in a docstring.
+        definition["description"] = " ".join(definition["description"].split())
     entries = [choice["$ref"].removeprefix("#/$defs/") for choice in root["anyOf"]]
     for name in entries:
         entry = definitions[name]

@@ -97,7 +97,9 @@ class Crossing:
             if finding.start < self.cut and finding.end > self.cut + self.gap:
                 cut, end = self.begin + self.cut, finding.end - self.cut - self.gap
                 for lane, low, high in ((self.before, finding.start + self.begin, cut), (self.after, 0, end)):
-                    if len(lane.text.part(low, high).strip()) >= LEAST_CHARS:
+                    share = lane.text.part(low, high).strip()
+                    # A mail address at the end of one message goes on with the first word of the next: that is no value.
+                    if len(share) >= LEAST_CHARS and not share.isalpha():
                         lane.progress.take(replace(finding, start=low, end=high, repair=None))
 
 

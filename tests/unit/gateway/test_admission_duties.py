@@ -80,14 +80,14 @@ def test_routes() -> None:
         ("GET", "/v1/responses/resp_0123456789abcdef"),
         ("DELETE", "/v1/responses/resp_1"),
         ("POST", "/v1/responses/resp_1/cancel"),
-        ("GET", "/v1/responses/resp_1/input_items"),
+        ("GET", "/v1/responses/resp_0123456789abcdef/input_items"),
         ("POST", "/v1/conversations"),
     ],
 )
 def test_a_route_that_a_format_refuses_says_what_to_do(method: str, path: str) -> None:
     routes = Routes([])
     head = Head("1", method, path, route=routes.route_of(method, path))
-    with pytest.raises(DownstreamError, match="Keep the answer of POST /v1/responses") as caught:
+    with pytest.raises(DownstreamError, match="keep the answer of POST /v1/responses") as caught:
         rerun([routes], head, [])
     assert (caught.value.status, caught.value.code) == (404, "unknown_route")
     let_through = Routes([f"{method} {path}"])
