@@ -127,6 +127,11 @@ def test_a_word_beside_a_whole_value_stays(place: str, name: str) -> None:
         assert word in sent
 
 
+def test_a_sentence_before_a_decorator_is_no_address() -> None:
+    assert not may_cross("Write it for the new technology.", "@pytest.mark.asyncio\nasync def test(): ...")
+    assert may_cross("Write to jane.doe", "@example.com, please")
+
+
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", VALUES)
 def test_a_value_that_two_messages_share_does_not_go_upstream(place: str, name: str) -> None:

@@ -71,6 +71,9 @@ def may_cross(before: str, after: str) -> bool:
         return True
     if not _GOES_ON.search(tail) or not _BEGINS.match(head):
         return False
+    # No mail address has `.@` (RFC 5322, 3.2.3): that is the end of a sentence before a decorator or the name of a user.
+    if last[0].endswith(".") and first[1].startswith("@"):
+        return False
     if "@" in last[0] or "@" in first[1] or _ASSIGNS.search(tail):
         return True
     sides = bool(_DIGIT.search(tail[-_NEAR_CHARS:])), bool(_DIGIT.search(head[:_NEAR_CHARS]))
