@@ -18,18 +18,20 @@ from guardproxy.inference.models import find, read  # noqa: E402
 from guardproxy.lab import Judge, load_judge  # noqa: E402
 from models.supervisor.recipe import groups  # noqa: E402
 from models.supervisor.recipe.first.assemble import columns, config_of  # noqa: E402
+from models.supervisor.recipe.points import LEAST_TEXTS  # noqa: E402
 from models.supervisor.recipe.third import exit as leaving  # noqa: E402
 from models.supervisor.recipe.third import onward  # noqa: E402
+from models.supervisor.recipe.third.average import mean  # noqa: E402
 from models.supervisor.recipe.third.data import choice_row  # noqa: E402
-from models.supervisor.recipe.third.onward import depth_of, mean  # noqa: E402
+from models.supervisor.recipe.third.onward import depth_of  # noqa: E402
 
 
-def test_what_the_trainings_leave_of_the_mean_is_the_old_weight() -> None:
+def test_weights_count_by_their_shares() -> None:
     old, one, other = ({"head": torch.full((2,), value)} for value in (8.0, 4.0, 0.0))
-    assert mean(old, [])["head"].tolist() == [8.0, 8.0]
-    assert mean(old, [(0.25, one)])["head"].tolist() == [7.0, 7.0]
-    assert mean(old, [(0.25, one), (0.5, other)])["head"].tolist() == [3.0, 3.0]
-    assert mean(old, [(0.5, one), (0.5, {"head": torch.zeros(2, dtype=torch.bfloat16)})])["head"].tolist() == [2.0, 2.0]
+    assert mean([(1.0, old)])["head"].tolist() == [8.0, 8.0]
+    assert mean([(0.25, old), (0.25, one), (0.5, other)])["head"].tolist() == [3.0, 3.0]
+    found = mean([(0.5, old), (0.5, {"head": torch.zeros(2, dtype=torch.bfloat16)})])["head"]
+    assert (found.tolist(), found.dtype) == ([4.0, 4.0], torch.float32)
 
 
 def test_depth_0_is_that_of_the_folder() -> None:
@@ -51,7 +53,7 @@ def test_points_and_limits_are_chosen_anew(tmp_path: Path, monkeypatch: pytest.M
     """On the graphs of the folder before: the encoder is the same, and so few texts set other points, and clear nothing."""
     old, out = read(find()), tmp_path / "new"
     shutil.copytree(old.folder, out, ignore=shutil.ignore_patterns("recipe", "*.md", "*.png"))
-    rows = [row(number) for number in range(60)]
+    rows = [row(number) for number in range(4 * LEAST_TEXTS)]
     monkeypatch.setattr(groups, "choice_rows", lambda folder: rows)
     for module in (onward, leaving):
         monkeypatch.setattr(module, "data_folder", lambda: tmp_path)

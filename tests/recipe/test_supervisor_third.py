@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.supervisor.recipe import groups
 from models.supervisor.recipe.data import data_folder
 from models.supervisor.recipe.second.outputs import CHANNELS, JAILBREAK, KINDS, PARTS, Row, make_row, targets
 from models.supervisor.recipe.third import data
+from models.supervisor.recipe.third.excerpt import common_cap, excerpt, source_of
 from models.supervisor.recipe.third.targets import conclude, injection, of_label
 
 PLAIN = {"override": 0, "extraction": 0, "wrapper": 0, "obfuscation": 0, "harmful": 0}
@@ -132,3 +135,27 @@ def test_every_committed_own_row_can_be_read() -> None:
         assert row["span"] is None or row["text"][slice(*row["span"])].strip()
     texts = {row["text"] for row in rows}
     assert not texts & {row["text"] for row in groups.choice_rows(data_folder())}
+
+
+@given(st.lists(st.integers(0, 40)), st.integers(0, 300))
+def test_a_common_cap_takes_as_many_as_there_is_room_for(sizes: list[int], total: int) -> None:
+    def taken(cap: int) -> int:
+        return sum(min(size, cap) for size in sizes)
+
+    cap = common_cap(sizes, total)
+    assert taken(cap) <= total
+    assert taken(cap + 1) > total or taken(cap) == sum(sizes)
+
+
+def test_an_excerpt_has_all_rows_of_new_files_and_an_even_share_of_the_others() -> None:
+    sizes = {"own/third/new:a": 3, "own/third/new:b": 2, "own/third/newer:a": 9, "public/many": 50, "public/few": 1}
+    rows = [
+        make_row(f"{source} {number}", {}, source, "user", None)
+        for source, size in sizes.items()
+        for number in range(size)
+    ]
+    drawn = excerpt(rows, ["new"], 12, random.Random(1))
+    assert Counter(source_of(row) for row in drawn) == {
+        "own/third/new": 5, "own/third/newer": 5, "public/many": 5, "public/few": 1,
+    }  # fmt: skip
+    assert drawn == excerpt(rows, ["new"], 12, random.Random(1)) != sorted(drawn, key=lambda row: row["text"])

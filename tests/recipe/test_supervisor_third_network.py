@@ -21,6 +21,7 @@ from models.supervisor.recipe.second.balance import is_harmful  # noqa: E402
 from models.supervisor.recipe.second.network import jailbreak  # noqa: E402
 from models.supervisor.recipe.second.outputs import JAILBREAK, PARTS, Row, make_row, targets  # noqa: E402
 from models.supervisor.recipe.second.train import UNKNOWN  # noqa: E402
+from models.supervisor.recipe.third import average as averaging  # noqa: E402
 from models.supervisor.recipe.third.average import average  # noqa: E402
 from models.supervisor.recipe.third.network import OUTPUTS, ROOM, SPAN, ComposedThird, ThirdSupervisor  # noqa: E402
 from models.supervisor.recipe.third.shipped import shipped_weights  # noqa: E402
@@ -188,6 +189,17 @@ def test_the_mean_of_checkpoints_is_the_middle_of_each_weight(tmp_path: Path) ->
     assert found["weights"]["half"].dtype == torch.bfloat16
     assert found["weights"]["half"].tolist() == [2.5, 2.5]
     assert (found["step"], found["total"]) == (7, 9)
+
+
+def test_a_folder_counts_in_the_mean_as_often_as_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.save({"weights": {"head": torch.full((2,), 6.0)}, "step": 7, "total": 9}, tmp_path / "a")
+    monkeypatch.setattr(
+        averaging, "shipped_weights", lambda folder: {"head": torch.full((2,), float(len(folder.name)))}
+    )
+    folder = tmp_path / "old"
+    folder.mkdir()
+    found: Any = average([tmp_path / "a", folder, folder])
+    assert found["weights"]["head"].tolist() == [4.0, 4.0]
 
 
 def test_the_network_with_the_weights_of_the_folder_gives_the_logits_of_the_folder(

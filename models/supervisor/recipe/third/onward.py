@@ -41,21 +41,11 @@ from models.supervisor.recipe.first.assemble import (
 from models.supervisor.recipe.first.spans import COLUMNS, TOOL, Floats
 from models.supervisor.recipe.points import UNTOUCHED, choose
 from models.supervisor.recipe.rows import Row, read
+from models.supervisor.recipe.third.average import Weights, mean, weights_of
 from models.supervisor.recipe.third.exit import LAYER, finish
 from models.supervisor.recipe.third.exit_graph import leaf_of, with_exit
 from models.supervisor.recipe.third.network import ComposedThird, ThirdSupervisor
 from models.supervisor.recipe.third.shipped import shipped_weights
-
-Weights = Mapping[str, torch.Tensor]
-
-
-def mean(old: Weights, trained: Sequence[tuple[float, Weights]]) -> dict[str, torch.Tensor]:
-    """The weights of trainings by their shares, and the old ones with what is left of 1."""
-    rest = 1.0 - sum(share for share, _ in trained)
-    return {
-        name: torch.as_tensor(rest * tensor + sum(share * weights[name].float() for share, weights in trained))
-        for name, tensor in old.items()
-    }
 
 
 def draw(weights: Weights, old: Path, out: Path, gpu: bool) -> None:
@@ -135,8 +125,9 @@ def main() -> None:
     parser.add_argument("--graphs", action="store_true", help="write the graphs alone")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    trained = [(args.share, torch.load(path, weights_only=True)["weights"]) for path in args.checkpoints]
-    draw(mean(shipped_weights(args.old), trained), args.old, args.out, gpu=not args.graphs)
+    trained = [(args.share, weights_of(path)) for path in args.checkpoints]
+    rest = 1.0 - args.share * len(trained)
+    draw(mean([(rest, shipped_weights(args.old)), *trained]), args.old, args.out, gpu=not args.graphs)
     if not args.graphs:
         scale_anew(args.out, read(args.data / "validation.jsonl"), args.out.with_suffix(".npy"))
         finish(args.out, LOST)
