@@ -8,6 +8,7 @@ Decisions:
 - docs/decisions/0054-a-long-text-needs-a-higher-score.md
 - docs/decisions/0058-every-span-is-read-cheaply.md
 - docs/decisions/0061-the-encoder-has-an-exit.md
+- docs/decisions/0092-depth-0-counts-in-the-score-of-an-attack.md
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ In: `ngrams.npz` of spans.py, the folder of an encoder, the validation rows, whi
 folder that reads in spans, and in it `depth.json`: what is cleared and lost. First the encoder reads all spans, and calibration
 and points are chosen. Then the limits are chosen on the choice rows, for messages and for tools' results apart: of the attacks
 that the encoder finds at its default point, at most `--lost` may be cleared. Where fewer than `LEAST` are found in tools'
-results, the limit of messages holds; where fewer are found in messages, nothing is cleared. The logit of a span that the
-encoder reads stays the encoder's, unless `--weight` adds depth 0.
+results, the limit of messages holds; where fewer are found in messages, nothing is cleared. What depth 0 says is added to the
+encoder's logit of `injection` by `ADDED`.
 """
 
 from __future__ import annotations
@@ -45,6 +45,9 @@ so many spans it is lowered no further, or attacks in long texts would be lost. 
 LOST, LEAST = 0.02, 300
 LEAST_POSITIVES = 20
 """Texts to be found by an output, below which its logits are left as they are."""
+ADDED = {"injection": 0.2}
+"""Output -> what depth 0 counts in the logit of a span that the encoder reads. The two err in different places. Chosen on the
+choice group, where it gains in messages and tools' results and nothing for `harmful`."""
 ESTIMATE = 0.3
 """The estimate at the limit, if the default point is not lower: where the scores of cleared spans end."""
 COLUMN_OF = dict.fromkeys(("injection", "jailbreak", "embedded_instruction"), 0) | dict.fromkeys((*KINDS, "harmful"), 1)
@@ -135,11 +138,8 @@ def shift(table: Depth, below: Values) -> Values:
     return found
 
 
-def configuration(
-    base: Mapping[str, Any], table: Depth, below: Values, model: Model, weight: float = 0.0
-) -> dict[str, Any]:
-    """The configuration of a folder that reads in spans. `model`: the encoder's. `weight`: of depth 0 beside its logits.
-    `below`: see `limits`."""
+def configuration(base: Mapping[str, Any], table: Depth, below: Values, model: Model) -> dict[str, Any]:
+    """The configuration of a folder that reads in spans. `model`: the encoder's. `below`: see `limits`."""
     parts, clearing = {}, {}
     for output in model.outputs:
         column = COLUMN_OF[output]
@@ -152,6 +152,7 @@ def configuration(
             alone = calibration.bias + calibration.temperature * logit - SLOPE * limit
             least = max(estimate, model.points[output][model.default_point])
             clearing[output] = {"column": column, "below": round(estimate, 6), "least": least}
+        weight = ADDED.get(output, 0.0)
         parts[output] = {"column": column, "weight": weight, "slope": SLOPE, "alone": round(alone, 6)}
     return {
         **base,
@@ -217,14 +218,15 @@ def rescale(table: Depth, model: Model, chosen: Chosen) -> Model:
     return write(model.folder, configuration(config, table, nothing(), write(model.folder, config)))
 
 
-def clear(table: Depth, model: Model, rows: Sequence[Row], found: NDArray[np.bool_], lost: float = LOST,
-          weight: float = 0.0) -> dict[str, Any]:  # fmt: skip
+def clear(
+    table: Depth, model: Model, rows: Sequence[Row], found: NDArray[np.bool_], lost: float = LOST
+) -> dict[str, Any]:
     """Gives the folder of `whole` its limits; returns what `depth.json` says. `found`: see `found_by_encoder`."""
     values = highest(model, rows)
     tools = np.array([row["channel"] == TOOL for row in rows])
     values -= tools[:, None] * shift(table, nothing())  # of the folder that clears nothing yet
     below = limits(values, found, tools, lost)
-    write(model.folder, configuration(config_of(model.folder), table, below, model, weight))
+    write(model.folder, configuration(config_of(model.folder), table, below, model))
     moved = values + tools[:, None] * shift(table, below)
     report = {"lost": lost, "below": below.tolist(), **shares(moved, found, rows, below[0])}
     (model.folder / "depth.json").write_text(json.dumps(report, indent=1).replace("-Infinity", "null") + "\n")
@@ -237,7 +239,6 @@ def main() -> None:
     parser.add_argument("--encoder", type=Path, default=Path("build/supervisor-third/model"), help="its model folder")
     parser.add_argument("--out", type=Path, default=Path("build/supervisor-third/spans"), help="the new folder")
     parser.add_argument("--lost", type=float, default=LOST, help="share of the found attacks that may be cleared")
-    parser.add_argument("--weight", type=float, default=0.0, help="of depth 0 in the logits of spans that are read")
     args = parser.parse_args()
     validation, table = read(args.data / "validation.jsonl"), Table.load(args.data / "ngrams.npz")
     rows = groups.choice_rows(data_folder())
@@ -248,7 +249,7 @@ def main() -> None:
     np.save(args.data / "span-logits.npy", values)
     model = rescale(table, model, choose(values, validation, model.outputs, LEAST_POSITIVES))
     found = found_by_encoder(values[: len(rows)], rows, model)
-    print(json.dumps(clear(table, model, rows, found, args.lost, args.weight), indent=1))
+    print(json.dumps(clear(table, model, rows, found, args.lost), indent=1))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from guardproxy.console.drift_watch import DriftState, DriftWatch, MeasuredShift
 from guardproxy.console.index import Filter, Index
 from guardproxy.console.pages import models
 from guardproxy.console.pages.models.measuring import MeasuringDesk
+from guardproxy.inference.models import find, read
 from tests.kit.console import ConsoleSite, FakeProxy, console_site
 from tests.kit.console_log import write_console_log
 
@@ -117,13 +118,14 @@ async def test_no_folder_is_read_that_no_check_uses(name: str) -> None:
 
 
 async def test_a_model_has_its_card_its_points_and_its_users(audit: Path) -> None:
+    points = read(find()).points["injection"]
     async with console_site(audit, proxy=proxy()) as site:
         page = await site.get("viewer", "/console/models/supervisor")
     assert page.status == 200
     for seen in (
         "Model card: supervisor",
         "Chosen on texts by others",
-        "0.8743",
+        f"{points['1%']:.4f}",
         "Labelled texts say what",
         "strict",
         "A text costs",
