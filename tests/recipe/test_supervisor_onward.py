@@ -18,7 +18,7 @@ from guardproxy.inference.models import find, read  # noqa: E402
 from guardproxy.lab import Judge, load_judge  # noqa: E402
 from models.supervisor.recipe import groups  # noqa: E402
 from models.supervisor.recipe.first.assemble import columns, config_of  # noqa: E402
-from models.supervisor.recipe.points import LEAST_TEXTS  # noqa: E402
+from models.supervisor.recipe.points import LEAST_OF_KIND  # noqa: E402
 from models.supervisor.recipe.third import exit as leaving  # noqa: E402
 from models.supervisor.recipe.third import onward  # noqa: E402
 from models.supervisor.recipe.third.average import mean  # noqa: E402
@@ -53,7 +53,7 @@ def test_points_and_limits_are_chosen_anew(tmp_path: Path, monkeypatch: pytest.M
     """On the graphs of the folder before: the encoder is the same, and so few texts set other points, and clear nothing."""
     old, out = read(find()), tmp_path / "new"
     shutil.copytree(old.folder, out, ignore=shutil.ignore_patterns("recipe", "*.md", "*.png"))
-    rows = [row(number) for number in range(4 * LEAST_TEXTS)]
+    rows = [row(number) for number in range(4 * LEAST_OF_KIND)]
     monkeypatch.setattr(groups, "choice_rows", lambda folder: rows)
     for module in (onward, leaving):
         monkeypatch.setattr(module, "data_folder", lambda: tmp_path)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.supervisor.recipe.calibrate import SHARES, points_beside, scores
-from models.supervisor.recipe.points import LEAST_TEXTS, choose, counted
+from models.supervisor.recipe.points import LEAST_OF_KIND, choose, counted
 from models.supervisor.recipe.second.outputs import Row, make_row
 from models.supervisor.recipe.second.sources import FINE
 
@@ -40,16 +40,16 @@ def fine_row(source: str, channel: str = "user", harmful: int = 0) -> Row:
 
 def test_points_rest_on_harmless_texts_of_kinds_with_enough_of_them() -> None:
     """One text of a kind of its own would set all points: it weighs as much as all texts of another kind."""
-    many = [fine_row("ordinary/log", "tool_result")] * LEAST_TEXTS
+    many = [fine_row("ordinary/log", "tool_result")] * LEAST_OF_KIND
     few = [fine_row("ordinary/ticket", "tool_result")]
-    in_another_channel = [fine_row("ordinary/log")] * (LEAST_TEXTS - 1)
-    harmful = [fine_row("content/posts", harmful=1)] * LEAST_TEXTS
-    doubtful = [fine_row("own/third:held")] * LEAST_TEXTS
+    in_another_channel = [fine_row("ordinary/log")] * (LEAST_OF_KIND - 1)
+    harmful = [fine_row("content/posts", harmful=1)] * LEAST_OF_KIND
+    doubtful = [fine_row("own/third:held")] * LEAST_OF_KIND
     rows = [*many, *few, *in_another_channel, *harmful, *doubtful]
-    assert counted(rows).tolist() == [True] * LEAST_TEXTS + [False] * (len(rows) - LEAST_TEXTS)
+    assert counted(rows).tolist() == [True] * LEAST_OF_KIND + [False] * (len(rows) - LEAST_OF_KIND)
 
 
 def test_no_point_is_chosen_where_too_few_harmless_texts_are_known() -> None:
-    rows = [fine_row("ordinary/log")] * LEAST_TEXTS + [fine_row("ordinary/note", "tool_result")] * (LEAST_TEXTS - 1)
+    rows = [fine_row("ordinary/log")] * LEAST_OF_KIND + [fine_row("ordinary/note", "tool_result")] * (LEAST_OF_KIND - 1)
     with pytest.raises(ValueError, match="`tool_result`: no kind of harmless texts has 20"):
         choose(np.zeros((len(rows), 2)), rows, ("jailbreak", "embedded_instruction"))

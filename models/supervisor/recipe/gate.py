@@ -43,7 +43,7 @@ LENGTHS = {50: 24, 200: 16, 1000: 6}
 """Words of a text -> number of texts whose time is measured."""
 REPEATS = 5
 """Times that each text is measured; the fastest counts."""
-LEAST_TEXTS = 20
+LEAST_OF_SOURCE = 20
 """Texts of a source and label below which it does not count as present."""
 
 
@@ -52,8 +52,8 @@ def check_complete(rows: Sequence[Row], sources: Sequence[ChoiceSource] = CHOICE
     for source in sources:
         for label, is_wanted, what in ((1, bool(source.bad), "attacks"), (0, bool(source.fine), "harmless texts")):
             count = sum(row["source"] == source.name and row["label"] == label for row in rows)
-            if is_wanted and count < LEAST_TEXTS:
-                raise ValueError(f"{source.name}: {count} {what}, at least {LEAST_TEXTS} are needed")
+            if is_wanted and count < LEAST_OF_SOURCE:
+                raise ValueError(f"{source.name}: {count} {what}, at least {LEAST_OF_SOURCE} are needed")
 
 
 def digest(rows: Sequence[Row]) -> str:

@@ -27,7 +27,7 @@ MAIN = {"user": INJECTION, "tool_result": INJECTION[::-1]}
 """The output by which most attacks in a kind of channel are found, which gets points of its own there, and the other."""
 DOUBTFUL = ("own/documents:held", "own/third:held", ":rest")
 """Harmless rows that are ambiguous on purpose, or of whose content nothing is known: no point rests on them."""
-LEAST_TEXTS = 20
+LEAST_OF_KIND = 20
 """Harmless texts of a kind and channel from which on it counts. Each kind weighs the same, so one text of a small kind would
 outweigh hundreds of others, and set several points at once."""
 UNTOUCHED = {"bias": 0.0, "temperature": 1.0}
@@ -62,7 +62,7 @@ def counted(rows: Sequence[Row]) -> NDArray[np.bool_]:
     """Which rows the points rest on: harmless texts of kinds of which there are enough, (rows,)."""
     places = [(row["source"], row["channel"]) if is_fine(row) else None for row in rows]
     sizes = Counter(places)
-    return np.array([place is not None and sizes[place] >= LEAST_TEXTS for place in places])
+    return np.array([place is not None and sizes[place] >= LEAST_OF_KIND for place in places])
 
 
 def choose(
@@ -72,7 +72,7 @@ def choose(
     least_positives: int = 1,
 ) -> Chosen:
     """Chooses calibration and points. `least_positives`: texts to be found by an output, below which its logits are left as
-    they are. Raises `ValueError` where no kind of harmless messages or tools' results has `LEAST_TEXTS` texts.
+    they are. Raises `ValueError` where no kind of harmless messages or tools' results has `LEAST_OF_KIND` texts.
     """
     sources = np.array(["own" if row["source"].startswith("own/") else row["source"] for row in rows])
     fine = counted(rows)
@@ -92,7 +92,7 @@ def choose(
     for kind, (main, other) in MAIN.items():
         own = fine & (channels == kind)
         if not own.any():
-            raise ValueError(f"`{kind}`: no kind of harmless texts has {LEAST_TEXTS}, so no point can be chosen")
+            raise ValueError(f"`{kind}`: no kind of harmless texts has {LEAST_OF_KIND}, so no point can be chosen")
         weight = weights(sources, own)[own]
         first, second = (values[own, outputs.index(name)] for name in (main, other))
         of_kind = {main: scores(points_beside(first, second, weight, level[other]), scaling[main])}
